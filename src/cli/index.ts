@@ -1,0 +1,31 @@
+/**
+ * The table of commands. Each is loaded only when it is asked for: `lint` and `evaluate` must not pay for the
+ * Kubernetes client.
+ */
+import type { CommandModule, CommandResult, Io } from './types.ts';
+
+type Entry = { readonly name: string; readonly summary: string; readonly load: () => Promise<CommandModule> };
+
+export const COMMANDS: readonly Entry[] = [];
+
+function help(): string {
+  const width = Math.max(...COMMANDS.map((c) => c.name.length), 10);
+  const rows = [
+    ...COMMANDS.map((c) => `  ${c.name.padEnd(width)}  ${c.summary}`),
+    `  ${'controller'.padEnd(width)}  run the operator's controller in a cluster`,
+    `  ${'agent'.padEnd(width)}  run the node agent on a control-plane node`,
+  ];
+  return `Usage: auditconfig COMMAND [options]\n\nDeclares, proves and rolls out the audit configuration of kube-apiservers.\n\nCommands:\n${rows.join('\n')}\n\n'auditconfig COMMAND --help' explains a command, with examples.\n`;
+}
+
+declare const __VERSION__: string;
+
+export async function runCli(argv: readonly string[], io: Io): Promise<CommandResult> {
+  const [name, ...args] = argv;
+  if (name === undefined) return { code: 2, stderr: help() };
+  if (name === '--help' || name === '-h' || name === 'help') return { code: 0, stdout: help() };
+  if (name === '--version' || name === '-V') return { code: 0, stdout: `${__VERSION__}\n` };
+  const entry = COMMANDS.find((c) => c.name === name);
+  if (entry === undefined) return { code: 2, stderr: `error: unknown command '${name}'\n\n${help()}` };
+  return (await entry.load()).run(args, io);
+}

@@ -1,0 +1,29 @@
+/**
+ * Commander, tamed: it neither prints nor exits, so that a command's help, usage errors and output all come back as a
+ * value. Exit code 2 is wrong usage, as everywhere in this program.
+ */
+import { Command, CommanderError } from 'commander';
+import type { CommandResult } from './types.ts';
+
+/** A command named `auditconfig NAME` whose errors and help are values (see runCommand). */
+export function command(name: string, summary: string): Command {
+  return new Command(`auditconfig ${name}`).description(summary).showHelpAfterError('(see --help)');
+}
+
+/** Parses `args` with `program` and calls `action` with it; usage errors give code 2, `--help` code 0. */
+export async function runCommand(
+  program: Command,
+  args: readonly string[],
+  action: (program: Command) => Promise<CommandResult>,
+): Promise<CommandResult> {
+  let out = '';
+  let err = '';
+  program.exitOverride().configureOutput({ writeOut: (s) => (out += s), writeErr: (s) => (err += s) });
+  try {
+    program.parse(args, { from: 'user' });
+  } catch (e) {
+    if (!(e instanceof CommanderError)) throw e;
+    return { code: e.exitCode === 0 ? 0 : 2, stdout: out, stderr: err };
+  }
+  return action(program);
+}

@@ -1,0 +1,44 @@
+import type { Minor } from '../api/versions.ts';
+
+/** `sha256:` is not part of it: 64 lower-case hex digits. Names use the first 16. */
+export type Digest = string & { readonly __digest: true };
+
+/** A value that must never be printed. `String()` and `JSON.stringify` give `[secret]`. */
+export class Secret<T> {
+  readonly #value: T;
+  constructor(value: T) {
+    this.#value = value;
+  }
+  reveal(): T {
+    return this.#value;
+  }
+  toString(): string {
+    return '[secret]';
+  }
+  toJSON(): string {
+    return '[secret]';
+  }
+}
+
+/** Flag values name files symbolically; a target resolves them to paths (a digest inside its own content is circular). */
+export type FlagValue =
+  string | { readonly file: 'policy' | 'webhook' } | { readonly dir: 'log'; readonly name: string };
+
+export type AuditFlag = `--audit-${string}`;
+
+/**
+ * An immutable rendered bundle. Same input, same bytes, same digest. `flags` are sorted by name and hold every
+ * default explicitly, because defaults differ between Kubernetes versions.
+ */
+export type Revision = {
+  readonly digest: Digest;
+  readonly versions: readonly Minor[];
+  /** True when the policy came from a Secret: it is then published as a Secret and never printed. */
+  readonly confidential: boolean;
+  readonly policy: Uint8Array;
+  readonly webhook?: Secret<Uint8Array>;
+  readonly flags: readonly { readonly name: AuditFlag; readonly value: FlagValue }[];
+  /** Host folder of the log file, absent for Stdout and None. */
+  readonly logDir?: string;
+  readonly readerGroup?: number;
+};

@@ -1,0 +1,30 @@
+// Bundles src/main.ts to dist/auditconfig.js. Commands are split into chunks that are loaded when they are asked for:
+// `lint` and `evaluate` must start fast, so they may not load zod, undici, pino or prom-client.
+import { build } from 'esbuild';
+import { chmodSync, rmSync } from 'node:fs';
+
+export async function bundle(root) {
+  rmSync(`${root}/dist`, { recursive: true, force: true });
+  await build({
+    absWorkingDir: root,
+    entryPoints: [{ in: 'src/main.ts', out: 'auditconfig' }],
+    outdir: 'dist',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'linked',
+    chunkNames: 'chunks/[name]-[hash]',
+    loader: { '.yaml': 'text' },
+    define: { __VERSION__: JSON.stringify(process.env.npm_package_version ?? '0.0.0') },
+    // CommonJS dependencies ask for Node's own modules by require.
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+    },
+    logLevel: 'warning',
+  });
+  chmodSync(`${root}/dist/auditconfig.js`, 0o755);
+}
