@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest';
+import { nextNode } from '../../src/rollout/next-node.ts';
+import type { Desired, NodeView } from '../../src/rollout/next-node.ts';
+
+const A: Desired = { type: 'Revision', digest: 'a' };
+const B: Desired = { type: 'Revision', digest: 'b' };
+const GONE: Desired = { type: 'Removed' };
+const RULES = { paused: false, minReadyMs: 30_000 };
+const NOW = 1_000_000;
+
+const fresh = (name: string): NodeView => ({ name, assigned: null, observed: false, current: null });
+const at = (name: string, d: Desired, settledAt = 0): NodeView => ({
+  name,
+  assigned: d,
+  observed: true,
+  phase: 'Settled',
+  current: d.type === 'Revision' ? d.digest : null,
+  settledAt,
+});
+const flying = (name: string, assigned: Desired): NodeView => ({
+  name,
+  assigned,
+  observed: true,
+  phase: 'Probing',
+  current: null,
+});
+/** Its agent has never reported. */
+const silent = (name: string, assigned: Desired): NodeView => ({ name, assigned, observed: false, current: null });
+const held = (name: string, digest: string): NodeView => ({
+  name,
+  assigned: { type: 'Revision', digest },
+  observed: true,
+  phase: 'Held',
+  current: null,
+  refused: digest,
+});
+
+const cases: readonly [string, readonly NodeView[], Desired, object][] = [
+  ['no node matches: the rollout stops and says so', [], A, { kind: 'Stopped', why: 'NoNodes' }],
+  ['the first of fresh nodes is the first by name', [fresh('n2'), fresh('n1')], A, { kind: 'Assign', node: 'n1' }],
+  [
+    'a node in flight blocks every other',
+    [flying('n1', A), fresh('n2')],
+    A,
+    { kind: 'Wait', why: 'InFlight', node: 'n1' },
+  ],
+  [
+    'a spec that its agent has not seen is in flight too',
+    [{ ...at('n1', B), assigned: A, observed: false }, fresh('n2')],
+    A,
+    { kind: 'Wait', why: 'InFlight', node: 'n1' },
+  ],
+  [
+    'the next waits for minReadySeconds after its predecessor',
+    [at('n1', A, NOW - 10_000), at('n2', B)],
+    A,
+    { kind: 'Wait', why: 'MinReady', node: 'n2', afterMs: 20_000 },
+  ],
+  ['and then gets it', [at('n1', A, NOW - 30_000), at('n2', B)], A, { kind: 'Assign', node: 'n2' }],
+  ['all at the wanted revision: done', [at('n1', A, NOW), at('n2', A, NOW)], A, { kind: 'Done' }],
+  [
+    'a node that rolled this back stops the rollout',
+    [held('n1', 'a'), fresh('n2')],
+    A,
+    { kind: 'Stopped', why: 'NodeHeld', node: 'n1' },
+  ],
+  [
+    'a newer revision pre-empts a held node, which comes first',
+    [at('a0', A, 0), held('n1', 'a')],
+    B,
+    { kind: 'Assign', node: 'n1' },
+  ],
+  [
+    'removal is rolled out node by node as well',
+    [at('n1', GONE, 0), at('n2', A)],
+    GONE,
+    { kind: 'Assign', node: 'n2' },
+  ],
+  [
+    'an agent that never spoke holds the rollout',
+    [silent('n1', A), fresh('n2')],
+    A,
+    { kind: 'Wait', why: 'AgentSilent', node: 'n1' },
+  ],
+  ['but what it was asked may still change', [silent('n1', A), fresh('n2')], B, { kind: 'Assign', node: 'n1' }],
+];
+
+describe('nextNode', () => {
+  it.each(cases)('%s', (_name, nodes, want, expected) => {
+    expect(nextNode(nodes, want, RULES, NOW)).toEqual(expected);
+  });
+
+  it('assigns nothing while paused, but says who waits', () => {
+    expect(nextNode([fresh('n1')], A, { ...RULES, paused: true }, NOW)).toEqual({
+      kind: 'Stopped',
+      why: 'Paused',
+      node: 'n1',
+    });
+  });
+
+  it('brings any number of nodes there, one at a time', () => {
+    let nodes: NodeView[] = ['c', 'a', 'b'].map(fresh);
+    const order: string[] = [];
+    for (let i = 0; i < 10; i++) {
+      const next = nextNode(nodes, A, { paused: false, minReadyMs: 0 }, NOW);
+      if (next.kind !== 'Assign') break;
+      order.push(next.node);
+      nodes = nodes.map((n) => (n.name === next.node ? at(n.name, A, NOW) : n));
+    }
+    expect(order).toEqual(['a', 'b', 'c']);
+    expect(nextNode(nodes, A, RULES, NOW)).toEqual({ kind: 'Done' });
+  });
+});
