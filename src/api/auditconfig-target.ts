@@ -1,0 +1,74 @@
+/**
+ * spec.target of an AuditConfig: the place where the kube-apiserver's flags live. A union: `type` names the member.
+ * Targets that this release cannot act upon are in the schema already and are refused by name
+ * (auditconfig-unsupported.ts), never ignored.
+ */
+import { z } from 'zod';
+import { checked, dataKey, immutable, objectName, strings, text } from './crd-schema.ts';
+
+const nodes = z.strictObject({
+  nodeSelector: strings(16, 63)
+    .optional()
+    .describe("Labels of the nodes. Unset: node-role.kubernetes.io/control-plane: ''."),
+});
+
+/** Member of the union by type. */
+export const TARGET_MEMBERS = {
+  StaticPod: 'staticPod',
+  Systemd: 'systemd',
+  K3s: 'k3s',
+  RKE2: 'rke2',
+  Hosted: 'hosted',
+  KubeadmControlPlane: 'kubeadmControlPlane',
+  TenantControlPlane: 'tenantControlPlane',
+} as const;
+export const TARGET_TYPES = Object.keys(TARGET_MEMBERS) as readonly TargetType[];
+export type TargetType = keyof typeof TARGET_MEMBERS;
+
+/** Members that a target of that type cannot do without. */
+const NEEDED: readonly TargetType[] = ['Hosted', 'KubeadmControlPlane', 'TenantControlPlane'];
+
+const members = z.strictObject({
+  type: z.enum(['StaticPod', 'Systemd', 'K3s', 'RKE2', 'Hosted', 'KubeadmControlPlane', 'TenantControlPlane']),
+  staticPod: nodes.optional().describe('kube-apiserver as a static pod, as kubeadm makes it.'),
+  systemd: nodes
+    .extend({ unit: text(256).optional().describe('Name of the unit. Unset: kube-apiserver.service.') })
+    .optional(),
+  k3s: nodes.optional(),
+  rke2: nodes.optional(),
+  hosted: z
+    .strictObject({
+      kind: z.enum(['Deployment', 'StatefulSet']),
+      name: objectName,
+      container: text(63).optional().describe('Unset: kube-apiserver.'),
+      kubeconfigSecretRef: z.strictObject({ name: objectName, key: dataKey.optional() }).optional(),
+    })
+    .optional()
+    .describe('kube-apiserver as a workload of this namespace.'),
+  kubeadmControlPlane: z.strictObject({ name: objectName }).optional(),
+  tenantControlPlane: z.strictObject({ name: objectName }).optional(),
+});
+
+const matching = TARGET_TYPES.map((type) => {
+  const member = TARGET_MEMBERS[type];
+  return {
+    rule: `!has(self.${member}) || self.type == '${type}'`,
+    message: `${member} belongs to type ${type}`,
+    holds: (t: z.infer<typeof members>) => t[member] === undefined || t.type === type,
+  };
+});
+const needed = NEEDED.map((type) => {
+  const member = TARGET_MEMBERS[type];
+  return {
+    rule: `self.type != '${type}' || has(self.${member})`,
+    message: `type ${type} needs ${member}`,
+    holds: (t: z.infer<typeof members>) => t.type !== type || t[member] !== undefined,
+  };
+});
+
+const whole = checked(members, [...matching, ...needed]);
+export const targetSpec = immutable(
+  whole,
+  'target cannot be changed: delete this AuditConfig (which takes its flags away) and make another',
+);
+export type TargetSpec = z.infer<typeof targetSpec>;

@@ -1,0 +1,122 @@
+/**
+ * The AuditConfig resource: what one control plane's auditing is to be. This is the one source of the CRD
+ * (src/api/crd.ts), of the TypeScript types and of the checks without a cluster. Every field but `target` may be
+ * absent, since layers merge (src/config); no field has a default here. Unknown fields are refused: what this release
+ * does not know it must not seem to obey.
+ */
+import { z } from 'zod';
+import { conditions, integer, list, objectName, text } from './crd-schema.ts';
+import { logSpec, shippingSpec, webhookSpec } from './auditconfig-sinks.ts';
+import { policySpec } from './auditconfig-policy.ts';
+import { targetSpec } from './auditconfig-target.ts';
+
+export const GROUP = 'auditconfig.dev';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+
+const rolloutWindow = z.strictObject({
+  days: list(z.enum(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun']), 7).optional(),
+  start: z
+    .string()
+    .max(5)
+    .regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/),
+  durationMinutes: integer(1, 10_080),
+  timeZone: text(64).optional(),
+});
+
+export const rolloutSpec = z.strictObject({
+  paused: z.boolean().optional().describe('No node is given anything new. Running changes finish.'),
+  minReadySeconds: integer(0, 86_400)
+    .optional()
+    .describe('How long a node must have been healthy before the next one is changed.'),
+  timeoutSeconds: integer(30, 3600)
+    .optional()
+    .describe('A node that is not healthy with its new revision after this time goes back to what it had.'),
+  windows: list(rolloutWindow, 32).optional().describe('Times in which nodes may be changed. Unset: always.'),
+  allowDegraded: z.boolean().optional().describe('Changes a node although another one is down.'),
+});
+
+/** The fields that layers merge: all of spec but target. */
+export const layerSpec = z.strictObject({
+  state: z
+    .enum(['Enabled', 'Disabled'])
+    .optional()
+    .describe('Disabled takes away exactly what was added. Unset: Enabled.'),
+  policy: policySpec.optional().describe('What is recorded. Nothing given: the preset metadata.'),
+  log: logSpec.optional().describe("kube-apiserver's own log of events."),
+  webhook: webhookSpec.optional().describe('Sends events to an HTTP endpoint.'),
+  shipping: shippingSpec.optional().describe('Ships the log file elsewhere.'),
+  rollout: rolloutSpec.optional().describe('How changes reach the nodes.'),
+  kubeadmConfig: z
+    .enum(['Ignore', 'Sync'])
+    .optional()
+    .describe('Sync keeps kubeadm-config in step, so that an upgrade keeps the flags.'),
+});
+export type LayerSpec = z.infer<typeof layerSpec>;
+
+export const auditConfigSpec = layerSpec.extend({
+  target: targetSpec.describe("Where the kube-apiserver's flags live. Cannot be changed."),
+});
+export type AuditConfigSpec = z.infer<typeof auditConfigSpec>;
+
+const digest = z
+  .string()
+  .max(64)
+  .regex(/^[0-9a-f]{64}$/);
+const nodeCount = z.int().min(0).max(100_000);
+
+export const auditConfigStatus = z.object({
+  observedGeneration: z.int().min(0).optional().describe('The generation of spec that this status speaks of.'),
+  revision: z
+    .object({ name: objectName, digest })
+    .optional()
+    .describe('The newest revision that was rendered and published.'),
+  effective: z
+    .object({
+      digest,
+      preset: z.string().max(64).optional(),
+      layers: z.array(text(512)).max(64).describe('The layers that were merged, weakest first.'),
+    })
+    .optional()
+    .describe('What the merge of all layers gave.'),
+  nodes: z
+    .object({
+      desired: nodeCount,
+      updated: nodeCount,
+      failed: nodeCount,
+      summary: z.string().max(32).optional().describe('updated/desired'),
+      worst: z
+        .array(z.object({ name: objectName, phase: text(64), message: z.string().max(2048).optional() }))
+        .max(10)
+        .optional()
+        .describe('At most ten nodes that are not where they should be.'),
+    })
+    .optional(),
+  retention: z
+    .object({ requestedDays: z.int().min(0).max(36_500), measuredDays: z.int().min(0).max(36_500).optional() })
+    .optional(),
+  conditions: conditions.optional(),
+});
+export type AuditConfigStatus = z.infer<typeof auditConfigStatus>;
+
+/** What is read of metadata. Everything else stays in the object, unread. */
+export const objectMeta = z.looseObject({
+  name: z.string().min(1).max(253),
+  namespace: z.string().max(63).optional(),
+  uid: z.string().max(128).optional(),
+  generation: z.int().optional(),
+  resourceVersion: z.string().max(128).optional(),
+  creationTimestamp: z.string().max(64).optional(),
+  deletionTimestamp: z.string().max(64).optional(),
+  finalizers: z.array(z.string()).optional(),
+});
+
+export const auditConfig = z.strictObject({
+  apiVersion: z.literal(API_VERSION),
+  kind: z.literal('AuditConfig'),
+  metadata: objectMeta,
+  spec: auditConfigSpec,
+  status: z.unknown().optional(),
+});
+/** `status` is what an API server stored: parse it with auditConfigStatus where it is read. */
+export type AuditConfig = z.infer<typeof auditConfig>;

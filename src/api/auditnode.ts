@@ -1,0 +1,93 @@
+/**
+ * The AuditNode resource: how controller and agent speak about one control-plane node. The controller writes spec, the
+ * agent of that node writes status, and nobody else writes either (deploy/agent/admission.yaml). It holds names and
+ * digests, never a policy or a Secret's value. Its name is the node's.
+ */
+import { z } from 'zod';
+import { API_VERSION, objectMeta } from './auditconfig.ts';
+import { checked, conditions, integer, objectName, text } from './crd-schema.ts';
+
+const digest = z
+  .string()
+  .max(64)
+  .regex(/^[0-9a-f]{64}$/, 'a digest is 64 lower-case hex digits');
+
+export const NODE_PHASES = ['Settled', 'Installing', 'Probing', 'RollingBack', 'Held'] as const;
+export type NodePhase = (typeof NODE_PHASES)[number];
+
+const desired = checked(
+  z.object({
+    type: z
+      .enum(['Revision', 'Removed'])
+      .describe('Removed takes away exactly what was added. Absence of this object removes nothing.'),
+    revision: z
+      .object({
+        kind: z.enum(['ConfigMap', 'Secret']),
+        namespace: text(63),
+        name: objectName,
+        digest: digest.describe('What the content must hash to.'),
+      })
+      .optional(),
+  }),
+  [
+    {
+      rule: "(self.type == 'Revision') == has(self.revision)",
+      message: 'revision belongs to type Revision, which needs it',
+      holds: (d) => (d.type === 'Revision') === (d.revision !== undefined),
+    },
+  ],
+);
+
+export const auditNodeSpec = z.object({
+  nodeName: objectName.describe('The node, and the name of this object.'),
+  auditConfigRef: z
+    .object({ namespace: text(63), name: objectName, uid: text(128) })
+    .describe('The AuditConfig that the controller speaks for.'),
+  desired: desired.describe('What the node is to run.'),
+  minReadySeconds: integer(0, 86_400).describe(
+    'How long the API server must stay healthy before the node has settled.',
+  ),
+  timeoutSeconds: integer(30, 3600).describe('Not healthy after this time: the agent goes back.'),
+});
+export type AuditNodeSpec = z.infer<typeof auditNodeSpec>;
+
+const flagText = z.string().max(1024);
+
+export const auditNodeStatus = z.object({
+  observedGeneration: z.int().min(0).optional().describe('The generation of spec that the agent has seen.'),
+  phase: z.enum(NODE_PHASES).optional(),
+  target: digest.optional().describe('What is being installed or probed.'),
+  current: digest.optional().describe('What the API server runs with. Unset: none of ours.'),
+  lastKnownGood: digest.optional().describe('The newest revision that this node proved healthy with.'),
+  settledTime: z.string().max(64).meta({ format: 'date-time' }).optional().describe('Since when it runs current.'),
+  message: z.string().max(4096).optional(),
+  lastFailure: z
+    .object({
+      digest,
+      reason: text(64),
+      message: z.string().max(4096).describe("The API server's own last error lines, without values of Secrets."),
+      time: z.string().max(64).meta({ format: 'date-time' }),
+    })
+    .optional()
+    .describe('A revision that this node refused or went back from; it is not tried again until something changes.'),
+  kubernetesVersion: z.string().max(64).optional().describe("The running kube-apiserver's version."),
+  agentVersion: z.string().max(64).optional(),
+  adopted: z
+    .object({
+      flags: z.array(flagText).max(64).optional(),
+      volumes: z.array(z.string().max(253)).max(16).optional(),
+    })
+    .optional()
+    .describe('Audit settings that someone made by hand before; removal gives them back.'),
+  conditions: conditions.optional(),
+});
+export type AuditNodeStatus = z.infer<typeof auditNodeStatus>;
+
+export const auditNode = z.object({
+  apiVersion: z.literal(API_VERSION),
+  kind: z.literal('AuditNode'),
+  metadata: objectMeta,
+  spec: auditNodeSpec,
+  status: auditNodeStatus.optional(),
+});
+export type AuditNode = z.infer<typeof auditNode>;
