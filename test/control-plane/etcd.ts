@@ -1,0 +1,66 @@
+/** The etcd of a test control plane: TLS as kubeadm has it, on loopback, without fsync. */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, request } from 'undici';
+import { readFile } from 'node:fs/promises';
+import { ServerProcess } from './process.ts';
+
+export type EtcdOptions = {
+  readonly file: string;
+  readonly root: string;
+  readonly port: number;
+  readonly peerPort: number;
+  readonly signal: AbortSignal;
+};
+
+/** Started and answering, or an error with its last words. */
+export async function startEtcd(options: EtcdOptions): Promise<ServerProcess> {
+  const pki = join(options.root, 'etc/kubernetes/pki');
+  const url = `https://127.0.0.1:${options.port}`;
+  const peer = `http://127.0.0.1:${options.peerPort}`;
+  const process = new ServerProcess({
+    file: options.file,
+    args: [
+      `--data-dir=${join(options.root, 'var/lib/etcd')}`,
+      '--unsafe-no-fsync',
+      `--listen-client-urls=${url}`,
+      `--advertise-client-urls=${url}`,
+      `--listen-peer-urls=${peer}`,
+      `--initial-advertise-peer-urls=${peer}`,
+      `--initial-cluster=default=${peer}`,
+      `--trusted-ca-file=${join(pki, 'etcd/ca.crt')}`,
+      `--cert-file=${join(pki, 'etcd/server.crt')}`,
+      `--key-file=${join(pki, 'etcd/server.key')}`,
+      '--client-cert-auth',
+      '--logger=zap',
+      '--log-level=warn',
+    ],
+  });
+  const agent = new Agent({
+    connect: {
+      ca: await readFile(join(pki, 'etcd/ca.crt')),
+      cert: await readFile(join(pki, 'apiserver-etcd-client.crt')),
+      key: await readFile(join(pki, 'apiserver-etcd-client.key')),
+    },
+  });
+  try {
+    while (!(await isHealthy(url, agent))) {
+      options.signal.throwIfAborted();
+      if (process.exit !== undefined) throw new Error(`etcd ended: ${process.lines.slice(-5).join('\n')}`);
+      await sleep(50, undefined, { signal: options.signal });
+    }
+  } finally {
+    await agent.destroy();
+  }
+  return process;
+}
+
+async function isHealthy(url: string, dispatcher: Agent): Promise<boolean> {
+  try {
+    const { statusCode, body } = await request(`${url}/health`, { dispatcher, headersTimeout: 1_000 });
+    await body.dump();
+    return statusCode === 200;
+  } catch {
+    return false;
+  }
+}

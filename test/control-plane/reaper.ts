@@ -1,0 +1,60 @@
+/**
+ * Nothing outlives the process that started it: not when a test ends early, not when vitest is killed with SIGKILL.
+ *
+ * A `sh` beside this process reads from a pipe which processes and temporary folders there are. When the pipe closes,
+ * which the system does for a dead process too, it kills and removes what is still on its list. It is in a session of
+ * its own, so that Ctrl-C does not reach it. Everything that test/control-plane starts is spawned here.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess, SpawnOptions } from 'node:child_process';
+import { mkdtempSync, realpathSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const SCRIPT = `
+pids=' ' dirs=''
+while read -r what value; do
+  case $what in
+    pid) pids="$pids$value " ;;
+    gone) pids="\${pids%% $value *} \${pids#* $value }" ;;
+    dir) dirs="$dirs$value
+" ;;
+  esac
+done
+for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+[ "$pids" = ' ' ] || sleep 1
+printf '%s' "$dirs" | while read -r dir; do [ -d "$dir" ] && rm -rf "$dir"; done
+`;
+
+let reaper: ChildProcess | undefined;
+
+function tell(line: string): void {
+  if (reaper === undefined) {
+    reaper = spawn('/bin/sh', ['-c', SCRIPT], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+    reaper.unref();
+    const pipe = reaper.stdin;
+    // A pipe that holds the event loop would keep vitest from ending.
+    if (pipe !== null && 'unref' in pipe && typeof pipe.unref === 'function') pipe.unref();
+    pipe?.on('error', () => undefined);
+  }
+  reaper.stdin?.write(`${line}\n`);
+}
+
+/** spawn() of a child that dies with this process at the latest. */
+export function spawnReaped(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  const child = spawn(command, args, { ...options, detached: true });
+  const { pid } = child;
+  if (pid !== undefined) {
+    tell(`pid ${pid}`);
+    child.once('exit', () => tell(`gone ${pid}`));
+  }
+  return child;
+}
+
+/** A new folder under the system's temporary folder, removed with this process at the latest. */
+export function temporaryFolder(prefix: string): { readonly path: string; remove(): Promise<void> } {
+  const path = mkdtempSync(join(realpathSync(tmpdir()), `${prefix}-`));
+  tell(`dir ${path}`);
+  return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }) };
+}
