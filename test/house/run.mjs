@@ -86,6 +86,15 @@ async function check() {
   return codes.every((c) => c === 0) ? 0 : 1;
 }
 
+/** Node 20 runs no TypeScript: bundle, then run. */
+async function generate() {
+  const { build } = await import('esbuild');
+  const outfile = join(root, 'node_modules', '.cache', 'generate.mjs');
+  const entryPoints = [join(root, 'test', 'house', 'generate.ts')];
+  await build({ entryPoints, outfile, bundle: true, packages: 'external', format: 'esm', platform: 'node' });
+  (await import(outfile)).generate(root);
+}
+
 const [verb, ...rest] = process.argv.slice(2);
 if (verb === 'prepare' && !existsSync(join(root, 'node_modules', 'esbuild'))) process.exit(0);
 if (verb !== 'prepare') installDependencies();
@@ -99,6 +108,9 @@ switch (verb) {
     break;
   case 'check':
     process.exitCode = await check();
+    break;
+  case 'generate':
+    await generate();
     break;
   case 'unit':
     process.exitCode = run(bin('vitest'), ['run', '--project', 'unit', ...rest]);

@@ -1,0 +1,82 @@
+/**
+ * An object that claims to be an AuditConfig to typed data, with findings by field path where it is not. It says what
+ * an API server with our CRD says (test/api holds the two together), and that unknown fields are refused rather than
+ * ignored. Called by the controller, for objects that an older CRD may have let in, and without a cluster.
+ */
+import type { z } from 'zod';
+import { auditConfig } from '../api/auditconfig.ts';
+import type { AuditConfig } from '../api/auditconfig.ts';
+import type { Finding } from '../api/findings.ts';
+
+type Issue = z.core.$ZodIssue;
+type Key = PropertyKey;
+
+/** Codes: FieldRequired, FieldUnknown, FieldUnsupportedValue, FieldOutOfBounds, FieldInvalid, FieldWrongType. */
+export function parseAuditConfig(object: unknown): {
+  readonly config?: AuditConfig;
+  readonly findings: readonly Finding[];
+} {
+  const parsed = auditConfig.safeParse(object);
+  if (parsed.success) return { config: parsed.data, findings: [] };
+  return { findings: parsed.error.issues.flatMap((issue) => findingsOf(issue, object)) };
+}
+
+/** As Kubernetes writes it: `spec.policy.rules[0].level`. Keys that are no plain words stand in brackets. */
+export function fieldPath(keys: readonly Key[]): string {
+  return keys.reduce<string>((path, key) => {
+    if (typeof key === 'number') return `${path}[${key}]`;
+    const name = String(key);
+    if (!/^[A-Za-z_][\w-]*$/.test(name)) return `${path}[${name}]`;
+    return path === '' ? name : `${path}.${name}`;
+  }, '');
+}
+
+const valueAt = (object: unknown, keys: readonly Key[]): unknown =>
+  keys.reduce<unknown>((o, key) => (o === null || o === undefined ? undefined : Object(o)[key]), object);
+
+const error = (code: string, keys: readonly Key[], message: string): Finding => {
+  const path = fieldPath(keys);
+  return { severity: 'error', code, path, message: `${path === '' ? 'the document' : path}: ${message}` };
+};
+
+function findingsOf(issue: Issue, object: unknown): Finding[] {
+  const at = issue.path;
+  const absent = valueAt(object, at) === undefined;
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => error('FieldUnknown', [...at, key], 'there is no such field'));
+    case 'invalid_value':
+      return [absent ? required(at) : error('FieldUnsupportedValue', at, `must be ${oneOf(issue.values)}`)];
+    case 'invalid_type':
+      return [absent ? required(at) : error('FieldWrongType', at, `must be ${article(issue.expected)}`)];
+    case 'too_big':
+    case 'too_small':
+      return [error('FieldOutOfBounds', at, bound(issue))];
+    case 'invalid_format':
+      return [error('FieldInvalid', at, formatMessage(issue))];
+    case 'custom':
+      return [error('FieldInvalid', at, issue.message)];
+    case 'invalid_union':
+      return [absent ? required(at) : error('FieldWrongType', at, 'must be a whole number or a string')];
+    case 'not_multiple_of':
+    case 'invalid_key':
+    case 'invalid_element':
+      return [error('FieldInvalid', at, issue.message)];
+  }
+}
+
+const required = (at: readonly Key[]): Finding => error('FieldRequired', at, 'is required');
+const article = (type: string): string =>
+  type === 'int' ? 'a whole number' : `${/^[aeio]/.test(type) ? 'an' : 'a'} ${type === 'record' ? 'map' : type}`;
+const oneOf = (values: readonly unknown[]): string =>
+  values.length === 1 ? JSON.stringify(values[0]) : `one of ${values.map((v) => JSON.stringify(v)).join(', ')}`;
+
+function bound(issue: Extract<Issue, { code: 'too_big' | 'too_small' }>): string {
+  const unit = { string: ' characters', array: ' entries' }[issue.origin as string] ?? '';
+  return issue.code === 'too_big'
+    ? `must be at most ${issue.maximum}${unit}`
+    : `must be at least ${issue.minimum}${unit}`;
+}
+
+const formatMessage = (issue: Extract<Issue, { code: 'invalid_format' }>): string =>
+  issue.message.startsWith('Invalid string') ? `must match ${String(issue.pattern ?? issue.format)}` : issue.message;
