@@ -17,7 +17,11 @@ import { startEtcd } from './etcd.ts';
 import { adaptedManifest, flagsOnHost } from './fixture-manifest.ts';
 import { kubeadmPki } from './pki.ts';
 import { freePort } from './ports.ts';
-import { ServerProcess } from './process.ts';
+import type { ServerProcess } from './process.ts';
+import { DirectRunner, StaticPodRunner } from './apiserver.ts';
+import type { ApiServerRunner, ApiServerView } from './apiserver.ts';
+import type { ManifestRunner } from './manifest-runner.ts';
+import type { RunnerTimes } from './pod-run.ts';
 import type { Exit } from './process.ts';
 import { temporaryFolder } from './reaper.ts';
 import type { Binaries } from './sources/types.ts';
@@ -29,24 +33,16 @@ export type PlaneOptions = {
   /** Ends the plane when aborted, and a start that is under way. */
   readonly signal?: AbortSignal;
   readonly run?: 'direct' | 'manifest';
+  /** Of the manifest runner; default: seconds where a kubelet takes tens of them. */
+  readonly times?: Partial<RunnerTimes>;
+  /** Changes the manifest before the first start; for `manifest` only. */
+  readonly manifest?: (text: string) => string;
   /** More kube-apiserver flags, last so that they win; for `direct` only. `{root}` in them is the node's root. */
   readonly flags?: readonly string[];
   /** Users with a token besides `admin` (system:masters), and their groups. */
   readonly users?: Readonly<Record<string, readonly string[]>>;
   /** Files below the root, written before the first start. */
   readonly files?: Readonly<Record<string, string>>;
-};
-
-/** The kube-apiserver process, as a test looks at it. */
-export type ApiServerView = {
-  readonly pid: number | undefined;
-  /** Milliseconds since 1970; of the newest process, running or not. */
-  readonly startedAt: number;
-  /** How often it was started, the first time included. */
-  readonly starts: number;
-  readonly running: boolean;
-  /** Its last lines on standard error, oldest first; of all its starts. */
-  readonly lines: readonly string[];
 };
 
 export interface ControlPlane {
@@ -64,71 +60,23 @@ export interface ControlPlane {
   readonly root: string;
   readonly manifestPath: string;
   readonly apiserver: ApiServerView;
+  /** The stand-in for the kubelet; undefined in `direct`. */
+  readonly runner: ManifestRunner | undefined;
   /** As admin unless `token` is given. */
   request(method: Method, path: string, options?: RequestOptions): Promise<Reply>;
   /** Resolves when /readyz says ok to admin; rejects when aborted, or when nothing runs that could become ready. */
   ready(signal?: AbortSignal): Promise<void>;
   /** Signals the kube-apiserver and waits until that process is gone. In `manifest` the runner starts it again. */
   kill(signal?: NodeJS.Signals): Promise<Exit>;
-  /** In `direct`: starts the kube-apiserver again after kill(), and waits until it is ready. */
+  /** In `direct`: starts the kube-apiserver again after kill(). Waits until it is ready in both. */
   start(): Promise<void>;
-  /** SIGTERM, a grace period of five seconds, start, ready. */
+  /** SIGTERM, SIGKILL after five seconds, start, ready. */
   restart(): Promise<void>;
   /** Everything that both servers said last. */
   logs(): string;
   /** Ends all processes and removes the root. Twice is fine. */
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
-}
-
-/** What runs the kube-apiserver: this process, or a stand-in for the kubelet. */
-interface Runner {
-  readonly view: ApiServerView;
-  start(): Promise<void>;
-  kill(signal: NodeJS.Signals): Promise<Exit>;
-  stop(): Promise<void>;
-}
-
-class DirectRunner implements Runner {
-  #process: ServerProcess | undefined;
-  #starts = 0;
-  #before: string[] = [];
-  readonly #file: string;
-  readonly #flags: readonly string[];
-
-  constructor(file: string, flags: readonly string[]) {
-    this.#file = file;
-    this.#flags = flags;
-  }
-
-  get view(): ApiServerView {
-    const p = this.#process;
-    return {
-      pid: p?.pid,
-      startedAt: p?.startedAt ?? 0,
-      starts: this.#starts,
-      running: p !== undefined && p.exit === undefined,
-      lines: [...this.#before, ...(p?.lines ?? [])],
-    };
-  }
-
-  start(): Promise<void> {
-    if (this.view.running) throw new Error('the kube-apiserver runs already');
-    this.#before = [...this.view.lines].slice(-2_000);
-    this.#starts++;
-    this.#process = new ServerProcess({ file: this.#file, args: this.#flags });
-    return Promise.resolve();
-  }
-
-  async kill(signal: NodeJS.Signals): Promise<Exit> {
-    if (this.#process === undefined) throw new Error('the kube-apiserver was never started');
-    this.#process.signal(signal);
-    return this.#process.exited;
-  }
-
-  async stop(): Promise<void> {
-    await this.#process?.end(0);
-  }
 }
 
 /** A token file line: token,user,uid,"group,group". */
@@ -175,6 +123,7 @@ export async function startControlPlane(options: PlaneOptions): Promise<ControlP
   const tokens = Object.fromEntries(Object.keys(users).map((u) => [u, randomBytes(16).toString('hex')]));
   const pki = kubeadmPki(['localhost', '127.0.0.1']);
   const manifest = await adaptedManifest({ port, etcdPort, kubernetes: PINNED[options.version].kubernetes });
+  const edited = options.manifest?.(manifest) ?? manifest;
   const adminToken = tokens['admin'] ?? '';
 
   await writeBelow(root, [
@@ -192,7 +141,10 @@ export async function startControlPlane(options: PlaneOptions): Promise<ControlP
 
   const flags = [...flagsOnHost(manifest, root), ...(options.flags ?? []).map((f) => f.replaceAll('{root}', root))];
   const client = new ApiClient(url, pki.ca.cert, adminToken);
-  const runner: Runner = new DirectRunner(binaries.apiserver, flags);
+  const runner: ApiServerRunner =
+    options.run === 'manifest'
+      ? new StaticPodRunner({ root, apiserver: binaries.apiserver, times: options.times, manifest: edited })
+      : new DirectRunner(binaries.apiserver, flags);
   let etcd: ServerProcess | undefined;
   let stopping: Promise<void> | undefined;
 
@@ -209,8 +161,7 @@ export async function startControlPlane(options: PlaneOptions): Promise<ControlP
     for (;;) {
       either.throwIfAborted();
       const { running, lines } = runner.view;
-      if (!running && options.run !== 'manifest')
-        throw new Error(`the kube-apiserver ended:\n${lines.slice(-5).join('\n')}`);
+      if (!running && !runner.restarts) throw new Error(`the kube-apiserver ended:\n${lines.slice(-5).join('\n')}`);
       const reply = await client.request('GET', '/readyz', { timeoutMs: 2_000 }).catch(() => undefined);
       if (reply?.status === 200) return;
       await sleep(50, undefined, { signal: either }).catch(() => undefined);
@@ -236,8 +187,10 @@ export async function startControlPlane(options: PlaneOptions): Promise<ControlP
       await runner.start();
       await ready();
     },
+    runner: runner instanceof StaticPodRunner ? runner.kubelet : undefined,
     restart: async () => {
-      await runner.kill('SIGTERM');
+      const impatient = setTimeout(() => void runner.kill('SIGKILL'), 5_000);
+      await runner.kill('SIGTERM').finally(() => clearTimeout(impatient));
       await runner.start();
       await ready();
     },
