@@ -46,7 +46,9 @@ export type PodView = {
   readonly phase: ContainerPhase;
   readonly message: string;
   readonly pid: number | undefined;
-  /** Of its newest process; undefined before the first. */
+  /** Each start of this UID, oldest first; one that failed before the first instruction too. */
+  readonly starts: readonly number[];
+  /** The last of them; undefined before the first. */
   readonly processStart: number | undefined;
   /** Starts of this UID beyond the first. */
   readonly restarts: number;
@@ -95,6 +97,7 @@ export class ManifestRunner {
     const pod = entry?.pod ?? run?.pod;
     if (pod === undefined) return undefined;
     const [container] = run !== undefined && run.pod.uid === pod.uid ? run.containers : [];
+    const starts = [...(container?.starts ?? [])];
     return {
       uid: pod.uid,
       file: pod.file,
@@ -102,8 +105,9 @@ export class ManifestRunner {
       phase: container?.phase ?? 'Waiting',
       message: container?.message ?? '',
       pid: container?.process?.exit === undefined ? container?.process?.pid : undefined,
-      processStart: container?.process?.startedAt,
-      restarts: Math.max(0, (container?.starts ?? 0) - 1),
+      starts,
+      processStart: starts.at(-1),
+      restarts: Math.max(0, starts.length - 1),
       lines: container?.lines ?? [],
     };
   }

@@ -49,7 +49,8 @@ const KEPT_LINES = 4_000;
 class ContainerRun {
   phase: ContainerPhase = 'Waiting';
   message = '';
-  starts = 0;
+  /** Milliseconds since 1970, each of them. */
+  readonly starts: number[] = [];
   process: ServerProcess | undefined;
   lastExit: Exit | undefined;
   #before: string[] = [];
@@ -60,8 +61,8 @@ class ContainerRun {
 
   start(command: Command): ServerProcess {
     this.#before = this.lines.slice(-KEPT_LINES);
-    this.starts++;
     this.process = new ServerProcess(command);
+    this.starts.push(this.process.startedAt);
     this.phase = 'Running';
     this.message = '';
     return this.process;
@@ -71,7 +72,7 @@ class ContainerRun {
   failStart(line: string): void {
     this.#before = [...this.lines, line].slice(-KEPT_LINES);
     this.process = undefined;
-    this.starts++;
+    this.starts.push(Date.now());
     this.lastExit = { code: 1, signal: null };
   }
 }
