@@ -1,0 +1,212 @@
+/**
+ * A queue of keys for reconciling, with the guarantees of client-go's: a key waits at most once however often it is
+ * added; it is never worked on twice at a time; what is added while it is worked on is worked on afterwards; failures
+ * of one key wait longer each time without holding up others. Nothing else is promised: no order, no persistence.
+ * Reconcilers look at the world, not at the number of their calls. Called by controllers and agent.
+ */
+import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { backoffMs, onAbort, scope, systemClock } from './wait.ts';
+import type { Clock, Random } from './wait.ts';
+
+/**
+ * What became of a key. Done: the failures are forgotten. Again: the same, and look again in `afterMs`. Retry: wait
+ * longer than the last time, at least `afterMs`.
+ */
+export type Outcome =
+  | { readonly kind: 'Done' }
+  | { readonly kind: 'Again'; readonly afterMs: number }
+  | { readonly kind: 'Retry'; readonly afterMs?: number };
+
+export type QueueOptions = {
+  /** Label of metrics and logs. */
+  readonly name: string;
+  readonly log: Logger;
+  readonly metrics: KubeMetrics;
+  /** Default 50 ms. */
+  readonly firstRetryMs?: number;
+  /** Default 60 s. */
+  readonly maxRetryMs?: number;
+  readonly clock?: Clock;
+  readonly random?: Random;
+};
+
+export type WorkOptions<K> = {
+  readonly workers: number;
+  readonly reconcile: (key: K, signal: AbortSignal) => Promise<Outcome>;
+  /** Awaited before each key is taken: leadership, an API server that answers. Keys added meanwhile wait, deduplicated. */
+  readonly gate?: (signal: AbortSignal) => Promise<void>;
+  /** How long work in flight may take to end after the signal, before its own signal aborts. Default 10 s. */
+  readonly graceMs?: number;
+};
+
+export interface WorkQueue<K extends string> {
+  readonly depth: number;
+  readonly inFlight: number;
+  add(key: K): void;
+  /** Adds in `ms`; the earlier of two wins. 0 adds now. */
+  addAfter(key: K, ms: number): void;
+  /** Works until the signal aborts, and resolves when everything in flight has ended. */
+  work(options: WorkOptions<K>, signal: AbortSignal): Promise<void>;
+}
+
+class KeyQueue<K extends string> implements WorkQueue<K> {
+  readonly #o: QueueOptions;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  /** Waiting keys in order, with the time they were added. */
+  readonly #waiting = new Map<K, number>();
+  readonly #working = new Set<K>();
+  /** Added again while they are worked on. */
+  readonly #dirty = new Set<K>();
+  readonly #later = new Map<K, { readonly at: number; readonly timer: NodeJS.Timeout }>();
+  readonly #failures = new Map<K, number>();
+  readonly #idle: (() => void)[] = [];
+  #closed = false;
+
+  constructor(options: QueueOptions) {
+    this.#o = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+  }
+
+  get depth(): number {
+    return this.#waiting.size;
+  }
+  get inFlight(): number {
+    return this.#working.size;
+  }
+
+  add(key: K): void {
+    if (this.#closed) return;
+    if (this.#waiting.has(key) || this.#dirty.has(key)) return;
+    this.#o.metrics.queueAdded(this.#o.name);
+    if (this.#working.has(key)) {
+      this.#dirty.add(key);
+      return;
+    }
+    this.#waiting.set(key, this.#clock.monotonicMs());
+    this.#o.metrics.queueDepth(this.#o.name, this.#waiting.size);
+    this.#idle.shift()?.();
+  }
+
+  addAfter(key: K, ms: number): void {
+    if (this.#closed) return;
+    if (ms <= 0) {
+      this.add(key);
+      return;
+    }
+    const at = this.#clock.monotonicMs() + ms;
+    const pending = this.#later.get(key);
+    if (pending !== undefined && pending.at <= at) return;
+    clearTimeout(pending?.timer);
+    // A timer holds 2^31 ms at most; who asks for more is asked again.
+    const timer = setTimeout(
+      () => {
+        this.#later.delete(key);
+        this.add(key);
+      },
+      Math.min(ms, 2 ** 31 - 1),
+    );
+    this.#later.set(key, { at, timer });
+  }
+
+  async work(options: WorkOptions<K>, signal: AbortSignal): Promise<void> {
+    this.#closed = false;
+    const inner = scope([]);
+    let grace: NodeJS.Timeout | undefined;
+    const unhook = onAbort(signal, () => {
+      this.#close();
+      grace = setTimeout(() => inner.abort('Stopping'), options.graceMs ?? 10_000);
+    });
+    const workers = Array.from({ length: options.workers }, () => this.#worker(options, signal, inner.signal));
+    try {
+      await Promise.all(workers);
+    } finally {
+      clearTimeout(grace);
+      unhook();
+      inner.dispose();
+    }
+  }
+
+  /** What waits is dropped: whoever starts next lists everything anyway. */
+  #close(): void {
+    this.#closed = true;
+    for (const { timer } of this.#later.values()) clearTimeout(timer);
+    this.#later.clear();
+    this.#waiting.clear();
+    this.#dirty.clear();
+    this.#failures.clear();
+    this.#o.metrics.queueDepth(this.#o.name, 0);
+    for (const wake of this.#idle.splice(0)) wake();
+  }
+
+  async #worker(options: WorkOptions<K>, signal: AbortSignal, inner: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (options.gate !== undefined) await options.gate(signal);
+      if (signal.aborted) return;
+      const key = this.#take();
+      if (key === undefined) await new Promise<void>((resolve) => void this.#idle.push(resolve));
+      else await this.#one(key, options, inner);
+    }
+  }
+
+  #take(): K | undefined {
+    const first = this.#waiting.entries().next();
+    if (first.done === true) return undefined;
+    const [key, since] = first.value;
+    this.#waiting.delete(key);
+    this.#working.add(key);
+    const { metrics, name } = this.#o;
+    metrics.queueDepth(name, this.#waiting.size);
+    metrics.queueInFlight(name, this.#working.size);
+    metrics.queueWaited(name, (this.#clock.monotonicMs() - since) / 1000);
+    return key;
+  }
+
+  async #one(key: K, options: WorkOptions<K>, inner: AbortSignal): Promise<void> {
+    const { metrics, name, log } = this.#o;
+    const begun = this.#clock.monotonicMs();
+    let outcome: Outcome;
+    let threw = false;
+    try {
+      outcome = await options.reconcile(key, inner);
+    } catch (thrown) {
+      threw = true;
+      outcome = { kind: 'Retry' };
+      log.error({ queue: name, key, err: thrown }, 'reconcile threw');
+    }
+    const seconds = (this.#clock.monotonicMs() - begun) / 1000;
+    metrics.queueWorked(name, threw ? 'Threw' : outcome.kind, seconds);
+    this.#working.delete(key);
+    metrics.queueInFlight(name, this.#working.size);
+    this.#finish(key, outcome);
+  }
+
+  #finish(key: K, outcome: Outcome): void {
+    if (this.#closed) return;
+    const again = this.#dirty.delete(key);
+    switch (outcome.kind) {
+      case 'Done':
+        this.#failures.delete(key);
+        break;
+      case 'Again':
+        this.#failures.delete(key);
+        this.addAfter(key, outcome.afterMs);
+        break;
+      case 'Retry': {
+        const n = this.#failures.get(key) ?? 0;
+        this.#failures.set(key, n + 1);
+        this.#o.metrics.queueRetried(this.#o.name);
+        const options = { firstMs: this.#o.firstRetryMs ?? 50, maxMs: this.#o.maxRetryMs ?? 60_000 };
+        this.addAfter(key, Math.max(backoffMs(n, options, this.#random), outcome.afterMs ?? 0));
+        break;
+      }
+    }
+    // Something changed meanwhile: that is looked at at once, and a success forgets the failures.
+    if (again) this.add(key);
+  }
+}
+
+export const createWorkQueue = <K extends string = string>(options: QueueOptions): WorkQueue<K> =>
+  new KeyQueue<K>(options);

@@ -1,0 +1,70 @@
+/**
+ * Writes status, and writes nothing when nothing changed. The reconciler's own writes wake it again before its cache
+ * has them: a controller without memory writes up to half of its statuses twice. Server-side apply of the whole status:
+ * one writer (field manager) owns it, and fields that are no longer said disappear. Called by controllers and agent.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
+import type { KubeClient } from './client.ts';
+import { ok } from './errors.ts';
+import type { Result } from './errors.ts';
+import { apiVersionOf } from './types.ts';
+import type { KubeObject, Resource } from './types.ts';
+
+export type StatusWriterOptions = {
+  readonly client: KubeClient;
+  readonly resource: Resource;
+  readonly fieldManager: string;
+  readonly metrics: KubeMetrics;
+};
+
+/** The object that a status is about, as far as it was read: enough of a projection of it. */
+export type StatusTarget = {
+  readonly metadata: Pick<KubeObject['metadata'], 'name' | 'namespace' | 'uid' | 'resourceVersion'>;
+  readonly status?: unknown;
+};
+
+export interface StatusWriter {
+  /**
+   * True if it was written. `undefined` fields of `next` count as absent. Conflict: the object was deleted and made
+   * anew; NotFound: it is gone; neither needs a retry by itself, a change of the cache is on its way.
+   */
+  apply(target: StatusTarget, next: object, signal: AbortSignal): Promise<Result<boolean>>;
+  /** To be called when the object is gone. */
+  forget(uid: string): void;
+}
+
+/** What we wrote while the cache showed `over`: as long as it still shows it, `status` is what is really there. */
+type Written = { readonly over: string; readonly status: unknown };
+
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? {})) as unknown;
+
+export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
+  const { client, resource, fieldManager, metrics } = options;
+  const written = new Map<string, Written>();
+
+  const currentOf = (target: StatusTarget): unknown => {
+    const memory = written.get(target.metadata.uid ?? '');
+    return memory !== undefined && memory.over === target.metadata.resourceVersion
+      ? memory.status
+      : plain(target.status);
+  };
+  return {
+    apply: async (target, next, signal) => {
+      const { name, namespace, uid, resourceVersion } = target.metadata;
+      const status = plain(next);
+      if (isDeepStrictEqual(currentOf(target), status)) {
+        metrics.statusWrite('unchanged');
+        return ok(false);
+      }
+      const at = { name, ...(namespace === undefined ? {} : { namespace }), ...(uid === undefined ? {} : { uid }) };
+      const object = { apiVersion: apiVersionOf(resource), kind: resource.kind, metadata: at, status };
+      const result = await client.apply(resource, object, { signal, fieldManager, force: true, subresource: 'status' });
+      metrics.statusWrite(result.ok ? 'written' : 'failed');
+      if (!result.ok) return result;
+      if (uid !== undefined && resourceVersion !== undefined) written.set(uid, { over: resourceVersion, status });
+      return ok(true);
+    },
+    forget: (uid) => void written.delete(uid),
+  };
+}
