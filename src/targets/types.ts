@@ -5,32 +5,43 @@
 import type { Finding } from '../api/findings.ts';
 import type { Digest, Revision, Secret } from '../render/types.ts';
 
+/** Absolute, as the host sees it. A `--root` is put in front of it by whoever reads or writes. */
 export type HostPath = string;
-export type HostRead =
-  { readonly read: 'File'; readonly path: HostPath } | { readonly read: 'Dir'; readonly path: HostPath };
 
-/** What was read: file bytes by path; null where there is no such file. Folder listings by path. */
+/** `File`: bytes and owner. `Dir`: the names in a folder. `Stat`: what is there, not followed if it is a link. */
+export type HostRead = { readonly read: 'File' | 'Dir' | 'Stat'; readonly path: HostPath };
+
+export type Owner = { readonly uid: number; readonly gid: number };
+export type HostFile = { readonly bytes: Uint8Array; readonly mode: number; readonly owner: Owner };
+export type HostStat = {
+  readonly kind: 'file' | 'dir' | 'link' | 'other';
+  readonly mode: number;
+  readonly owner: Owner;
+};
+
+/** What was read, by path; null where nothing is there (or, for a file, something that is not one). */
 export type HostObserved = {
-  readonly files: ReadonlyMap<HostPath, { readonly bytes: Uint8Array; readonly mode: number } | null>;
+  readonly files: ReadonlyMap<HostPath, HostFile | null>;
   readonly dirs: ReadonlyMap<HostPath, readonly string[] | null>;
+  readonly stats: ReadonlyMap<HostPath, HostStat | null>;
 };
 
 /** `before` is the change's guard (sha256 hex of the content, null for "not there"): idempotence, drift and undo come from it. */
 export type HostChange =
-  | {
-      readonly do: 'MakeDir';
-      readonly path: HostPath;
-      readonly mode: number;
-      readonly owner?: { readonly uid: number; readonly gid: number };
-    }
+  /** A folder that is there already stays as it is. */
+  | { readonly do: 'MakeDir'; readonly path: HostPath; readonly mode: number; readonly owner?: Owner }
+  /** Whole or not at all. `mode` and `owner` hold for a new file; one that is there keeps its own. */
   | {
       readonly do: 'WriteFile';
       readonly path: HostPath;
       readonly before: Digest | null;
       readonly after: Uint8Array | Secret<Uint8Array>;
       readonly mode: number;
+      readonly owner?: Owner;
     }
   | { readonly do: 'RemoveFile'; readonly path: HostPath; readonly before: Digest }
+  /** Only if it is empty; a folder with something in it stays, without an error. */
+  | { readonly do: 'RemoveDir'; readonly path: HostPath }
   | { readonly do: 'RestartUnit'; readonly unit: string; readonly reload: boolean };
 
 export type Plan<C> =
@@ -38,9 +49,13 @@ export type Plan<C> =
   | { readonly refused: readonly Finding[] };
 
 export interface Target<Spec, C, Read, Observed> {
-  observe(spec: Spec): readonly Read[];
-  /** `null` removes exactly what was added. */
+  /** What to read for a plan to `to`, given what was read so far. Asked again until it names nothing new. */
+  observe(to: Revision | null, seen: Observed, spec: Spec): readonly Read[];
+  /** Changes in the order in which they must be made. `null` removes exactly what was added. */
   plan(to: Revision | null, seen: Observed, spec: Spec): Plan<C>;
   /** What differs from `to` in what was seen; empty means that it is in place. */
   verify(to: Revision | null, seen: Observed, spec: Spec): readonly Finding[];
 }
+
+/** A target whose place is files of the host: StaticPod, Systemd, K3s, RKE2. */
+export type HostTarget<Spec> = Target<Spec, HostChange, HostRead, HostObserved>;

@@ -1,0 +1,78 @@
+/**
+ * The host's real disk behind the seam of types.ts. `root` goes before every path: `/` on the node itself, a mounted
+ * disk, the host's file system inside the agent's container, or a test's folder. It decides nothing.
+ */
+import { constants } from 'node:fs';
+import { chown, lstat, mkdir, open, readdir, readFile, rename, rmdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Disk, DiskOwner, DiskStat } from './types.ts';
+
+const codeOf = (e: unknown): string | undefined =>
+  e instanceof Error && 'code' in e && typeof e.code === 'string' ? e.code : undefined;
+
+/** The value, or null where the error only says that there is no such thing. */
+async function unless<T>(codes: readonly string[], act: () => Promise<T>): Promise<T | null> {
+  try {
+    return await act();
+  } catch (e) {
+    if (codes.includes(codeOf(e) ?? '')) return null;
+    throw e;
+  }
+}
+
+const ABSENT = ['ENOENT', 'ENOTDIR'];
+
+async function statOf(path: string): Promise<DiskStat | null> {
+  const s = await unless(ABSENT, () => lstat(path));
+  if (s === null) return null;
+  const kind = s.isFile() ? 'file' : s.isDirectory() ? 'dir' : s.isSymbolicLink() ? 'link' : 'other';
+  return { kind, mode: s.mode & 0o7777, owner: { uid: s.uid, gid: s.gid } };
+}
+
+async function create(path: string, bytes: Uint8Array, as: DiskStat): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const file = await open(path, flags, 0o600);
+  try {
+    await file.writeFile(bytes);
+    await own((o) => file.chown(o.uid, o.gid), as.owner);
+    await file.chmod(as.mode);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Only root gives files away; without that right (a developer's `patch --root DIR`) they stay his who writes them. */
+async function own(change: (o: DiskOwner) => Promise<void>, owner: DiskOwner): Promise<void> {
+  if (process.getuid?.() === 0) await change(owner);
+}
+
+async function makeDir(path: string, mode: number, owner: DiskOwner | null): Promise<void> {
+  await mkdir(path, { mode });
+  if (owner !== null) await own((o) => chown(path, o.uid, o.gid), owner);
+}
+
+async function syncDir(path: string): Promise<void> {
+  const dir = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await dir.sync();
+  } finally {
+    await dir.close();
+  }
+}
+
+/** Links are followed only above the last part of a path; a file is read whole, up to what fits in memory. */
+export function realDisk(root: string): Disk {
+  const at = (path: string): string => join(root, path);
+  return {
+    stat: (path) => statOf(at(path)),
+    read: (path) => unless([...ABSENT, 'EISDIR', 'ENXIO'], async () => new Uint8Array(await readFile(at(path)))),
+    list: async (path) => (await unless(ABSENT, () => readdir(at(path))))?.sort() ?? null,
+    makeDir: (path, mode, owner) => makeDir(at(path), mode, owner),
+    create: (path, bytes, as) => create(at(path), bytes, as),
+    rename: (from, to) => rename(at(from), at(to)),
+    remove: async (path) => void (await unless(ABSENT, () => unlink(at(path)))),
+    removeDir: async (path) => void (await unless([...ABSENT, 'ENOTEMPTY', 'EEXIST'], () => rmdir(at(path)))),
+    syncDir: (path) => syncDir(at(path)),
+  };
+}

@@ -1,0 +1,33 @@
+/** Reads from the disk what a target asks for, until it asks for nothing new. The target itself does no I/O. */
+import type { Disk } from '../host/types.ts';
+import type { Revision } from '../render/types.ts';
+import type { HostFile, HostObserved, HostPath, HostRead, HostStat, HostTarget } from '../targets/types.ts';
+
+async function readFile(disk: Disk, path: HostPath): Promise<HostFile | null> {
+  const bytes = await disk.read(path);
+  const stat = bytes === null ? null : await disk.stat(path);
+  return bytes === null || stat === null ? null : { bytes, mode: stat.mode, owner: stat.owner };
+}
+
+/** What `target` needs for a plan to `to`. Disk errors throw. */
+export async function gather<Spec>(
+  disk: Disk,
+  target: HostTarget<Spec>,
+  to: Revision | null,
+  spec: Spec,
+): Promise<HostObserved> {
+  const files = new Map<HostPath, HostFile | null>();
+  const dirs = new Map<HostPath, readonly string[] | null>();
+  const stats = new Map<HostPath, HostStat | null>();
+  const seen: HostObserved = { files, dirs, stats };
+  const known = { File: files, Dir: dirs, Stat: stats };
+  const fresh = (): readonly HostRead[] => target.observe(to, seen, spec).filter((r) => !known[r.read].has(r.path));
+  for (let reads = fresh(); reads.length > 0; reads = fresh()) {
+    for (const { read, path } of reads) {
+      if (read === 'File') files.set(path, await readFile(disk, path));
+      else if (read === 'Dir') dirs.set(path, await disk.list(path));
+      else stats.set(path, await disk.stat(path));
+    }
+  }
+  return seen;
+}

@@ -1,0 +1,164 @@
+/**
+ * The audit flags among a container's words, read as the API server's own flag library reads them (spf13/pflag:
+ * `--name=value`, `--name value`, a bare `--name` for booleans, the last of several wins; kube-apiserver takes `_` for
+ * `-` in names), and what must happen to the words so that exactly the wanted audit flags are in effect.
+ */
+import type { Finding } from '../../api/findings.ts';
+import type { ResolvedFlag } from '../host-layout.ts';
+import { basename, refusal, wordTexts } from './manifest.ts';
+import type { Manifest, Read } from './manifest.ts';
+import type { ListOp } from './ops.ts';
+
+/** pflag gives these a value of their own (`true`) when none is attached, and then never eats the next word. */
+export const isBooleanFlag = (name: string): boolean =>
+  name === '--audit-log-compress' || /^--audit-(log|webhook)-(batch-throttle-enable|truncate-enabled)$/.test(name);
+
+type WordList = 'command' | 'args';
+type Word = { readonly list: WordList; readonly index: number; readonly text: string };
+
+export type FoundFlag = {
+  /** Normalised: dashes, as documented. */
+  readonly name: string;
+  readonly value: string;
+  /** The words that make it up: one, or two for `--name value`. */
+  readonly words: readonly Word[];
+};
+
+export type FlagWords = {
+  readonly found: readonly FoundFlag[];
+  /** Where a new flag is appended when no audit flag is there. */
+  readonly last: Word;
+  readonly findings: readonly Finding[];
+};
+
+const SHELLS = new Set(['sh', 'bash', 'dash', 'ash', 'busybox', 'zsh']);
+const NAME = /^--([A-Za-z0-9][A-Za-z0-9_.-]*)(?:=([\s\S]*))?$/;
+
+export const pathOf = (w: { readonly list: string; readonly index: number }, m: Manifest): string =>
+  `spec.containers[${m.container}].${w.list}[${w.index}]`;
+
+/** The words behind the program's name. */
+function flagWords(m: Manifest): Read<readonly Word[]> {
+  const all = (['command', 'args'] as const).flatMap((list) =>
+    wordTexts(m.lists[list]).map((text, index): Word => ({ list, index, text })),
+  );
+  const program = all.findIndex((w) => basename(w.text) === 'kube-apiserver');
+  const head = all[0];
+  if (head !== undefined && program !== 0 && SHELLS.has(basename(head.text)))
+    return {
+      refused: [
+        refusal(
+          'CommandIsShell',
+          'The container starts a shell; flags inside a shell script cannot be edited safely.',
+          pathOf(head, m),
+        ),
+      ],
+    };
+  // No command at all: the image's entrypoint is kube-apiserver, and args are its flags.
+  const rest =
+    program < 0 && (m.lists.command.seq?.items.length ?? 0) === 0 ? all : program < 0 ? [] : all.slice(program);
+  if (rest.length === 0)
+    return {
+      refused: [
+        refusal(
+          'CommandNotUnderstood',
+          'The container named kube-apiserver does not start kube-apiserver with flags.',
+          `spec.containers[${m.container}].command`,
+        ),
+      ],
+    };
+  const end = rest.find((w) => w.text === '--');
+  if (end !== undefined)
+    return {
+      refused: [
+        refusal(
+          'CommandNotUnderstood',
+          '`--` ends the flags; kube-apiserver takes no other arguments.',
+          pathOf(end, m),
+        ),
+      ],
+    };
+  return { ok: rest };
+}
+
+const swallowed = (text: string): boolean => /^--[^\s]*\s+(?:-\s+)?--[a-z]/.test(text);
+
+/** All audit flags, in order. */
+export function readFlags(m: Manifest): Read<FlagWords> {
+  const words = flagWords(m);
+  if ('refused' in words) return words;
+  const found: FoundFlag[] = [];
+  const findings: Finding[] = [];
+  for (let i = 0; i < words.ok.length; i++) {
+    const word = words.ok[i];
+    if (word === undefined) continue;
+    if (swallowed(word.text))
+      findings.push({
+        severity: 'warning',
+        code: 'SeveralFlagsInOneArgument',
+        message:
+          'This is one argument, not several: the API server takes the rest as part of the first flag’s value. Give each flag a line of its own.',
+        path: pathOf(word, m),
+      });
+    const match = NAME.exec(word.text);
+    const name = match?.[1] === undefined ? undefined : `--${match[1].replaceAll('_', '-')}`;
+    if (name === undefined || !name.startsWith('--audit-')) continue;
+    if (match?.[2] !== undefined) found.push({ name, value: match[2], words: [word] });
+    else if (isBooleanFlag(name)) found.push({ name, value: 'true', words: [word] });
+    else {
+      const next = words.ok[++i];
+      if (next === undefined)
+        return {
+          refused: [
+            refusal('FlagWithoutValue', `${name} has no value, and kube-apiserver does not start so.`, pathOf(word, m)),
+          ],
+        };
+      found.push({ name, value: next.text, words: [word, next] });
+    }
+  }
+  const last = words.ok.at(-1);
+  if (last === undefined) throw new Error('flagWords gave no words');
+  return { ok: { found, last, findings } };
+}
+
+const TRUE = new Set(['1', 't', 'T', 'true', 'TRUE', 'True']);
+const FALSE = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False']);
+
+/** Equal as pflag reads them. */
+export const sameValue = (name: string, a: string, b: string): boolean =>
+  a === b || (isBooleanFlag(name) && ((TRUE.has(a) && TRUE.has(b)) || (FALSE.has(a) && FALSE.has(b))));
+
+/** What is in effect: the last of several wins. */
+export const inEffect = (found: readonly FoundFlag[]): ReadonlyMap<string, string> =>
+  new Map(found.map((f) => [f.name, f.value]));
+
+function setValue(flag: FoundFlag, value: string): ListOp {
+  const [first, second] = flag.words;
+  if (first === undefined) throw new Error('a flag without words');
+  if (second !== undefined) return { op: 'Set', list: second.list, index: second.index, value };
+  return {
+    op: 'Set',
+    list: first.list,
+    index: first.index,
+    value: `${first.text.split('=')[0] ?? flag.name}=${value}`,
+  };
+}
+
+/** The fewest changes of words after which exactly `wanted` are the audit flags in effect. */
+export function flagOps(words: FlagWords, wanted: readonly ResolvedFlag[]): readonly ListOp[] {
+  const want = new Map(wanted.map((f) => [f.name, f.value]));
+  const lastOf = new Map(words.found.map((f) => [f.name, f]));
+  const kept = words.found.filter((f) => want.has(f.name));
+  const gone = words.found.filter((f) => !want.has(f.name));
+  const changed = [...lastOf.values()].flatMap((f): ListOp[] => {
+    const value = want.get(f.name);
+    return value === undefined || sameValue(f.name, f.value, value) ? [] : [setValue(f, value)];
+  });
+  const added = wanted.filter((f) => !lastOf.has(f.name)).map((f) => `${f.name}=${f.value}`);
+  const anchor = kept.at(-1)?.words.at(-1) ?? words.last;
+  return [
+    ...changed,
+    ...gone.flatMap((f) => f.words.map((w): ListOp => ({ op: 'Remove', list: w.list, index: w.index }))),
+    ...(added.length === 0 ? [] : [{ op: 'Insert', list: anchor.list, after: anchor.index, values: added } as const]),
+  ];
+}

@@ -1,0 +1,223 @@
+/**
+ * Which volumes and mounts the API server's container needs so that it sees the revisions folder (read-only) and can
+ * write and rotate in the log folder. What someone mounted by hand is used where it shows the same host folder, and
+ * refused where it would make the log fail: a mounted log file cannot be rotated, a read-only folder not written.
+ */
+import type { Finding } from '../../api/findings.ts';
+import type { Revision } from '../../render/types.ts';
+import { baseOf, isWithin, tidyPath } from '../host-layout.ts';
+import type { HostLayout } from '../host-layout.ts';
+import { at, isRecord, listOf, refusal, textOf } from './manifest.ts';
+import type { Json, Manifest } from './manifest.ts';
+import type { ListOp } from './ops.ts';
+
+export const REVISIONS_VOLUME = 'auditconfig-revisions';
+export const LOG_VOLUME = 'auditconfig-log';
+export const OWN_VOLUMES: readonly string[] = [REVISIONS_VOLUME, LOG_VOLUME];
+
+type Mount = {
+  readonly path: string;
+  readonly volume: string;
+  readonly readOnly: boolean;
+  /** What of the host stands there; null for anything but a whole hostPath. */
+  readonly hostPath: string | null;
+};
+
+export const containerOf = (m: Manifest): Json | undefined => listOf(at(m.pod, 'spec', 'containers'))[m.container];
+
+const volumeList = (m: Manifest): readonly Json[] => listOf(at(m.pod, 'spec', 'volumes'));
+const mountList = (m: Manifest): readonly Json[] => listOf(at(containerOf(m), 'volumeMounts'));
+
+function mountsOf(m: Manifest): readonly Mount[] {
+  const hostPaths = new Map(volumeList(m).map((v) => [at(v, 'name'), textOf(at(v, 'hostPath', 'path')) ?? null]));
+  return mountList(m).map((v) => {
+    const volume = textOf(at(v, 'name')) ?? '';
+    const whole = at(v, 'subPath') === undefined && at(v, 'subPathExpr') === undefined;
+    const hostPath = whole ? (hostPaths.get(volume) ?? null) : null;
+    return {
+      path: tidyPath(textOf(at(v, 'mountPath')) ?? ''),
+      volume,
+      readOnly: at(v, 'readOnly') === true,
+      hostPath: hostPath === null ? null : tidyPath(hostPath),
+    };
+  });
+}
+
+/** The mount that decides what stands at `dir` inside the container: the deepest one at or above it. */
+const decisive = (mounts: readonly Mount[], dir: string): Mount | undefined =>
+  mounts.filter((x) => isWithin(dir, x.path)).sort((a, b) => b.path.length - a.path.length)[0];
+
+/** The mount shows `dir` of the host at the same path. */
+function shows(mount: Mount, dir: string): boolean {
+  if (mount.hostPath === null) return false;
+  const rest = dir.slice(mount.path === '/' ? 0 : mount.path.length);
+  return tidyPath(`${mount.hostPath}${rest}`) === dir;
+}
+
+type Need = { readonly dir: string; readonly volume: string; readonly writable: boolean };
+
+/** `covered`: nothing to add. A finding: it cannot be. */
+function judge(need: Need, mounts: readonly Mount[]): 'covered' | 'missing' | Finding {
+  const path = 'spec.volumes';
+  const mount = decisive(mounts, need.dir);
+  if (mount !== undefined && shows(mount, need.dir) && !(need.writable && mount.readOnly)) return 'covered';
+  if (mount?.path !== need.dir) return 'missing';
+  if (need.writable && shows(mount, need.dir))
+    return refusal(
+      'LogFolderReadOnly',
+      `Volume ${mount.volume} is mounted read-only at ${need.dir}, where the API server must write its log.`,
+      path,
+    );
+  return refusal(
+    'FolderMountedElsewhere',
+    `At ${need.dir} the container sees ${mount.hostPath === null ? `volume ${mount.volume}` : mount.hostPath}, not the host's ${need.dir}. Take that mount out, or choose another folder.`,
+    path,
+  );
+}
+
+const mountEntry = (need: Need): Json => ({
+  mountPath: need.dir,
+  name: need.volume,
+  ...(need.writable ? {} : { readOnly: true }),
+});
+const volumeEntry = (need: Need): Json => ({
+  hostPath: { path: need.dir, type: 'DirectoryOrCreate' },
+  name: need.volume,
+});
+
+const FORBIDDEN_TREES = [
+  '/etc',
+  '/proc',
+  '/sys',
+  '/dev',
+  '/boot',
+  '/usr',
+  '/bin',
+  '/sbin',
+  '/lib',
+  '/lib64',
+  '/run',
+  '/var/run',
+  '/var/lib/etcd',
+  '/var/lib/kubelet',
+  '/var/lib/containerd',
+];
+const FORBIDDEN_FOLDERS = ['/', '/var', '/var/lib', '/opt', '/root', '/home', '/mnt', '/srv'];
+const SHARED_FOLDERS = [
+  '/var/log',
+  '/tmp',
+  '/var/tmp',
+  '/data',
+  '/var/log/pods',
+  '/var/log/containers',
+  '/var/log/journal',
+];
+
+/** A log folder becomes writable for the API server's container, all of it. */
+function judgeLogFolder(dir: string, manifestsDir: string, layout: HostLayout): readonly Finding[] {
+  const bad = (message: string): readonly Finding[] => [refusal('LogFolderForbidden', message)];
+  if (!dir.startsWith('/') || dir.split('/').some((p) => p === '.' || p === '..'))
+    return bad(`The log folder ${dir} is not a plain absolute path.`);
+  if (isWithin(dir, manifestsDir) || isWithin(manifestsDir, dir))
+    return bad(
+      `The log folder ${dir} would put log files into the kubelet's manifests folder, where each file is read as a pod.`,
+    );
+  const own = [layout.revisionsDir, layout.stateDir].find((d) => isWithin(dir, d) || isWithin(d, dir));
+  const tree = FORBIDDEN_TREES.find((d) => isWithin(dir, d));
+  if (own !== undefined || tree !== undefined || FORBIDDEN_FOLDERS.includes(dir))
+    return bad(
+      `The log's folder is mounted writable into the API server, and ${dir} is not a folder for that. Use one of its own, such as /var/log/kube-audit.`,
+    );
+  if (!SHARED_FOLDERS.includes(dir)) return [];
+  return [
+    {
+      severity: 'warning',
+      code: 'LogFolderShared',
+      message: `Rotation renames the log file, so its folder is mounted, not the file: the API server's container can then write to all of ${dir}. A folder of its own is better, such as /var/log/kube-audit/audit.log.`,
+      path: '',
+    },
+  ];
+}
+
+/** Rotation renames the log file; a file that is itself a mount point cannot be renamed. */
+function judgeLogFile(revision: Revision, mounts: readonly Mount[]): readonly Finding[] {
+  const flag = revision.flags.find((f) => f.name === '--audit-log-path')?.value;
+  if (revision.logDir === undefined || typeof flag !== 'object' || !('dir' in flag)) return [];
+  const file = `${tidyPath(revision.logDir)}/${flag.name}`;
+  const mount = mounts.find((x) => x.path === file);
+  if (mount === undefined) return [];
+  return [
+    refusal(
+      'LogFileMounted',
+      `Volume ${mount.volume} mounts the log file ${file} itself. Rotation renames the file, and a mounted file cannot be renamed: take that mount out, or choose another path; the folder is mounted instead.`,
+      'spec.volumes',
+    ),
+  ];
+}
+
+export type MountPlan = { readonly ops: readonly ListOp[]; readonly findings: readonly Finding[] };
+
+/** What to add to `volumeMounts` and `volumes` for a revision. Findings of error severity refuse the plan. */
+export function mountOps(m: Manifest, revision: Revision, layout: HostLayout, manifestsDir: string): MountPlan {
+  const mounts = mountsOf(m);
+  const logDir = revision.logDir === undefined ? undefined : tidyPath(revision.logDir);
+  const needs: readonly Need[] = [
+    { dir: layout.revisionsDir, volume: REVISIONS_VOLUME, writable: false },
+    ...(logDir === undefined ? [] : [{ dir: logDir, volume: LOG_VOLUME, writable: true }]),
+  ];
+  const judged = needs.map((need) => ({ need, verdict: judge(need, mounts) }));
+  const missing = judged.filter((j) => j.verdict === 'missing').map((j) => j.need);
+  const taken = missing.filter((n) => volumeList(m).some((v) => at(v, 'name') === n.volume));
+  const insert = (list: 'volumeMounts' | 'volumes', entry: (n: Need) => Json): readonly ListOp[] =>
+    missing.length === 0
+      ? []
+      : [
+          {
+            op: 'Insert',
+            list,
+            after: (list === 'volumes' ? volumeList(m) : mountList(m)).length - 1,
+            values: missing.map(entry),
+          },
+        ];
+  return {
+    ops: [...insert('volumeMounts', mountEntry), ...insert('volumes', volumeEntry)],
+    findings: [
+      ...(logDir === undefined ? [] : judgeLogFolder(logDir, manifestsDir, layout)),
+      ...judgeLogFile(revision, mounts),
+      ...judged.flatMap((j) => (typeof j.verdict === 'string' ? [] : [j.verdict])),
+      ...taken.map((n) =>
+        refusal('VolumeNameTaken', `The pod has a volume named ${n.volume} that is not ours.`, 'spec.volumes'),
+      ),
+    ],
+  };
+}
+
+/** Takes our own volumes and mounts out, by name: for a manifest whose record is lost or no longer fits. */
+export function ownMountRemovals(m: Manifest): readonly ListOp[] {
+  const removals = (list: 'volumeMounts' | 'volumes', items: readonly Json[]): readonly ListOp[] =>
+    items.flatMap((v, index): ListOp[] =>
+      isRecord(v) && OWN_VOLUMES.includes(textOf(v['name']) ?? '') ? [{ op: 'Remove', list, index }] : [],
+    );
+  return [...removals('volumeMounts', mountList(m)), ...removals('volumes', volumeList(m))];
+}
+
+/** Our mounts are there. */
+export const hasOwnMounts = (m: Manifest): boolean => ownMountRemovals(m).length > 0;
+
+/** The user that the API server runs as; root where the manifest does not say. */
+export function readerOf(m: Manifest): { readonly uid: number; readonly gid: number } {
+  const field = (key: string): number => {
+    const own = at(containerOf(m), 'securityContext', key);
+    const value = own ?? at(m.pod, 'spec', 'securityContext', key);
+    return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : 0;
+  };
+  return { uid: field('runAsUser'), gid: field('runAsGroup') };
+}
+
+/** File name of the log inside its folder, where a revision logs to a file. */
+export function logFileOf(revision: Revision): { readonly dir: string; readonly path: string } | null {
+  const flag = revision.flags.find((f) => f.name === '--audit-log-path')?.value;
+  if (revision.logDir === undefined || typeof flag !== 'object' || !('dir' in flag)) return null;
+  const dir = tidyPath(revision.logDir);
+  return { dir, path: `${dir}/${baseOf(flag.name)}` };
+}

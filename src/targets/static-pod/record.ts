@@ -1,0 +1,52 @@
+/**
+ * What a node remembers of its manifest while our edit is in it: the text without the edit, the text with it, and what
+ * was set by hand before. Removal gives that back byte for byte. The file is written before the manifest is changed.
+ */
+import { z } from 'zod';
+import type { HostLayout } from '../host-layout.ts';
+import { baseOf, sha256 } from '../host-layout.ts';
+import type { HostPath } from '../types.ts';
+
+const schema = z.object({
+  version: z.literal(1),
+  manifest: z.string(),
+  digest: z.string(),
+  /** Audit flags as they were before, the last of several included; shown in status as what was adopted. */
+  adopted: z.array(z.object({ name: z.string(), value: z.string() })),
+  /** Folders that this target made and takes away again when they are empty. */
+  made: z.array(z.string()),
+  before: z.string(),
+  after: z.string(),
+});
+
+export type AdoptionRecord = Readonly<z.infer<typeof schema>>;
+
+const hash = (text: string): string => sha256(new TextEncoder().encode(text));
+
+/** Names of our files about one manifest begin so: a person recognises it, and two manifests never share one. */
+const stem = (manifest: HostPath): string => `${baseOf(manifest)}-${hash(manifest).slice(0, 8)}`;
+
+export const recordPath = (manifest: HostPath, layout: HostLayout): HostPath =>
+  `${layout.stateDir}/adopted/${stem(manifest)}.json`;
+
+export const backupsDir = (layout: HostLayout): HostPath => `${layout.stateDir}/backups`;
+
+/** A plain copy of the manifest as it was, for people. Never in the manifests folder, which the kubelet reads whole. */
+export const backupPath = (manifest: HostPath, before: string, layout: HostLayout): HostPath =>
+  `${backupsDir(layout)}/${stem(manifest)}-${hash(before).slice(0, 16)}`;
+
+/** Of the names in the folder of backups, those of this manifest. */
+export const ownBackups = (manifest: HostPath, names: readonly string[]): readonly string[] =>
+  names.filter((n) => n.startsWith(`${stem(manifest)}-`));
+
+export const encodeRecord = (r: AdoptionRecord): Uint8Array =>
+  new TextEncoder().encode(`${JSON.stringify(r, null, 2)}\n`);
+
+/** null for bytes that are no record of this program. */
+export function parseRecord(bytes: Uint8Array): AdoptionRecord | null {
+  try {
+    return schema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)));
+  } catch {
+    return null;
+  }
+}

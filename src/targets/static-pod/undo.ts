@@ -1,0 +1,83 @@
+/**
+ * Takes our edit out of a manifest. If nobody touched it since, the recorded text comes back byte for byte. If someone
+ * did (another flag, an image, an upgrade), their edit stays: a three-way merge by lines, accepted only if the result is
+ * the pod they wrote with the audit flags of before; else our flags and mounts are taken out one by one.
+ */
+import { merge3 } from '../merge.ts';
+import { isWithin } from '../host-layout.ts';
+import type { HostLayout } from '../host-layout.ts';
+import { applyToText } from './edit.ts';
+import { readFlags } from './flags.ts';
+import { readManifestText } from './manifest.ts';
+import type { Json, Manifest } from './manifest.ts';
+import { hasOwnMounts, ownMountRemovals } from './mounts.ts';
+import { applyToPod, samePod } from './ops.ts';
+import type { ListOp } from './ops.ts';
+import type { AdoptionRecord } from './record.ts';
+
+/** Our edit, or a part of it, is in this manifest. */
+export function isOurs(m: Manifest, layout: HostLayout): boolean {
+  const flags = readFlags(m);
+  const found = 'ok' in flags ? flags.ok.found : [];
+  return hasOwnMounts(m) || found.some((f) => isWithin(f.value, layout.revisionsDir));
+}
+
+/** The audit flags as words, in order. */
+const auditWords = (m: Manifest): readonly string[] => {
+  const flags = readFlags(m);
+  return 'ok' in flags ? flags.ok.found.flatMap((f) => f.words.map((w) => w.text)) : [];
+};
+
+/** The ops that take all audit flags and our mounts out. */
+function stripOps(m: Manifest): readonly ListOp[] {
+  const flags = readFlags(m);
+  const words = 'ok' in flags ? flags.ok.found.flatMap((f) => f.words) : [];
+  return [...words.map((w): ListOp => ({ op: 'Remove', list: w.list, index: w.index })), ...ownMountRemovals(m)];
+}
+
+/** The pod without anything of ours and without audit flags: what both sides of a merge must agree on. */
+const stripped = (m: Manifest): Json => applyToPod(m, stripOps(m));
+
+function merged(current: Manifest, record: AdoptionRecord, layout: HostLayout): Manifest | null {
+  const text = merge3(record.after, current.text, record.before);
+  const read = text === null ? null : readManifestText(text);
+  const was = readManifestText(record.before);
+  if (read === null || 'refused' in read || 'refused' in was) return null;
+  const sameFlags = auditWords(read.ok).join('\0') === auditWords(was.ok).join('\0');
+  return sameFlags && !isOurs(read.ok, layout) && samePod(stripped(read.ok), stripped(current)) ? read.ok : null;
+}
+
+/** One by one: our flags and mounts out, what was there before back in at the end of the flags. */
+function piecewise(current: Manifest, before: readonly string[]): Manifest | null {
+  const flags = readFlags(current);
+  if ('refused' in flags) return null;
+  const { last } = flags.ok;
+  const ops: readonly ListOp[] = [
+    ...stripOps(current),
+    ...(before.length === 0 ? [] : [{ op: 'Insert', list: last.list, after: last.index, values: before } as const]),
+  ];
+  const text = applyToText(current, ops);
+  const read = text === null ? null : readManifestText(text);
+  if (read === null || 'refused' in read) return null;
+  return samePod(read.ok.pod, applyToPod(current, ops)) ? read.ok : null;
+}
+
+export type Undone =
+  /** `lost` when the record was needed and is not there: what was set by hand before cannot be given back. */
+  { readonly base: Manifest; readonly lost: boolean } | { readonly base: null };
+
+/** The manifest as it would be without us. `null` where the layout leaves no safe place for the edit. */
+export function undo(current: Manifest, record: AdoptionRecord | null, layout: HostLayout): Undone {
+  if (record !== null && current.text === record.after) {
+    const read = readManifestText(record.before);
+    if ('ok' in read) return { base: read.ok, lost: false };
+  }
+  if (!isOurs(current, layout)) return { base: current, lost: false };
+  if (record === null) {
+    const base = piecewise(current, []);
+    return base === null ? { base } : { base, lost: true };
+  }
+  const was = readManifestText(record.before);
+  const base = merged(current, record, layout) ?? piecewise(current, 'ok' in was ? auditWords(was.ok) : []);
+  return base === null ? { base } : { base, lost: false };
+}
