@@ -1,5 +1,5 @@
-// The whole outside world of the pure core (src/tsconfig.json has `types: []`): text coding, and hashing, which is
-// the one exception that the core may import from Node.
+// The whole outside world of the pure core (src/tsconfig.json has `types: []`): text coding, and hashing
+// and parsing of certificates, the one exception that the core may import from Node.
 declare class TextDecoder {
   constructor(label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean });
   decode(input?: Uint8Array): string;
@@ -12,4 +12,10 @@ declare module 'node:crypto' {
     update(data: string | Uint8Array): ReturnType<typeof createHash>;
     digest(encoding: 'hex'): string;
   };
+  /** Parsing of keys and certificates is pure too. Both throw for what they cannot parse. */
+  export function createPrivateKey(pem: string): { readonly type: string };
+  export class X509Certificate {
+    constructor(pem: string);
+    checkPrivateKey(key: ReturnType<typeof createPrivateKey>): boolean;
+  }
 }

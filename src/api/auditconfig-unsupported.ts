@@ -1,0 +1,56 @@
+/**
+ * Fields that the API has and this release cannot act upon. They are refused by name (Accepted=False/Unsupported),
+ * never silently ignored. A release that learns one takes its row away. Called by the controller and without a cluster.
+ */
+import type { AuditConfigSpec } from './auditconfig.ts';
+import type { Finding } from './findings.ts';
+
+type Row = {
+  readonly path: string;
+  readonly used: (spec: AuditConfigSpec) => boolean;
+  readonly why: string;
+};
+
+const isBlocking = (mode: string | undefined): boolean => mode !== undefined && mode !== 'Batch';
+
+const ROWS: readonly Row[] = [
+  {
+    path: 'spec.target.type',
+    used: (s) => s.target.type !== 'StaticPod',
+    why: 'this release configures targets of type StaticPod only',
+  },
+  {
+    path: 'spec.webhook.mode',
+    used: (s) => isBlocking(s.webhook?.mode),
+    why: "a blocking webhook hangs the API when its receiver dies, so it needs a datacenter's permission, which this release cannot give: use Batch",
+  },
+  {
+    path: 'spec.shipping',
+    used: (s) => s.shipping !== undefined,
+    why: 'this release ships no logs: let a collector of your own read the log file (log.file.readerGroup)',
+  },
+  {
+    path: 'spec.rollout.windows',
+    used: (s) => (s.rollout?.windows?.length ?? 0) > 0,
+    why: 'this release keeps no windows: use rollout.paused',
+  },
+  {
+    path: 'spec.rollout.allowDegraded',
+    used: (s) => s.rollout?.allowDegraded === true,
+    why: 'this release changes no node while another one is down',
+  },
+  {
+    path: 'spec.kubeadmConfig',
+    used: (s) => s.kubeadmConfig === 'Sync',
+    why: 'this release leaves kubeadm-config alone: a manifest that kubeadm wrote anew is patched again',
+  },
+];
+
+/** One error with code Unsupported for each field that asks for what this release cannot do. */
+export const unsupportedFields = (spec: AuditConfigSpec): readonly Finding[] =>
+  ROWS.filter((row) => row.used(spec)).map(({ path, why }) => ({
+    severity: 'error',
+    code: 'Unsupported',
+    path,
+    message: `${path} is not supported yet: ${why}`,
+  }));

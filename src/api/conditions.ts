@@ -1,0 +1,206 @@
+/**
+ * Conditions of an AuditConfig: types and reasons as closed unions, how one is set, and how Ready follows from the
+ * others. Pure: the time of a transition is an argument. Reasons are a contract (alerts and scripts match them): they
+ * are never renamed. Called by the controller in one place only, and by `status`.
+ *
+ * kstatus (kubectl wait, Flux, Argo CD) reads `Ready`, and `Reconciling` and `Stalled`, which are there only while
+ * they are true: Reconciling says "work goes on", Stalled says "nothing will happen until somebody does something".
+ */
+
+/** Reasons by condition type. */
+export type Reasons = {
+  /** Can this spec be acted upon? A False one changes no node: what ran keeps running. */
+  Accepted:
+    | 'Valid'
+    /** A field breaks a rule of the API. */
+    | 'InvalidSpec'
+    /** A field that this release cannot act upon. */
+    | 'Unsupported'
+    /** The policy does not load on a version that runs; the message has line and column. */
+    | 'InvalidPolicy'
+    /** The webhook's kubeconfig would not load. */
+    | 'InvalidWebhook'
+    /** Flags that a kube-apiserver would refuse or that would do nothing. */
+    | 'InvalidSettings'
+    /** A ConfigMap, Secret or key that is not there. */
+    | 'ReferenceNotFound'
+    /** The controller may not read a referenced object. */
+    | 'ReferenceForbidden'
+    /** A reference could not be read now; it is tried again. */
+    | 'ReferenceUnreadable'
+    /** An older AuditConfig has this target. */
+    | 'TargetConflict'
+    /** A node target outside the operator's namespace. */
+    | 'NamespaceNotAllowed'
+    /** Nothing was judged yet. */
+    | 'Pending';
+  /** Do all nodes run what is wanted? */
+  RolledOut:
+    | 'Complete'
+    /** state is Disabled, and all that was added is gone. */
+    | 'Removed'
+    | 'Progressing'
+    | 'Paused'
+    /** A node went back or refused: the rest waits for somebody. */
+    | 'NodeHeld'
+    /** No agent answers on the node whose turn it is. */
+    | 'AgentSilent'
+    /** No node matches the target. */
+    | 'NoNodes'
+    /** The spec is not accepted: nodes keep what they have. */
+    | 'NotAccepted'
+    | 'Pending';
+  /** Was an event that must be there found where it must be? */
+  Verified: 'EventFound' | 'EventMissing' | 'NothingToObserve' | 'Pending';
+  /** Does the webhook take events? */
+  WebhookDelivering: 'Delivering' | 'Failing' | 'NoTraffic' | 'Pending';
+  /** Is the log kept as long as asked? */
+  RetentionMet: 'Met' | 'TooShort' | 'NotMeasured';
+  /** Is something wrong that does not stop the rest? True is bad. */
+  Degraded: 'AsExpected' | 'NodeHeld' | 'DriftFight' | 'FieldFight' | 'LastValidKept' | 'Inconclusive';
+  Ready:
+    | 'Ready'
+    | 'Disabled'
+    | Reasons['Accepted']
+    | Reasons['RolledOut']
+    | Reasons['Degraded']
+    | Reasons['Verified']
+    | Reasons['WebhookDelivering'];
+  Reconciling: 'Progressing';
+  Stalled: Reasons['Ready'];
+};
+export type ConditionType = keyof Reasons;
+export const CONDITION_TYPES = [
+  'Ready',
+  'Accepted',
+  'RolledOut',
+  'Verified',
+  'WebhookDelivering',
+  'RetentionMet',
+  'Degraded',
+  'Reconciling',
+  'Stalled',
+] as const satisfies readonly ConditionType[];
+
+export type ConditionStatus = 'True' | 'False' | 'Unknown';
+
+/** As metav1.Condition; the time is RFC 3339 with seconds. */
+export type Condition = {
+  readonly type: string;
+  readonly status: ConditionStatus;
+  readonly reason: string;
+  readonly message: string;
+  readonly lastTransitionTime: string;
+  readonly observedGeneration?: number | undefined;
+};
+
+/** A condition before it is stored. */
+export type Verdict<T extends ConditionType = ConditionType> = {
+  [K in T]: {
+    readonly type: K;
+    readonly status: ConditionStatus;
+    readonly reason: Reasons[K];
+    readonly message: string;
+  };
+}[T];
+
+/** When and for which generation of spec a condition is set. `now` is RFC 3339. */
+export type Moment = { readonly now: string; readonly generation: number };
+
+/** What metav1.Condition allows. */
+const MAX_MESSAGE = 32_768;
+
+/**
+ * The list with this condition. The transition time changes only with the status; where nothing changes the very same
+ * list comes back, so that callers can skip a write. Conditions of other writers stay.
+ */
+export function setCondition(list: readonly Condition[], verdict: Verdict, moment: Moment): readonly Condition[] {
+  const before = list.find((c) => c.type === verdict.type);
+  const message = verdict.message.slice(0, MAX_MESSAGE);
+  const same =
+    before !== undefined &&
+    before.status === verdict.status &&
+    before.reason === verdict.reason &&
+    before.message === message &&
+    before.observedGeneration === moment.generation;
+  if (same) return list;
+  const after: Condition = {
+    type: verdict.type,
+    status: verdict.status,
+    reason: verdict.reason,
+    message,
+    lastTransitionTime: before?.status === verdict.status ? before.lastTransitionTime : moment.now,
+    observedGeneration: moment.generation,
+  };
+  return before === undefined ? [...list, after] : list.map((c) => (c === before ? after : c));
+}
+
+export const removeCondition = (list: readonly Condition[], type: ConditionType): readonly Condition[] =>
+  list.some((c) => c.type === type) ? list.filter((c) => c.type !== type) : list;
+
+type Summary = {
+  readonly ready: Verdict<'Ready'>;
+  /** What kstatus is told besides. */
+  readonly work: 'Reconciling' | 'Stalled' | 'None';
+};
+
+/** RolledOut=False with these reasons needs somebody; with others it goes on by itself. */
+const NEEDS_SOMEBODY: ReadonlySet<string> = new Set<Reasons['RolledOut']>(['Paused', 'NodeHeld', 'NoNodes']);
+/** Accepted=False with these reasons is tried again by itself. */
+const RETRIED: ReadonlySet<string> = new Set<Reasons['Accepted']>(['ReferenceUnreadable']);
+
+const ready = (status: ConditionStatus, from: Pick<Condition, 'reason' | 'message'>): Verdict<'Ready'> => ({
+  type: 'Ready',
+  status,
+  // The union of Ready's reasons holds those of every condition that it is derived from.
+  reason: from.reason as Reasons['Ready'],
+  message: from.message,
+});
+
+/**
+ * Ready, in this order: a spec that is not accepted; something degraded; nodes that do not run what is wanted; events
+ * that are proven missing. Unknown proofs (Verified, WebhookDelivering) do not hold Ready back, and neither does a
+ * retention that is too short: it has a condition of its own.
+ */
+export function summarize(list: readonly Condition[], generation: number): Summary {
+  const of = (type: ConditionType): Condition | undefined =>
+    list.find((c) => c.type === type && c.observedGeneration === generation);
+  const pending = { reason: 'Pending', message: 'nothing is known about this generation yet' };
+  const [accepted, degraded, rolledOut] = [of('Accepted'), of('Degraded'), of('RolledOut')];
+  if (accepted === undefined || accepted.status === 'Unknown')
+    return { ready: ready('Unknown', accepted ?? pending), work: 'Reconciling' };
+  if (accepted.status === 'False')
+    return { ready: ready('False', accepted), work: RETRIED.has(accepted.reason) ? 'Reconciling' : 'Stalled' };
+  if (degraded?.status === 'True') return { ready: ready('False', degraded), work: 'Stalled' };
+  if (rolledOut === undefined || rolledOut.status === 'Unknown')
+    return { ready: ready('Unknown', rolledOut ?? pending), work: 'Reconciling' };
+  if (rolledOut.status === 'False')
+    return { ready: ready('False', rolledOut), work: NEEDS_SOMEBODY.has(rolledOut.reason) ? 'Stalled' : 'Reconciling' };
+  const missing = [of('Verified'), of('WebhookDelivering')].find((c) => c?.status === 'False');
+  if (missing !== undefined) return { ready: ready('False', missing), work: 'None' };
+  const reason = rolledOut.reason === 'Removed' ? 'Disabled' : 'Ready';
+  return { ready: ready('True', { reason, message: rolledOut.message }), work: 'None' };
+}
+
+/** The list with Ready, Reconciling and Stalled as they follow from the rest of it. */
+export function withSummary(list: readonly Condition[], moment: Moment): readonly Condition[] {
+  const { ready: verdict, work } = summarize(list, moment.generation);
+  const withReady = setCondition(list, verdict, moment);
+  const rest = { status: 'True', message: verdict.message } as const;
+  switch (work) {
+    case 'Reconciling':
+      return setCondition(
+        removeCondition(withReady, 'Stalled'),
+        { ...rest, type: 'Reconciling', reason: 'Progressing' },
+        moment,
+      );
+    case 'Stalled':
+      return setCondition(
+        removeCondition(withReady, 'Reconciling'),
+        { ...rest, type: 'Stalled', reason: verdict.reason },
+        moment,
+      );
+    case 'None':
+      return removeCondition(removeCondition(withReady, 'Reconciling'), 'Stalled');
+  }
+}

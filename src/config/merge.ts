@@ -1,0 +1,163 @@
+/**
+ * Layers to effective config, with provenance. The one merge: controller and CLI call it, admission only repeats what
+ * CEL can say of it. It knows no target and does no checks; render judges the result.
+ *
+ * 1. A stronger layer's field replaces a weaker one's; maps merge by key; lists replace.
+ * 2. Own rules of all layers count, the strongest layer's first (first match wins).
+ * 3. References (fields named ...Ref) replace whole: a key of one layer and a name of another is nobody's wish.
+ *    configMapRef and secretRef replace each other.
+ * 4. A datacenter's enforced webhook replaces whole, over the built-in defaults only.
+ * 5. preset '' unsets. No preset, no rules and no reference in any layer: the preset metadata.
+ */
+import type { LayerSpec } from '../api/auditconfig.ts';
+import type { PresetOfTheApi } from '../api/auditconfig-policy.ts';
+import { BUILT_IN, BUILT_IN_WEBHOOK, WEBHOOK_KEY } from './defaults.ts';
+import type {
+  EffectiveConfig,
+  FieldPath,
+  Layer,
+  LayerInput,
+  LayerRules,
+  Origin,
+  PolicyReference,
+  ResolvedPolicy,
+  ResolvedSpec,
+  ResolvedWebhook,
+} from './types.ts';
+
+type Tree = { [key: string]: unknown };
+const isTree = (v: unknown): v is Tree => typeof v === 'object' && v !== null && !Array.isArray(v);
+
+/** `layers` weakest first, without the built-in one. */
+export function mergeLayers(layers: readonly LayerInput[]): EffectiveConfig {
+  const merge = new Merge();
+  merge.layer(BUILT_IN_LAYER, BUILT_IN);
+  if (layers.some(({ spec }) => spec.webhook !== undefined)) merge.layer(BUILT_IN_LAYER, { webhook: BUILT_IN_WEBHOOK });
+  for (const { layer, spec } of layers) {
+    const enforcedWebhook = layer.from === 'Datacenter' && layer.part === 'enforced' && spec.webhook !== undefined;
+    if (enforcedWebhook) merge.restart('webhook', { ...BUILT_IN_WEBHOOK });
+    merge.layer(layer, spec);
+  }
+  const rules = layers
+    .map(({ layer, spec }): LayerRules => ({ layer, rules: spec.policy?.rules ?? [] }))
+    .filter((r) => r.rules.length > 0)
+    .reverse();
+  return { spec: resolve(merge, rules), provenance: merge.provenance() };
+}
+
+const BUILT_IN_LAYER: Layer = { from: 'BuiltIn' };
+const EXCLUDES: Readonly<Record<string, string>> = { configMapRef: 'secretRef', secretRef: 'configMapRef' };
+
+/** The tree that grows layer by layer, and who set what in it. */
+class Merge {
+  readonly tree: Tree = {};
+  readonly #origins = new Map<FieldPath, Origin>();
+
+  layer(layer: Layer, spec: object): void {
+    this.#into(this.tree, { ...spec }, '', layer);
+  }
+
+  /** Forgets what layers so far gave for a first-level field, but remembers that they gave it. */
+  restart(field: string, value: Tree): void {
+    this.tree[field] = {};
+    this.#into(this.tree, { [field]: value }, '', BUILT_IN_LAYER);
+  }
+
+  /** A default that depends on the other fields, set where nothing else counts. */
+  default(path: FieldPath): void {
+    this.#origin(path, BUILT_IN_LAYER);
+  }
+
+  provenance(): Readonly<Record<FieldPath, Origin>> {
+    return Object.fromEntries([...this.#origins].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  #into(target: Tree, source: Tree, path: string, layer: Layer): void {
+    for (const [key, value] of Object.entries(source)) {
+      if (value === undefined || key === '__proto__') continue;
+      const at = path === '' ? key : `${path}.${key}`;
+      const excluded = path === 'policy' ? EXCLUDES[key] : undefined;
+      if (excluded !== undefined) this.#drop(target, excluded, at, `${path}.${excluded}`);
+      if (isTree(value) && !key.endsWith('Ref')) {
+        const inner = isTree(target[key]) ? target[key] : {};
+        target[key] = inner;
+        this.#into(inner, value, at, layer);
+      } else {
+        target[key] = value;
+        this.#origin(at, layer);
+      }
+    }
+  }
+
+  /** What the excluded field had overrides goes to the field that excludes it. */
+  #drop(target: Tree, key: string, to: FieldPath, from: FieldPath): void {
+    const origin = this.#origins.get(from);
+    delete target[key];
+    this.#origins.delete(from);
+    if (origin !== undefined) this.#origins.set(to, origin);
+  }
+
+  #origin(path: FieldPath, layer: Layer): void {
+    const before = this.#origins.get(path);
+    this.#origins.set(path, { set: layer, overrode: before === undefined ? [] : [...before.overrode, before.set] });
+  }
+}
+
+/** Every field of ResolvedSpec is there: the built-in layer is complete, and stronger layers only replace. */
+function resolve(merge: Merge, rules: readonly LayerRules[]): ResolvedSpec {
+  const tree = merge.tree as LayerSpec & Omit<ResolvedSpec, 'policy' | 'webhook'>;
+  const webhook = tree.webhook as UnkeyedWebhook | undefined;
+  return {
+    state: tree.state,
+    policy: resolvePolicy(merge, tree.policy ?? {}, rules),
+    log: tree.log,
+    ...(webhook === undefined
+      ? {}
+      : {
+          webhook: {
+            ...webhook,
+            secretRef: { name: webhook.secretRef.name, key: webhook.secretRef.key ?? WEBHOOK_KEY },
+          },
+        }),
+    rollout: tree.rollout,
+  };
+}
+
+type UnkeyedWebhook = Omit<ResolvedWebhook, 'secretRef'> & { readonly secretRef: { name: string; key?: string } };
+type MergedPolicy = NonNullable<LayerSpec['policy']>;
+
+function resolvePolicy(merge: Merge, p: MergedPolicy, rules: readonly LayerRules[]): ResolvedPolicy {
+  const reference = referenceOf(p);
+  const preset = presetOf(p, reference !== undefined || rules.length > 0);
+  if (preset !== undefined && (p.preset ?? '') === '') merge.default('policy.preset');
+  return {
+    ...(preset === undefined ? {} : { preset }),
+    rules,
+    rulesPosition: p.rulesPosition ?? 'Before',
+    ...(reference === undefined ? {} : { reference }),
+    omitStages: p.omitStages ?? [],
+    ...(p.omitManagedFields === undefined ? {} : { omitManagedFields: p.omitManagedFields }),
+    sensitiveBodies: p.sensitiveBodies ?? 'Redact',
+    ...(p.systemNamespaces === undefined ? {} : { systemNamespaces: p.systemNamespaces }),
+  };
+}
+
+function presetOf(p: MergedPolicy, somethingElse: boolean): PresetOfTheApi | undefined {
+  if (p.preset !== undefined && p.preset !== '') return p.preset;
+  return somethingElse ? undefined : 'metadata';
+}
+
+function referenceOf(p: MergedPolicy): PolicyReference | undefined {
+  const [kind, ref] =
+    p.secretRef === undefined ? (['ConfigMap', p.configMapRef] as const) : (['Secret', p.secretRef] as const);
+  if (ref === undefined) return undefined;
+  return { kind, name: ref.name, ...(ref.key === undefined ? {} : { key: ref.key }) };
+}
+
+/** The layers of an AuditConfig alone: no datacenter has a say yet. */
+export const effectiveOf = (spec: LayerSpec): EffectiveConfig =>
+  mergeLayers([{ layer: { from: 'AuditConfig' }, spec }]);
+
+/** As status and `render` name it: `Datacenter/eu-1 enforced`. */
+export const layerName = (layer: Layer): string =>
+  layer.from === 'Datacenter' ? `Datacenter/${layer.name} ${layer.part}` : layer.from;
