@@ -2,7 +2,8 @@
  * Nothing outlives the process that started it: not when a test ends early, not when vitest is killed with SIGKILL.
  *
  * A `sh` beside this process reads from a pipe which processes and temporary folders there are. When the pipe closes,
- * which the system does for a dead process too, it kills and removes what is still on its list. It is in a session of
+ * which the system does for a dead process too, it kills what is still on its list, with the process group
+ * of each (compilers below `go build`), and removes the folders. It is in a session of
  * its own, so that Ctrl-C does not reach it. Everything that test/control-plane starts is spawned here.
  */
 import { spawn } from 'node:child_process';
@@ -22,7 +23,7 @@ while read -r what value; do
 " ;;
   esac
 done
-for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+for pid in $pids; do kill -9 "-$pid" 2>/dev/null || kill -9 "$pid" 2>/dev/null; done
 [ "$pids" = ' ' ] || sleep 1
 printf '%s' "$dirs" | while read -r dir; do [ -d "$dir" ] && rm -rf "$dir"; done
 `;

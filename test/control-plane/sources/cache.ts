@@ -1,7 +1,7 @@
 /**
  * The user's cache folder: what an earlier run downloaded, copied or built, so that only the first run waits.
  *
- * An entry is a folder `<Kubernetes version>-<source>-<key>` that holds kube-apiserver and etcd. It is filled beside its
+ * An entry is a folder `<Kubernetes version>-<source>`, for builds with a key behind it, that holds kube-apiserver and etcd. It is filled beside its
  * place and renamed, so an entry that is there is whole. Not in node_modules/.cache, which `npm ci` wipes.
  */
 import { createHash, randomUUID } from 'node:crypto';
@@ -33,12 +33,15 @@ async function goKey(version: PlaneVersion, go: string): Promise<string> {
     .slice(0, 16);
 }
 
-/** The folder where such an entry is or belongs; undefined for a Go build on a machine without Go. */
-export async function entryFolder(kind: EntryKind, ask: Ask): Promise<string | undefined> {
+/** The folder where such an entry is or belongs. Throws for a Go build on a machine without Go. */
+export async function entryFolder(kind: EntryKind, ask: Ask): Promise<string> {
+  // The envtest archives have a patch version of their own choice.
+  if (kind === 'envtest') return join(cacheFolder(ask.env), `v${ask.version}-envtest`);
   const name = PINNED[ask.version].kubernetes;
-  if (kind !== 'go') return join(cacheFolder(ask.env), `${name}-${kind}`);
+  if (kind === 'docker') return join(cacheFolder(ask.env), `${name}-docker`);
   const go = await goVersion(ask);
-  return go === undefined ? undefined : join(cacheFolder(ask.env), `${name}-go-${await goKey(ask.version, go)}`);
+  if (go === undefined) throw new Error('no Go toolchain');
+  return join(cacheFolder(ask.env), `${name}-go-${await goKey(ask.version, go)}`);
 }
 
 /** The binaries in a folder; undefined unless both are there and executable. */
@@ -73,19 +76,27 @@ export async function addEntry(
   return binaries === undefined ? { unavailable: `${entry} went away` } : { binaries };
 }
 
-/** Takes away what killed fillers left. Only with the lock held: a living filler's folder looks the same. */
+/** Takes away what killed fillers and failed runs left. Only with the lock held: a living filler's folder looks the same. */
 export async function removeLeftovers(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
-  const left = names.filter((n) => n.includes('.new-'));
+  const left = names.filter((n) => n.includes('.new-') || n.endsWith('.failed'));
   await Promise.all(left.map((n) => rm(join(folder, n), { recursive: true, force: true })));
+}
+
+/** Where this version may lie, best first. Without Go any build will do: a cache that was brought from elsewhere. */
+async function entryFolders(ask: Ask): Promise<string[]> {
+  const others = [await entryFolder('envtest', ask), await entryFolder('docker', ask)];
+  if ((await goVersion(ask)) !== undefined) return [await entryFolder('go', ask), ...others];
+  const names = await readdir(cacheFolder(ask.env)).catch(() => []);
+  const builds = names.filter((n) => n.startsWith(`${PINNED[ask.version].kubernetes}-go-`) && !n.includes('.new-'));
+  return [...builds.map((n) => join(cacheFolder(ask.env), n)), ...others];
 }
 
 export const cache: Source = {
   name: 'cache',
   async get(ask) {
-    for (const kind of ['go', 'envtest', 'docker'] as const) {
-      const folder = await entryFolder(kind, ask);
-      const binaries = folder === undefined ? undefined : await binariesIn(folder, ask.version);
+    for (const folder of await entryFolders(ask)) {
+      const binaries = await binariesIn(folder, ask.version);
       if (binaries !== undefined) return { binaries };
     }
     return { unavailable: `nothing for ${PINNED[ask.version].kubernetes} in ${cacheFolder(ask.env)}` };
