@@ -131,7 +131,7 @@ export class Segment {
     const v = (this.#verb.rowOf[q.verb] ?? 0) * stride;
     const n = q.isResource ? (this.#namespace.rowOf[q.namespace] ?? 0) * stride : 0;
     let best = NO_RULE;
-    let candidates = (user[u] ?? 0) & (verb[v] ?? 0) & (namespace[n] ?? 0) & (what[w] ?? 0);
+    let candidates = (user[u] ?? 0) & (verb[v] ?? 0) & (namespace[n] ?? 0) & (what[w] ?? 0) & this.#userGroupWord(q, 0);
     while (candidates !== 0) {
       const i = 32 - Math.clz32(candidates & -candidates);
       candidates &= candidates - 1;
@@ -189,8 +189,11 @@ export class Segment {
     this.#classes.copy(row, 0);
     const { data, stride } = this.#classes;
     const names = this.#name.rows.data;
-    for (let i = 1; i < stride; i++) {
-      let set = (data[(row + 1) * stride + i] ?? 0) & (names[name * stride + i] ?? 0);
+    const wanted = (row + 1) * stride;
+    let words = (data[wanted] ?? 0) & (names[name * stride] ?? 0);
+    for (; words !== 0; words &= words - 1) {
+      const i = 32 - Math.clz32(words & -words);
+      let set = (data[wanted + i] ?? 0) & (names[name * stride + i] ?? 0);
       for (; set !== 0; set &= set - 1) {
         const position = i * 32 - 1 - Math.clz32(set & -set);
         const fits = (e: Entry): boolean => e.names?.has(q.name) === true && entryCovers(e, q);

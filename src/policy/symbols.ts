@@ -1,21 +1,29 @@
 /**
  * The strings of a policy as small numbers, one numbering for each dimension of a request. A string that the policy
- * never names is 0, whatever it is: the engine (engine.ts) compares numbers only. Both ways into the engine, from
+ * never names is 0, whatever it is: the engine (segment.ts) compares numbers only. Both ways into the engine, from
  * attributes (evaluate.ts) and from bytes (scan.ts), translate by these tables.
  */
+
+/** Lengths from here on share one entry of the filter. */
+const LONG = 255;
 
 /** Numbers from 1 on in the order of the first `intern`; 0 is every string that was not interned. */
 export class Symbols {
   readonly #ids = new Map<string, number>();
+  /** Lengths of interned strings: most strings of a request are in no policy, and fall out here without being hashed. */
+  readonly #lengths = new Uint8Array(LONG + 1);
 
   intern(s: string): number {
     const known = this.#ids.get(s);
     if (known !== undefined) return known;
+    this.#lengths[Math.min(s.length, LONG)] = 1;
     this.#ids.set(s, this.#ids.size + 1);
     return this.#ids.size;
   }
 
   of(s: string): number {
+    const length = s.length;
+    if (this.#lengths[length > LONG ? LONG : length] === 0) return 0;
     return this.#ids.get(s) ?? 0;
   }
 
