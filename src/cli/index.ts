@@ -6,7 +6,14 @@ import type { CommandModule, CommandResult, Io } from './types.ts';
 
 type Entry = { readonly name: string; readonly summary: string; readonly load: () => Promise<CommandModule> };
 
-export const COMMANDS: readonly Entry[] = [];
+export const COMMANDS: readonly Entry[] = [
+  { name: 'presets', summary: 'list the policies that ship here, or print one', load: () => import('./presets.ts') },
+  {
+    name: 'logs',
+    summary: 'answer the seven questions for each event of an audit log',
+    load: () => import('./logs.ts'),
+  },
+];
 
 function help(): string {
   const width = Math.max(...COMMANDS.map((c) => c.name.length), 10);

@@ -1,0 +1,112 @@
+/**
+ * `auditconfig presets [NAME]`: the policies that ship here, what each can see and what it would leak; with a name, the
+ * policy itself, ready for `--audit-policy-file`. Counted by the policy engine, not written down.
+ */
+import { InvalidArgumentError } from 'commander';
+import { DETECTIONS, coverage } from '../analysis/detections.ts';
+import { bodiesLeaked } from '../analysis/leaks.ts';
+import { PRESETS, PRESET_NAMES, isPresetName, presetPolicy, presetSource } from '../policy/presets.ts';
+import type { Preset } from '../policy/presets.ts';
+import { command, runCommand } from './parse.ts';
+import type { CommandModule, CommandResult } from './types.ts';
+
+const OUTPUTS = ['table', 'json', 'yaml'] as const;
+type Output = (typeof OUTPUTS)[number];
+
+const EXAMPLES = `
+SEES counts the attack patterns of docs/presets.md that the preset's log could show. LEAKS names resources whose
+bodies hold secrets and would be in the log.
+
+Examples:
+  auditconfig presets
+  auditconfig presets balanced > /etc/kubernetes/audit-policy.yaml
+  auditconfig presets -o json
+`;
+
+/** One preset as it is listed. */
+export type PresetRow = {
+  readonly name: string;
+  readonly version: number;
+  readonly summary: string;
+  readonly origin: string;
+  readonly rules: number;
+  readonly detections: { readonly seen: number; readonly of: number; readonly missed: readonly string[] };
+  /** `group/resource`, the core group without a slash. */
+  readonly leaks: readonly string[];
+};
+
+export function presetRow(preset: Preset): PresetRow {
+  const policy = presetPolicy(preset.name);
+  const missed = coverage(policy).flatMap((c) => (c.seen ? [] : [c.detection.id]));
+  const leaked = bodiesLeaked(policy).map((l) => (l.group === '' ? l.resource : `${l.group}/${l.resource}`));
+  const { name, version, summary, origin } = preset;
+  return {
+    ...{ name, version, summary, origin },
+    rules: policy.rules.length,
+    detections: { seen: DETECTIONS.length - missed.length, of: DETECTIONS.length, missed },
+    leaks: [...new Set(leaked)],
+  };
+}
+
+const leaksText = (leaks: readonly string[]): string =>
+  leaks.length === 0 ? '-' : leaks.map((l) => (l.includes('.') ? l.slice(l.indexOf('/') + 1) : l)).join(',');
+
+function table(rows: readonly PresetRow[]): string {
+  const cells = [
+    ['NAME', 'VERSION', 'RULES', 'SEES', 'LEAKS', 'SUMMARY'],
+    ...rows.map((r) => [
+      r.name,
+      String(r.version),
+      String(r.rules),
+      `${r.detections.seen}/${r.detections.of}`,
+      leaksText(r.leaks),
+      r.summary,
+    ]),
+  ];
+  const widths = cells[0]?.map((_, i) => Math.max(...cells.map((c) => (c[i] ?? '').length))) ?? [];
+  return cells
+    .map(
+      (c) =>
+        `${c
+          .map((t, i) => t.padEnd(widths[i] ?? 0))
+          .join('   ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+async function list(output: Output): Promise<string> {
+  const rows = PRESETS.map(presetRow);
+  switch (output) {
+    case 'table':
+      return table(rows);
+    case 'json':
+      return `${JSON.stringify({ presets: rows }, null, 2)}\n`;
+    case 'yaml':
+      return (await import('yaml')).stringify({ presets: rows });
+  }
+}
+
+async function presets(name: string | undefined, output: Output | undefined): Promise<CommandResult> {
+  if (name === undefined) return { code: 0, stdout: await list(output ?? 'table') };
+  if (!isPresetName(name))
+    return { code: 2, stderr: `error: there is no preset '${name}'; there are ${PRESET_NAMES.join(', ')}\n` };
+  const preset = PRESETS.find((p) => p.name === name);
+  if (preset !== undefined && output === 'json')
+    return { code: 0, stdout: `${JSON.stringify({ ...presetRow(preset), policy: presetPolicy(name) }, null, 2)}\n` };
+  return { code: 0, stdout: presetSource(name) };
+}
+
+function output(v: string): Output {
+  const found = OUTPUTS.find((o) => o === v);
+  if (found === undefined) throw new InvalidArgumentError(`One of ${OUTPUTS.join(', ')}.`);
+  return found;
+}
+
+export const run: CommandModule['run'] = (args) => {
+  const program = command('presets', 'list the policies that ship here, or print one')
+    .argument('[name]', 'print this preset as YAML')
+    .option('-o, --output <format>', 'table, json or yaml', output)
+    .addHelpText('after', EXAMPLES);
+  return runCommand(program, args, (p) => presets(p.args[0], p.opts<{ output?: Output }>().output));
+};
