@@ -1,6 +1,7 @@
 /** The import rule of docs/design: who may import whom. Read from the sources, not from memory. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
+import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
 const SRC = resolve(import.meta.dirname, '../../src');
@@ -41,11 +42,25 @@ const roomOf = (file: string): string => {
   return parts.length === 1 ? (parts[0] ?? '').replace(/\.ts$/, '') : (parts[0] ?? '');
 };
 
-function importsOf(file: string): Import[] {
-  const text = readFileSync(file, 'utf8');
-  const found = text.matchAll(/(?:\bfrom\s*|\bimport\s*\(\s*|\bimport\s+)'([^']+)'/g);
-  return [...found].map((m) => ({ from: relative(SRC, file), room: roomOf(file), target: m[1] ?? '' }));
+/** Every module that a file names, in import and export declarations and in `import()`; types are told apart. */
+function modulesOf(file: string): { readonly target: string; readonly typeOnly: boolean }[] {
+  const found: { target: string; typeOnly: boolean }[] = [];
+  const visit = (node: ts.Node): void => {
+    if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier !== undefined) {
+      const typeOnly = ts.isImportDeclaration(node) ? node.importClause?.isTypeOnly === true : node.isTypeOnly;
+      if (ts.isStringLiteral(node.moduleSpecifier)) found.push({ target: node.moduleSpecifier.text, typeOnly });
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      const [to] = node.arguments;
+      if (to !== undefined && ts.isStringLiteral(to)) found.push({ target: to.text, typeOnly: false });
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, false));
+  return found;
 }
+
+const importsOf = (file: string): Import[] =>
+  modulesOf(file).map(({ target }) => ({ from: relative(SRC, file), room: roomOf(file), target }));
 
 const all = sources(SRC).flatMap(importsOf);
 const isLocal = (i: Import): boolean => i.target.startsWith('.');
@@ -88,11 +103,11 @@ describe('the rooms of src', () => {
   it('have no import circles between files', () => {
     const edges = new Map<string, string[]>();
     for (const f of sources(SRC)) {
-      const text = readFileSync(f, 'utf8');
-      const targets = [...text.matchAll(/(?:import|export)\s+(?!type\b)[^;']*?from\s*'(\.[^']+)'/g)];
+      // Type imports vanish, and may go both ways.
+      const targets = modulesOf(f).filter((m) => !m.typeOnly && m.target.startsWith('.'));
       edges.set(
         f,
-        targets.map((m) => resolve(dirname(f), m[1] ?? '')).filter((t) => t.endsWith('.ts')),
+        targets.map((m) => resolve(dirname(f), m.target)).filter((t) => t.endsWith('.ts')),
       );
     }
     const state = new Map<string, 'open' | 'done'>();

@@ -1,0 +1,160 @@
+/**
+ * Carries out a decision, step by step in the order that makes every interruption harmless: finalizer, bundle,
+ * assignment, what is forgotten, status, finalizer again. Each step may find that it was done already. The first error
+ * ends it; the next reconcile decides anew.
+ */
+import type { KubeClient } from '../kube/client.ts';
+import { fail, ok } from '../kube/errors.ts';
+import type { Result } from '../kube/errors.ts';
+import type { StatusWriter } from '../kube/status.ts';
+import type { KubeObject } from '../kube/types.ts';
+import { BUNDLE_LABELS, toBundle } from '../render/bundle.ts';
+import type { Revision } from '../render/types.ts';
+import type { Assignment, Decision } from '../rollout/decide.ts';
+import { FINALIZER } from './gather.ts';
+import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, SECRETS } from './resources.ts';
+
+export const FIELD_MANAGER = 'auditconfig-controller';
+
+export type Actor = {
+  readonly client: KubeClient;
+  readonly status: StatusWriter;
+  readonly bundlesNamespace: string;
+};
+
+export async function act(
+  a: Actor,
+  config: KubeObject,
+  decision: Decision,
+  signal: AbortSignal,
+): Promise<Result<void>> {
+  const steps: readonly (() => Promise<Result<unknown>>)[] = [
+    ...(decision.finalizer === 'Add' ? [() => setFinalizer(a, config, true, signal)] : []),
+    ...publishSteps(a, decision.publish, signal),
+    ...assignSteps(a, decision.assign, signal),
+    ...decision.forget.map((name) => () => a.client.delete(AUDIT_NODES, { name }, { signal })),
+    ...statusSteps(a, config, decision, signal),
+    ...(decision.finalizer === 'Remove' ? [() => setFinalizer(a, config, false, signal)] : []),
+  ];
+  for (const step of steps) {
+    const result = await step();
+    if (!result.ok) return result;
+  }
+  return ok(undefined);
+}
+
+/** Guarded by the version that was read: a finalizer list is shared with others. */
+function setFinalizer(a: Actor, config: KubeObject, wanted: boolean, signal: AbortSignal): Promise<Result<unknown>> {
+  const { name, namespace, resourceVersion, finalizers = [] } = config.metadata;
+  const others = finalizers.filter((f) => f !== FINALIZER);
+  const patch = { metadata: { resourceVersion, finalizers: wanted ? [...others, FINALIZER] : others } };
+  const ref = { name, ...(namespace === undefined ? {} : { namespace }) };
+  return a.client.mergePatch(AUDIT_CONFIGS, ref, patch, { signal, fieldManager: FIELD_MANAGER });
+}
+
+function publishSteps(
+  a: Actor,
+  revision: Revision | undefined,
+  signal: AbortSignal,
+): (() => Promise<Result<unknown>>)[] {
+  if (revision === undefined) return [];
+  const objects = toBundle(revision, a.bundlesNamespace);
+  // The policy's object comes first in the list and is written last: who finds it finds all of it.
+  return [...objects].reverse().map((object) => () => publishObject(a, object, revision, signal));
+}
+
+async function publishObject(
+  a: Actor,
+  object: ReturnType<typeof toBundle>[number],
+  revision: Revision,
+  signal: AbortSignal,
+): Promise<Result<unknown>> {
+  const resource = object.kind === 'Secret' ? SECRETS : CONFIG_MAPS;
+  const ref = { name: object.metadata.name, namespace: object.metadata.namespace };
+  const whole: KubeObject = { ...object };
+  const created = await a.client.create(resource, whole, { signal, fieldManager: FIELD_MANAGER });
+  if (created.ok || created.error.code !== 'AlreadyExists') return created;
+  const there = await a.client.get(resource, ref, { signal });
+  if (!there.ok) return there;
+  if (JSON.stringify(sorted(there.value['data'])) === JSON.stringify(sorted(object.data))) return ok(undefined);
+  // Named by digest and immutable, and still something else: somebody made it anew. Agents would refuse it.
+  const removed = await a.client.delete(resource, ref, { signal });
+  if (!removed.ok) return removed;
+  return fail('Conflict', `${object.kind} ${ref.name} did not hold revision ${revision.digest}; it is published again`);
+}
+
+const sorted = (data: unknown): unknown => Object.entries(data ?? {}).sort(([x], [y]) => (x < y ? -1 : 1));
+
+function assignSteps(
+  a: Actor,
+  assign: Assignment | undefined,
+  signal: AbortSignal,
+): (() => Promise<Result<unknown>>)[] {
+  if (assign === undefined) return [];
+  const owner =
+    assign.nodeUid === undefined
+      ? {}
+      : { ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: assign.node, uid: assign.nodeUid }] };
+  const object: KubeObject = {
+    apiVersion: 'auditconfig.dev/v1alpha1',
+    kind: 'AuditNode',
+    metadata: { name: assign.node, ...owner },
+    spec: assign.spec,
+  };
+  return [() => a.client.apply(AUDIT_NODES, object, { signal, fieldManager: FIELD_MANAGER, force: true })];
+}
+
+function statusSteps(
+  a: Actor,
+  config: KubeObject,
+  decision: Decision,
+  signal: AbortSignal,
+): (() => Promise<Result<unknown>>)[] {
+  const { status } = decision;
+  if (status === undefined) return [];
+  const target = { metadata: config.metadata, status: config['status'] };
+  return [
+    async () => {
+      const written = await a.status.apply(target, status, signal);
+      // Gone meanwhile: there is nobody left to tell.
+      return !written.ok && written.error.code === 'NotFound' ? ok(false) : written;
+    },
+  ];
+}
+
+/**
+ * Deletes published revisions that no AuditNode refers to. `keep` holds their digests' object names; younger than
+ * `minAgeMs` stay, since a decision may be about to name them.
+ */
+export async function prune(
+  a: Actor,
+  keep: ReadonlySet<string>,
+  limits: { readonly now: number; readonly minAgeMs: number },
+  signal: AbortSignal,
+): Promise<Result<number>> {
+  const labelSelector = Object.entries(BUNDLE_LABELS)
+    .map(([k, v]) => `${k}=${v}`)
+    .join(',');
+  let count = 0;
+  for (const resource of [CONFIG_MAPS, SECRETS]) {
+    const list = await a.client.list(resource, {
+      signal,
+      namespace: a.bundlesNamespace,
+      labelSelector,
+      metadataOnly: true,
+    });
+    if (!list.ok) return list;
+    for (const { metadata } of list.value) {
+      const age = limits.now - Date.parse(metadata.creationTimestamp ?? '');
+      if (keep.has(metadata.name) || !(age > limits.minAgeMs)) continue;
+      const deleted = await a.client.delete(
+        resource,
+        { name: metadata.name, namespace: a.bundlesNamespace },
+        { signal },
+      );
+      if (!deleted.ok) return deleted;
+      count += 1;
+    }
+  }
+  return ok(count);
+}

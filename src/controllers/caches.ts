@@ -1,0 +1,86 @@
+/**
+ * The controller's view of the cluster: one reflector a resource, and which AuditConfigs a change concerns. Handlers
+ * only add keys to the queue; everything else is read when a key is worked on.
+ */
+import type { Kube } from '../kube/connect.ts';
+import type { Reflector } from '../kube/reflector.ts';
+import type { KubeObject, ObjectKey } from '../kube/types.ts';
+import { isRecord } from '../kube/types.ts';
+import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, NODES, SECRETS, keepData, keepNode, keepOwn } from './resources.ts';
+import type { DataView, NodeView } from './resources.ts';
+
+export type Caches = {
+  readonly configs: Reflector<KubeObject, 'reference'>;
+  readonly auditNodes: Reflector<KubeObject, 'config'>;
+  readonly nodes: Reflector<NodeView>;
+  readonly configMaps: Reflector<DataView>;
+  readonly secrets: Reflector<DataView>;
+};
+
+/** `ConfigMap/name` of each object that an AuditConfig refers to, in its own namespace. */
+export function referencesOf(object: KubeObject): readonly string[] {
+  const spec = isRecord(object['spec']) ? object['spec'] : {};
+  const policy = isRecord(spec['policy']) ? spec['policy'] : {};
+  const webhook = isRecord(spec['webhook']) ? spec['webhook'] : {};
+  const names: readonly (readonly [string, unknown])[] = [
+    ['ConfigMap', policy['configMapRef']],
+    ['Secret', policy['secretRef']],
+    ['Secret', webhook['secretRef']],
+  ];
+  return names.flatMap(([kind, ref]) =>
+    isRecord(ref) && typeof ref['name'] === 'string' ? [`${kind}/${object.metadata.namespace}/${ref['name']}`] : [],
+  );
+}
+
+/** uid of the AuditConfig that an AuditNode was assigned by. */
+export function configUidOf(object: KubeObject): string | undefined {
+  const spec = isRecord(object['spec']) ? object['spec'] : {};
+  const ref = isRecord(spec['auditConfigRef']) ? spec['auditConfigRef'] : {};
+  return typeof ref['uid'] === 'string' ? ref['uid'] : undefined;
+}
+
+export function createCaches(kube: Kube, operatorNamespace: string): Caches {
+  return {
+    configs: kube.reflect({ resource: AUDIT_CONFIGS, project: keepOwn, indexes: { reference: referencesOf } }),
+    auditNodes: kube.reflect({
+      resource: AUDIT_NODES,
+      project: keepOwn,
+      indexes: { config: (o) => [configUidOf(o) ?? ''] },
+    }),
+    nodes: kube.reflect({ resource: NODES, project: keepNode, indexes: {}, metadataOnly: true }),
+    configMaps: kube.reflect({ resource: CONFIG_MAPS, project: keepData, indexes: {}, namespace: operatorNamespace }),
+    secrets: kube.reflect({ resource: SECRETS, project: keepData, indexes: {}, namespace: operatorNamespace }),
+  };
+}
+
+/** Those that must be complete before anything is decided: half a view would look like a removal. */
+export const essential = (
+  c: Caches,
+): readonly { readonly synced: boolean; whenSynced(s: AbortSignal): Promise<boolean> }[] => [
+  c.configs,
+  c.auditNodes,
+  c.nodes,
+];
+
+/** Calls `enqueue` with the key of every AuditConfig that a change may concern. Returns the unhook. */
+export function wire(caches: Caches, enqueue: (key: ObjectKey) => void): () => void {
+  const all = (): void => {
+    for (const key of caches.configs.store.keys()) enqueue(key);
+  };
+  const referring = (kind: string, key: ObjectKey): void => {
+    for (const config of caches.configs.store.keysBy('reference', `${kind}/${key}`)) enqueue(config);
+  };
+  const unhooks = [
+    caches.configs.onChange(({ type, key }) => {
+      enqueue(key);
+      // One that came or went may free or take the nodes of others.
+      if (type !== 'Updated') all();
+    }),
+    // Few and small: a node that came, or was relabelled, may concern any of them.
+    caches.nodes.onChange(all),
+    caches.auditNodes.onChange(all),
+    caches.configMaps.onChange(({ key }) => referring('ConfigMap', key)),
+    caches.secrets.onChange(({ key }) => referring('Secret', key)),
+  ];
+  return () => unhooks.forEach((unhook) => unhook());
+}

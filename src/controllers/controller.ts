@@ -1,0 +1,192 @@
+/**
+ * `auditconfig controller`: connects, elects a leader, keeps the caches, works the queue. Caches are kept by every
+ * replica, so that a new leader decides at once; only the leader works. An API server that is away ends nothing.
+ */
+import { parseArgs } from 'node:util';
+import { parseMinor } from '../api/versions.ts';
+import type { Minor } from '../api/versions.ts';
+import { connectKube } from '../kube/connect.ts';
+import type { Kube } from '../kube/connect.ts';
+import { kubeConfigCredentials } from '../kube/credentials.ts';
+import { createEventRecorder } from '../kube/events.ts';
+import { createElection } from '../kube/lease.ts';
+import { createWorkQueue } from '../kube/queue.ts';
+import { createStatusWriter } from '../kube/status.ts';
+import { isRecord } from '../kube/types.ts';
+import { delay } from '../kube/wait.ts';
+import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
+import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
+import type { LogLevel, Logger } from '../telemetry/logger.ts';
+import { createRegistry } from '../telemetry/metrics.ts';
+import { startTelemetryServer } from '../telemetry/server.ts';
+import { FIELD_MANAGER } from './act.ts';
+import { createCaches, essential, wire } from './caches.ts';
+import { createReconciler } from './reconcile.ts';
+import { AUDIT_CONFIGS } from './resources.ts';
+
+export const CONTROLLER_HELP = `Usage: auditconfig controller [options]
+
+Runs the operator's controller: validates AuditConfigs, publishes revisions, and tells one node after the other.
+
+Options:
+  --kubeconfig FILE          how to reach the API server (default: KUBECONFIG, ~/.kube/config, the pod's own account)
+  --namespace NAME           the operator's namespace (default: POD_NAMESPACE, or auditconfig-system)
+  --bundles-namespace NAME   where revisions are published (default: auditconfig-bundles)
+  --port PORT                health and metrics (default: 8080; 0 takes a free one)
+  --identity NAME            holder of the leader's lease (default: POD_NAME, or the host's name)
+  --log-level LEVEL          ${LOG_LEVELS.join(', ')} (default: info)
+
+Example:
+  auditconfig controller --kubeconfig ~/.kube/config --port 0
+`;
+
+export type ControllerOptions = {
+  readonly kubeconfig?: string;
+  readonly namespace: string;
+  readonly bundlesNamespace: string;
+  readonly port: number;
+  readonly identity: string;
+  readonly logLevel: LogLevel;
+  readonly version: string;
+};
+
+/** The options, or a message about wrong usage. */
+export function parseControllerArgs(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  defaults: { readonly hostname: string; readonly version: string },
+): ControllerOptions | { readonly usage: string } {
+  const string = { type: 'string' } as const;
+  let values;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        kubeconfig: string,
+        namespace: string,
+        'bundles-namespace': string,
+        port: string,
+        identity: string,
+        'log-level': string,
+      },
+    }));
+  } catch (e) {
+    return { usage: e instanceof Error ? e.message : String(e) };
+  }
+  const port = Number(values.port ?? '8080');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) return { usage: '--port must be a number from 0 to 65535' };
+  const logLevel = LOG_LEVELS.find((l) => l === (values['log-level'] ?? 'info'));
+  if (logLevel === undefined) return { usage: `--log-level must be one of ${LOG_LEVELS.join(', ')}` };
+  return {
+    ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
+    namespace: values.namespace ?? env['POD_NAMESPACE'] ?? 'auditconfig-system',
+    bundlesNamespace: values['bundles-namespace'] ?? 'auditconfig-bundles',
+    port,
+    identity: values.identity ?? env['POD_NAME'] ?? defaults.hostname,
+    logLevel,
+    version: defaults.version,
+  };
+}
+
+/** Resolves when the signal has aborted and everything has ended. */
+export async function runController(o: ControllerOptions, signal: AbortSignal): Promise<void> {
+  const log = createLogger({ name: 'auditconfig-controller', level: o.logLevel });
+  const registry = createRegistry({ version: o.version, processMetrics: true });
+  const metrics = createKubeMetrics(registry);
+  const kube = connectKube({
+    credentials: kubeConfigCredentials(
+      o.kubeconfig === undefined ? { from: 'Default' } : { from: 'File', path: o.kubeconfig },
+    ),
+    log,
+    metrics,
+    userAgent: `auditconfig/${o.version} controller`,
+  });
+  const caches = createCaches(kube, o.namespace);
+  const synced = (): boolean => essential(caches).every((c) => c.synced);
+  const server = await startTelemetryServer({ port: o.port, registry, log, readyz: { caches: synced } });
+  log.info({ port: server.port, version: o.version }, 'controller started');
+  const events = createEventRecorder({
+    client: kube.client,
+    health: kube.health,
+    log,
+    metrics,
+    reportingController: 'auditconfig.dev/controller',
+    reportingInstance: o.identity,
+  });
+  const election = createElection({
+    client: kube.client,
+    health: kube.health,
+    namespace: o.namespace,
+    name: 'auditconfig-controller',
+    identity: o.identity,
+    log,
+    metrics,
+  });
+  const lead = (term: { signal: AbortSignal; leading(): boolean }): Promise<void> =>
+    leadTerm({ o, kube, caches, events, log, metrics }, term.signal);
+  try {
+    await Promise.all([
+      kube.health.start(signal),
+      ...Object.values(caches).map((c) => c.run(signal)),
+      events.run(signal),
+      election.run(lead, signal),
+    ]);
+  } finally {
+    await server.close();
+    await kube.close();
+  }
+  log.info({}, 'controller stopped');
+}
+
+type Leader = {
+  readonly o: ControllerOptions;
+  readonly kube: Kube;
+  readonly caches: ReturnType<typeof createCaches>;
+  readonly events: ReturnType<typeof createEventRecorder>;
+  readonly log: Logger;
+  readonly metrics: ReturnType<typeof createKubeMetrics>;
+};
+
+async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
+  const { kube, caches, log, metrics } = l;
+  for (const cache of essential(caches)) if (!(await cache.whenSynced(signal))) return;
+  let version = await serverVersion(kube, log, signal);
+  if (version === undefined) return;
+  const queue = createWorkQueue({ name: 'auditconfigs', log, metrics });
+  const unwire = wire(caches, (key) => queue.add(key));
+  for (const key of caches.configs.store.keys()) queue.add(key);
+  const reconcile = createReconciler({
+    caches,
+    client: kube.client,
+    status: createStatusWriter({ client: kube.client, resource: AUDIT_CONFIGS, fieldManager: FIELD_MANAGER, metrics }),
+    events: l.events,
+    settings: { operatorNamespace: l.o.namespace, bundlesNamespace: l.o.bundlesNamespace },
+    serverVersion: () => version ?? '1.26',
+    log,
+    now: Date.now,
+  });
+  // An upgraded API server comes back with another version; its coming back is the only time to look.
+  const unhook = kube.health.onTrouble(() => {
+    void serverVersion(kube, log, signal).then((v) => (version = v ?? version));
+  });
+  try {
+    await queue.work({ workers: 4, reconcile, gate: (s) => kube.health.whenUp(60_000, s) }, signal);
+  } finally {
+    unhook();
+    unwire();
+  }
+}
+
+/** The minor of the API server that we speak to; asks until it answers. Undefined only when the signal aborts. */
+async function serverVersion(kube: Kube, log: Logger, signal: AbortSignal): Promise<Minor | undefined> {
+  while (!signal.aborted) {
+    const answer = await kube.client.raw('/version', { signal });
+    const git = answer.ok && isRecord(answer.value) ? answer.value['gitVersion'] : undefined;
+    const minor = typeof git === 'string' ? parseMinor(git) : undefined;
+    if (minor !== undefined) return minor;
+    if (!signal.aborted)
+      log.warn(answer.ok ? { git } : { code: answer.error.code }, 'the API server does not tell its version');
+    await delay(1_000, signal);
+  }
+  return undefined;
+}

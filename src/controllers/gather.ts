@@ -1,0 +1,160 @@
+/**
+ * Reads everything that a decision about one AuditConfig needs, out of the caches, into plain data. Sends a request
+ * only where a cache cannot exist (the controller may not list Secrets): then the answer says why.
+ */
+import { auditConfigStatus } from '../api/auditconfig.ts';
+import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
+import type { Minor } from '../api/versions.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { KubeError } from '../kube/errors.ts';
+import type { Reflector } from '../kube/reflector.ts';
+import { isRecord, refOf } from '../kube/types.ts';
+import type { KubeObject, ObjectKey, Resource } from '../kube/types.ts';
+import type { Reference, References } from '../render/references.ts';
+import { Secret } from '../render/types.ts';
+import { claimantOf, nodeSelectorOf, selects } from '../rollout/claims.ts';
+import type { Claimant } from '../rollout/claims.ts';
+import type { Facts, NodeFact, Settings } from '../rollout/facts.ts';
+import { configUidOf } from './caches.ts';
+import type { Caches } from './caches.ts';
+import { CONFIG_MAPS, SECRETS, keepData } from './resources.ts';
+import type { DataView } from './resources.ts';
+
+export const FINALIZER = 'auditconfig.dev/audit-flags';
+
+export type Gatherer = {
+  readonly caches: Caches;
+  readonly client: KubeClient;
+  readonly settings: Settings;
+  readonly serverVersion: () => Minor;
+};
+
+/** Facts about the AuditConfig, or undefined when there is none: absence decides nothing. */
+export async function gather(
+  g: Gatherer,
+  key: ObjectKey,
+  signal: AbortSignal,
+): Promise<Omit<Facts, 'now'> | undefined> {
+  const object = g.caches.configs.store.get(key);
+  if (object === undefined) return undefined;
+  const { namespace = '', name } = refOf(key);
+  const { uid = '', generation = 0, creationTimestamp = '', deletionTimestamp, finalizers } = object.metadata;
+  const status = auditConfigStatus.safeParse(object['status'] ?? {});
+  return {
+    meta: {
+      namespace,
+      name,
+      uid,
+      generation,
+      creationTimestamp,
+      deleting: deletionTimestamp !== undefined,
+      hasFinalizer: finalizers?.includes(FINALIZER) ?? false,
+    },
+    object,
+    // Somebody else's writing in status is not obeyed, and replaced.
+    status: status.success ? status.data : {},
+    references: await referencesFor(g, object, signal),
+    nodes: nodesFor(g.caches, object),
+    serverVersion: g.serverVersion(),
+    settings: g.settings,
+  };
+}
+
+function claimantsOf(caches: Caches): readonly Claimant[] {
+  return [...caches.configs.store.values()].flatMap((object) => {
+    const nodeSelector = nodeSelectorOf(object);
+    const { name, namespace = '', uid = '', creationTimestamp = '' } = object.metadata;
+    return nodeSelector === undefined ? [] : [{ key: `${namespace}/${name}`, uid, creationTimestamp, nodeSelector }];
+  });
+}
+
+/** Nodes that match, and nodes that have an AuditNode of this AuditConfig. */
+function nodesFor(caches: Caches, config: KubeObject): readonly NodeFact[] {
+  const { uid = '', namespace = '', name = '' } = config.metadata;
+  const selector = nodeSelectorOf(config);
+  const claimants = claimantsOf(caches);
+  const matching = [...caches.nodes.store.values()].filter(
+    (n) => selector !== undefined && selects(selector, n.metadata.labels),
+  );
+  const owned = caches.auditNodes.store.by('config', uid).map((o) => o.metadata.name);
+  const names = new Set([...matching.map((n) => n.metadata.name), ...owned]);
+  return [...names].sort().map((node): NodeFact => {
+    const there = caches.nodes.store.get(node);
+    const auditNode = auditNodeFact(caches.auditNodes.store.get(node));
+    const claimant = claimantOf(there?.metadata.labels, auditNode?.spec.auditConfigRef.uid, claimants);
+    return {
+      name: node,
+      ...(there?.metadata.uid === undefined ? {} : { nodeUid: there.metadata.uid }),
+      matches: matching.some((n) => n.metadata.name === node),
+      ...(auditNode === undefined ? {} : { auditNode }),
+      claimant: claimant ?? { key: `${namespace}/${name}`, uid },
+    };
+  });
+}
+
+function auditNodeFact(object: KubeObject | undefined): NodeFact['auditNode'] {
+  if (object === undefined || configUidOf(object) === undefined) return undefined;
+  const spec = auditNodeSpec.safeParse(object['spec']);
+  const status = auditNodeStatus.safeParse(object['status'] ?? {});
+  if (!spec.success) return undefined;
+  const { uid = '', generation = 0 } = object.metadata;
+  return { uid, generation, spec: spec.data, status: status.success ? status.data : {} };
+}
+
+async function referencesFor(g: Gatherer, config: KubeObject, signal: AbortSignal): Promise<References> {
+  const spec = isRecord(config['spec']) ? config['spec'] : {};
+  const policy = isRecord(spec['policy']) ? spec['policy'] : {};
+  const webhook = isRecord(spec['webhook']) ? spec['webhook'] : {};
+  const read = async (resource: Resource, cache: Reflector<DataView>, ref: unknown): Promise<Reference | undefined> =>
+    isRecord(ref) && typeof ref['name'] === 'string'
+      ? readReference(g, { resource, cache, namespace: config.metadata.namespace ?? '', name: ref['name'] }, signal)
+      : undefined;
+  const fromMap = await read(CONFIG_MAPS, g.caches.configMaps, policy['configMapRef']);
+  const fromSecret = await read(SECRETS, g.caches.secrets, policy['secretRef']);
+  const hook = await read(SECRETS, g.caches.secrets, webhook['secretRef']);
+  const ofPolicy = fromMap ?? fromSecret;
+  return { ...(ofPolicy === undefined ? {} : { policy: ofPolicy }), ...(hook === undefined ? {} : { webhook: hook }) };
+}
+
+type Wanted = {
+  readonly resource: Resource;
+  readonly cache: Reflector<DataView>;
+  readonly namespace: string;
+  readonly name: string;
+};
+
+async function readReference(g: Gatherer, want: Wanted, signal: AbortSignal): Promise<Reference> {
+  const ref = { namespace: want.namespace, name: want.name };
+  if (want.namespace === g.settings.operatorNamespace && want.cache.synced) {
+    const cached = want.cache.store.get(ref);
+    return cached === undefined ? { found: false, why: 'NotFound' } : dataOf(cached);
+  }
+  // Elsewhere nothing is refused for want of a reference: the namespace itself is (accept.ts).
+  if (want.namespace !== g.settings.operatorNamespace) return { found: false, why: 'Forbidden' };
+  const read = await g.client.get(want.resource, ref, { signal });
+  return read.ok ? dataOf(keepData(read.value)) : { found: false, why: whyOf(read.error) };
+}
+
+function whyOf(error: KubeError): 'NotFound' | 'Forbidden' | 'Unreadable' {
+  if (error.code === 'NotFound') return 'NotFound';
+  return error.code === 'Forbidden' ? 'Forbidden' : 'Unreadable';
+}
+
+/** Strict base64: Buffer would skip what is none. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+function dataOf(view: DataView): Reference {
+  const secret = view.kind === 'Secret';
+  const text = isRecord(view.data) ? view.data : {};
+  const binary = isRecord(view.binaryData) ? view.binaryData : {};
+  const data: Record<string, Uint8Array> = {};
+  for (const [key, value] of Object.entries(text)) {
+    if (typeof value !== 'string' || (secret && !BASE64.test(value))) return { found: false, why: 'Unreadable' };
+    data[key] = new Uint8Array(Buffer.from(value, secret ? 'base64' : 'utf8'));
+  }
+  for (const [key, value] of Object.entries(binary)) {
+    if (typeof value !== 'string' || !BASE64.test(value)) return { found: false, why: 'Unreadable' };
+    data[key] = new Uint8Array(Buffer.from(value, 'base64'));
+  }
+  return { found: true, data: new Secret(data) };
+}

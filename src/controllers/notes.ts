@@ -1,0 +1,38 @@
+/**
+ * Which events a decision is worth: one for each condition that came to say something else, and one for each node that
+ * is told to change. Derived from old and new status, so that a repeated reconcile says nothing twice.
+ */
+import type { AuditConfigStatus } from '../api/auditconfig.ts';
+import type { Decision } from '../rollout/decide.ts';
+
+export type Note = {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly action: string;
+  readonly note: string;
+};
+
+/** The bad answer of each condition that people want to hear of. Ready repeats what others say. */
+const BAD: Readonly<Record<string, 'True' | 'False'>> = { Accepted: 'False', RolledOut: 'False', Degraded: 'True' };
+const ACTION: Readonly<Record<string, string>> = { Accepted: 'Validate', RolledOut: 'RollOut', Degraded: 'RollOut' };
+
+export function notesOf(before: AuditConfigStatus, decision: Decision): readonly Note[] {
+  const changed = (decision.status?.conditions ?? []).flatMap((c): Note[] => {
+    const bad = BAD[c.type];
+    if (bad === undefined) return [];
+    const old = before.conditions?.find((o) => o.type === c.type);
+    if (old?.status === c.status && old.reason === c.reason) return [];
+    // Nothing was wrong, and nothing is.
+    if (old === undefined && c.type === 'Degraded' && c.status !== bad) return [];
+    const quiet = c.status !== bad || c.reason === 'Progressing';
+    return [
+      { type: quiet ? 'Normal' : 'Warning', reason: c.reason, action: ACTION[c.type] ?? c.type, note: c.message },
+    ];
+  });
+  const { assign } = decision;
+  if (assign === undefined) return changed;
+  const what = assign.spec.desired.revision?.digest.slice(0, 16);
+  const note =
+    what === undefined ? `node ${assign.node}: remove what was added` : `node ${assign.node}: install revision ${what}`;
+  return [...changed, { type: 'Normal', reason: 'NodeAssigned', action: 'RollOut', note }];
+}

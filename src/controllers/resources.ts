@@ -1,0 +1,44 @@
+/** The resources that the controller reads and writes, and what it keeps of each in memory. */
+import type { KubeObject, ObjectMeta, Resource } from '../kube/types.ts';
+
+const ours = (plural: string, kind: string, namespaced: boolean): Resource => ({
+  group: 'auditconfig.dev',
+  version: 'v1alpha1',
+  plural,
+  kind,
+  namespaced,
+});
+const core = (plural: string, kind: string, namespaced = true): Resource => ({
+  group: '',
+  version: 'v1',
+  plural,
+  kind,
+  namespaced,
+});
+
+export const AUDIT_CONFIGS = ours('auditconfigs', 'AuditConfig', true);
+export const AUDIT_NODES = ours('auditnodes', 'AuditNode', false);
+export const NODES = core('nodes', 'Node', false);
+export const CONFIG_MAPS = core('configmaps', 'ConfigMap');
+export const SECRETS = core('secrets', 'Secret');
+
+/** Of our own resources everything is kept but who managed which field. */
+export function keepOwn(object: KubeObject): KubeObject {
+  const { managedFields: _dropped, ...metadata } = object.metadata;
+  return { ...object, metadata };
+}
+
+export type NodeView = { readonly metadata: Pick<ObjectMeta, 'name' | 'uid' | 'labels'> };
+
+/** Of a Node, which its kubelet writes every few seconds, only name, uid and labels. */
+export const keepNode = ({ metadata: { name, uid, labels } }: KubeObject): NodeView => ({
+  metadata: { name, ...(uid === undefined ? {} : { uid }), ...(labels === undefined ? {} : { labels }) },
+});
+
+/** Of ConfigMaps and Secrets of the operator's namespace, their data. */
+export type DataView = { readonly kind: string; readonly data: unknown; readonly binaryData: unknown };
+export const keepData = (object: KubeObject): DataView => ({
+  kind: object.kind,
+  data: object['data'],
+  binaryData: object['binaryData'],
+});

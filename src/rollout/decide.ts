@@ -1,0 +1,208 @@
+/**
+ * One AuditConfig, everything known about it, and the time: what is to be done? Pure. The controller carries out what
+ * comes back, in the order of the fields, and every step may be repeated: a controller that dies between two of them
+ * decides the same again.
+ *
+ * 1. Nothing is assigned before the finalizer is there: what was added must be taken away again.
+ * 2. A spec that is not accepted changes no node. Absence changes no node either: flags leave only by `Removed`.
+ * 3. A revision is published before a node is told of it, and one node is told at a time (next-node.ts).
+ * 4. The finalizer goes when every node that ever had ours says that it is gone, or its Node is.
+ */
+import type { AuditConfigStatus } from '../api/auditconfig.ts';
+import type { AuditNodeSpec } from '../api/auditnode.ts';
+import type { Condition, Moment, Verdict } from '../api/conditions.ts';
+import { setCondition, withSummary } from '../api/conditions.ts';
+import type { EffectiveConfig, Layer } from '../config/types.ts';
+import { bundleName } from '../render/bundle.ts';
+import type { Revision } from '../render/types.ts';
+import { accept } from './accept.ts';
+import type { Accepted } from './accept.ts';
+import type { Facts, NodeFact } from './facts.ts';
+import { viewOf } from './facts.ts';
+import { isAt, nextNode } from './next-node.ts';
+import type { Desired, NextNode } from './next-node.ts';
+import { countNodes, degradedVerdict, rolledOutVerdict } from './progress.ts';
+
+export type Assignment = { readonly node: string; readonly nodeUid?: string; readonly spec: AuditNodeSpec };
+
+export type Decision = {
+  readonly finalizer: 'Keep' | 'Add' | 'Remove';
+  readonly publish?: Revision;
+  readonly assign?: Assignment;
+  /** AuditNodes that have said that nothing of ours is left. */
+  readonly forget: readonly string[];
+  /** Absent while deleting is done: there is nothing left to write it on. */
+  readonly status?: AuditConfigStatus;
+  readonly requeueAfterMs?: number;
+  /** Everything runs what is wanted: bundles that nobody refers to may go. */
+  readonly settled: boolean;
+};
+
+const DEFAULT_ROLLOUT = { paused: false, minReadySeconds: 30, timeoutSeconds: 300 };
+
+const layerName = (layer: Layer): string =>
+  layer.from === 'Datacenter' ? `Datacenter/${layer.name}/${layer.part}` : layer.from;
+
+/** RFC 3339 with whole seconds, as metav1.Time. */
+export const timestamp = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+
+type Work = {
+  readonly want: Desired | undefined;
+  readonly nodes: readonly NodeFact[];
+  readonly next: NextNode | undefined;
+};
+
+/** Nodes that the question is about: those that match, and those that have ours already. */
+function nodesFor(facts: Facts, want: Desired | undefined): readonly NodeFact[] {
+  const ours = (n: NodeFact): boolean => n.auditNode?.spec.auditConfigRef.uid === facts.meta.uid;
+  if (want?.type === 'Removed') return facts.nodes.filter((n) => ours(n) && n.nodeUid !== undefined);
+  return facts.nodes.filter(
+    (n) => n.nodeUid !== undefined && n.claimant.uid === facts.meta.uid && (n.matches || ours(n)),
+  );
+}
+
+function workOf(facts: Facts, accepted: Accepted): Work {
+  const removing = facts.meta.deleting || accepted.effective?.spec.state === 'Disabled';
+  const want: Desired | undefined = removing
+    ? { type: 'Removed' }
+    : accepted.revision === undefined
+      ? undefined
+      : { type: 'Revision', digest: accepted.revision.digest };
+  const nodes = nodesFor(facts, want);
+  if (want === undefined) return { want, nodes, next: undefined };
+  const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
+  const rules = {
+    // Whoever deletes wants it gone; a pause of the spec that is being deleted does not hold that back.
+    paused: rollout.paused && !facts.meta.deleting,
+    minReadyMs: rollout.minReadySeconds * 1000,
+  };
+  const views = nodes.map((n) => viewOf(n, facts.meta.uid));
+  const next = nextNode(views, want, rules, facts.now);
+  return { want, nodes, next };
+}
+
+export function decide(facts: Facts): Decision {
+  const accepted = accept(facts);
+  const work = workOf(facts, accepted);
+  if (facts.meta.deleting) return decideDeletion(facts, accepted, work);
+  const status = statusOf(facts, accepted, work);
+  if (accepted.verdict.status !== 'True') return { finalizer: 'Keep', forget: gone(facts), status, settled: false };
+  if (!facts.meta.hasFinalizer) return { finalizer: 'Add', forget: [], status, settled: false };
+  const assign = assignmentOf(facts, accepted, work);
+  const unpublished = accepted.revision !== undefined && facts.status.revision?.digest !== accepted.revision.digest;
+  return {
+    finalizer: 'Keep',
+    ...(accepted.revision !== undefined && (unpublished || assign !== undefined) ? { publish: accepted.revision } : {}),
+    ...(assign === undefined ? {} : { assign }),
+    forget: gone(facts),
+    status,
+    ...requeueOf(work.next),
+    settled: work.next?.kind === 'Done',
+  };
+}
+
+/** AuditNodes of ours whose Node is gone: where no garbage collector runs, they would stay for ever. */
+const gone = (facts: Facts): readonly string[] =>
+  facts.nodes
+    .filter((n) => n.nodeUid === undefined && n.auditNode?.spec.auditConfigRef.uid === facts.meta.uid)
+    .map((n) => n.name);
+
+function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision {
+  if (!facts.meta.hasFinalizer) return { finalizer: 'Keep', forget: [], settled: false };
+  const removed = work.nodes.filter((n) => isAt(viewOf(n, facts.meta.uid), { type: 'Removed' })).map((n) => n.name);
+  const forget = [...gone(facts), ...removed];
+  if (removed.length === work.nodes.length) return { finalizer: 'Remove', forget, settled: true };
+  const assign = assignmentOf(facts, accepted, work);
+  return {
+    finalizer: 'Keep',
+    ...(assign === undefined ? {} : { assign }),
+    // Those that are done stay until all are: their settling time paces the rest.
+    forget: gone(facts),
+    status: statusOf(facts, accepted, work),
+    ...requeueOf(work.next),
+    settled: false,
+  };
+}
+
+const requeueOf = (next: NextNode | undefined): { requeueAfterMs?: number } =>
+  next?.kind === 'Wait' && next.afterMs !== undefined ? { requeueAfterMs: next.afterMs } : {};
+
+function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment | undefined {
+  if (work.next?.kind !== 'Assign' || work.want === undefined) return undefined;
+  const name = work.next.node;
+  const node = work.nodes.find((n) => n.name === name);
+  if (node === undefined) throw new Error(`next node ${name} is none of the nodes`);
+  const { revision } = accepted;
+  const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
+  const { namespace, name: config, uid } = facts.meta;
+  const desired: AuditNodeSpec['desired'] =
+    work.want.type === 'Removed' || revision === undefined
+      ? { type: 'Removed' }
+      : {
+          type: 'Revision',
+          revision: {
+            kind: revision.confidential ? 'Secret' : 'ConfigMap',
+            namespace: facts.settings.bundlesNamespace,
+            name: bundleName(revision.digest),
+            digest: revision.digest,
+          },
+        };
+  return {
+    node: name,
+    ...(node.nodeUid === undefined ? {} : { nodeUid: node.nodeUid }),
+    spec: {
+      nodeName: name,
+      auditConfigRef: { namespace, name: config, uid },
+      desired,
+      minReadySeconds: rollout.minReadySeconds,
+      timeoutSeconds: rollout.timeoutSeconds,
+    },
+  };
+}
+
+function effectiveOf(effective: EffectiveConfig, revision: Revision | undefined): Pick<AuditConfigStatus, 'effective'> {
+  if (revision === undefined) return {};
+  const layers = new Set<string>(['BuiltIn']);
+  for (const origin of Object.values(effective.provenance)) layers.add(layerName(origin.set));
+  const { preset } = effective.spec.policy;
+  return { effective: { digest: revision.digest, ...(preset === undefined ? {} : { preset }), layers: [...layers] } };
+}
+
+const notAccepted = (facts: Facts): Verdict<'RolledOut'> => ({
+  type: 'RolledOut',
+  status: 'False',
+  reason: 'NotAccepted',
+  message:
+    facts.status.revision === undefined
+      ? 'no node was touched'
+      : `no node was touched; revision ${facts.status.revision.digest.slice(0, 16)} stays where it is`,
+});
+
+function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStatus {
+  const views = work.nodes.map((n) => viewOf(n, facts.meta.uid));
+  const nodes = countNodes(views, work.nodes, work.want);
+  const moment: Moment = { now: timestamp(facts.now), generation: facts.meta.generation };
+  const rolled =
+    work.next === undefined || work.want === undefined
+      ? notAccepted(facts)
+      : rolledOutVerdict(work.next, work.want, nodes);
+  const verdicts: readonly Verdict[] = [accepted.verdict, rolled, degradedVerdict(work.nodes, views)];
+  const before: readonly Condition[] = facts.status.conditions ?? [];
+  const set = verdicts.reduce((list, verdict) => setCondition(list, verdict, moment), before);
+  const { revision, effective } = accepted;
+  const kept = facts.status.revision;
+  const shown = revision === undefined ? kept : { name: bundleName(revision.digest), digest: revision.digest };
+  return {
+    observedGeneration: facts.meta.generation,
+    ...(shown === undefined ? {} : { revision: shown }),
+    ...(effective === undefined ? keptEffective(facts) : effectiveOf(effective, revision)),
+    nodes,
+    ...(effective === undefined || revision === undefined
+      ? {}
+      : { retention: { requestedDays: effective.spec.log.retention.maxAgeDays } }),
+    conditions: [...withSummary(set, moment)],
+  };
+}
+
+const keptEffective = (facts: Facts): Pick<AuditConfigStatus, 'effective'> =>
+  facts.status.effective === undefined ? {} : { effective: facts.status.effective };

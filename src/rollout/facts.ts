@@ -1,0 +1,76 @@
+/**
+ * What the controller knows about one AuditConfig when it decides, as plain data. Gathered by src/controllers/gather.ts
+ * from caches; nothing here is read while deciding, so that a decision can be replayed in a test.
+ */
+import type { AuditConfigStatus } from '../api/auditconfig.ts';
+import type { AuditNodeSpec, AuditNodeStatus } from '../api/auditnode.ts';
+import type { Minor } from '../api/versions.ts';
+import type { References } from '../render/references.ts';
+import type { NodeView } from './next-node.ts';
+
+export type ConfigMeta = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly generation: number;
+  /** RFC 3339. */
+  readonly creationTimestamp: string;
+  readonly deleting: boolean;
+  readonly hasFinalizer: boolean;
+};
+
+/** One control-plane node: its Node, if there is one, and its AuditNode, if there is one. */
+export type NodeFact = {
+  readonly name: string;
+  /** uid of the Node object; absent when that is gone. */
+  readonly nodeUid?: string;
+  /** The selector of this AuditConfig matches it now. */
+  readonly matches: boolean;
+  readonly auditNode?: {
+    readonly uid: string;
+    readonly generation: number;
+    readonly spec: AuditNodeSpec;
+    readonly status: AuditNodeStatus;
+  };
+  /** The oldest AuditConfig whose selector matches this node, or that has it already. */
+  readonly claimant: { readonly key: string; readonly uid: string };
+};
+
+export type Settings = {
+  /** The only namespace whose AuditConfigs may have node targets. */
+  readonly operatorNamespace: string;
+  readonly bundlesNamespace: string;
+};
+
+export type Facts = {
+  readonly meta: ConfigMeta;
+  /** The whole object as it was read; parsed while deciding, since an older CRD may have let it in. */
+  readonly object: unknown;
+  readonly status: AuditConfigStatus;
+  readonly references: References;
+  readonly nodes: readonly NodeFact[];
+  /** Of the API server that the controller speaks to; used while no agent has reported a version. */
+  readonly serverVersion: Minor;
+  readonly settings: Settings;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+};
+
+/** An AuditNode as the question 'who is next?' sees it. */
+export function viewOf(fact: NodeFact, configUid: string): NodeView {
+  const node = fact.auditNode;
+  if (node === undefined || node.spec.auditConfigRef.uid !== configUid)
+    return { name: fact.name, assigned: null, observed: false, current: null };
+  const { spec, status, generation } = node;
+  const digest = spec.desired.revision?.digest;
+  const settledAt = status.settledTime === undefined ? Number.NaN : Date.parse(status.settledTime);
+  return {
+    name: fact.name,
+    assigned: digest === undefined ? { type: 'Removed' } : { type: 'Revision', digest },
+    observed: status.observedGeneration === generation,
+    ...(status.phase === undefined ? {} : { phase: status.phase }),
+    current: status.current ?? null,
+    ...(status.phase === 'Held' && status.lastFailure !== undefined ? { refused: status.lastFailure.digest } : {}),
+    ...(Number.isNaN(settledAt) ? {} : { settledAt }),
+  };
+}
