@@ -1,3 +1,8 @@
+/**
+ * Two projects: `unit` needs nothing but Node; `plane` (`*.plane.test.ts`) starts real kube-apiservers and runs after it,
+ * when their binaries have been built or fetched in the background (test/house/vitest.mjs).
+ */
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import type { Plugin } from 'vitest/config';
 
@@ -9,6 +14,8 @@ const yamlAsText: Plugin = {
     return id.endsWith('.yaml') ? { code: `export default ${JSON.stringify(code)};`, map: null } : undefined;
   },
 };
+
+const cores = availableParallelism();
 
 export default defineConfig({
   plugins: [yamlAsText],
@@ -24,18 +31,23 @@ export default defineConfig({
           exclude: ['test/**/*.plane.test.ts', 'test/**/*.node.test.ts', 'node_modules/**'],
           pool: 'threads',
           isolate: false,
+          // Vitest's own default leaves one core idle, which is half of a machine with two.
+          maxWorkers: cores,
+          sequence: { groupOrder: 0 },
           testTimeout: 20_000,
         },
       },
       {
-        // Against a real kube-apiserver and etcd: test/control-plane.
         extends: true,
         test: {
           name: 'plane',
           include: ['test/**/*.plane.test.ts'],
           pool: 'forks',
-          maxWorkers: 2,
+          // A kube-apiserver takes two cores for three seconds to start, and 300 MB.
+          maxWorkers: Math.max(2, Math.min(4, Math.floor(cores / 2))),
+          sequence: { groupOrder: 1 },
           testTimeout: 180_000,
+          // A hook that starts a plane may wait for a build from nothing, of both versions.
           hookTimeout: 1_200_000,
         },
       },
