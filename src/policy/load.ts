@@ -1,0 +1,70 @@
+/**
+ * Bytes to policy, as kube-apiserver's LoadPolicyFromBytes (k8s.io/apiserver pkg/audit/policy/reader.go) loads them: a
+ * policy comes out exactly where an API server of that version would start with it. What it only logs (unknown and
+ * duplicate fields) is a warning; what it passes over in silence (a second document) is one too.
+ */
+import type { Finding, Position } from '../api/findings.ts';
+import type { Minor } from '../api/versions.ts';
+import { convertYaml } from '../yaml/convert.ts';
+import { readJson } from '../yaml/json.ts';
+import { readYaml } from '../yaml/read.ts';
+import type { Value } from '../yaml/value.ts';
+import { decodeGo } from './decode.ts';
+import { POLICY } from './decode-types.ts';
+import { checkKind } from './decode-kind.ts';
+import { policyOf, rawPolicyOf } from './decode-policy.ts';
+import type { Loaded } from './types.ts';
+import { validatePolicy } from './validate.ts';
+
+const NOWHERE: ReadonlyMap<string, Position> = new Map();
+const PROTOBUF = [0x6b, 0x38, 0x73, 0x00];
+
+/** The first document as JSON. Severity error means that there is none. */
+type Document = { readonly value?: Value; readonly findings: readonly Finding[]; readonly json: boolean };
+
+/** unicode.IsSpace. */
+const SPACE = /^[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*\{/;
+
+/** The API server takes the JSON decoder where the first character that is no Unicode space is `{`. */
+function looksLikeJson(bytes: Uint8Array): boolean {
+  let end = 0;
+  while (end < bytes.length && bytes[end] !== 0x7b) end++;
+  if (end === bytes.length) return false;
+  return SPACE.test(new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.subarray(0, end + 1)));
+}
+
+function readDocument(bytes: Uint8Array): Document {
+  if (looksLikeJson(bytes)) return { ...readJson(bytes), json: true };
+  if (PROTOBUF.every((b, i) => bytes[i] === b)) {
+    const message = 'a policy in protobuf is not supported here; write it as YAML or JSON';
+    return { findings: [{ severity: 'error', code: 'PolicyProtobufNotSupported', message, path: '' }], json: false };
+  }
+  const read = readYaml(bytes);
+  if (read.findings.some((f) => f.severity === 'error')) return { findings: read.findings, json: false };
+  if (read.root === undefined) {
+    return { value: { kind: 'null', at: { offset: 0, line: 1, column: 1 } }, findings: read.findings, json: false };
+  }
+  const converted = convertYaml(read.root);
+  const findings = [...read.findings, ...converted.findings];
+  return converted.value === undefined ? { findings, json: false } : { value: converted.value, findings, json: false };
+}
+
+/**
+ * Loads `bytes` as a kube-apiserver of `version` does. Never throws, whatever the bytes. Error findings carry the API
+ * server's own sentence where it has one.
+ */
+export function loadPolicy(bytes: Uint8Array, version: Minor): Loaded {
+  const document = readDocument(bytes);
+  const { value } = document;
+  if (value === undefined) return { findings: document.findings, positions: NOWHERE };
+  const kind = checkKind(value);
+  if (kind.length > 0) return { findings: [...kind, ...document.findings], positions: NOWHERE };
+  const decoded = decodeGo(POLICY, value, document.json);
+  const findings = [...document.findings, ...decoded.findings];
+  const { positions } = decoded;
+  if (decoded.findings.some((f) => f.severity === 'error')) return { findings, positions };
+  const raw = rawPolicyOf(decoded.value);
+  const invalid = validatePolicy(raw, { version, positions });
+  if (invalid.length > 0) return { findings: [...invalid, ...findings], positions };
+  return { policy: policyOf(raw), findings, positions };
+}

@@ -1,0 +1,219 @@
+/**
+ * Nodes to JSON, as sigs.k8s.io/yaml converts them: merge keys, the last of equal keys wins, keys that are no strings
+ * become strings, members are sorted. What JSON cannot hold is refused, unless a later duplicate has replaced it.
+ */
+import type { Finding, Position } from '../api/findings.ts';
+import { checkAliases } from './aliases.ts';
+import { replaceInvalid } from './base64.ts';
+import { MAX_NESTING } from './compose.ts';
+import { YamlFault, findingOf, markOf } from './fault.ts';
+import type { YamlCode } from './fault.ts';
+import { formatFloatKey } from './numbers.ts';
+import { childPath, compareCodePoints } from './value.ts';
+import type { Member, Value } from './value.ts';
+import type { Mapping, Node, Scalar } from './types.ts';
+
+export type Converted = { readonly value?: Value; readonly findings: readonly Finding[] };
+
+type Entry = { readonly name: string; readonly at: Position; readonly value: Value };
+type Duplicate = { readonly name: string; readonly at: Position };
+type Made = {
+  readonly value: Value;
+  readonly height: number;
+  /** Of a mapping: its entries by typed key, for merging. */
+  readonly entries?: ReadonlyMap<string, Entry>;
+};
+
+const fault = (code: YamlCode, problem: string, at: Position): YamlFault =>
+  new YamlFault(code, problem, { at: markOf(at), line: 0 });
+
+/** Scalars that cannot be turned into a key. */
+const NO_KEY: ReadonlySet<string> = new Set(['null', 'uint']);
+const NAN = 'nan';
+
+class Converter {
+  readonly #made = new Map<Node, Made>();
+  readonly #duplicates = new Map<readonly Member[], Duplicate[]>();
+  readonly #notJson = new Map<Value | readonly Member[], YamlFault>();
+  readonly #seen = new Set<Value>();
+  readonly findings: Finding[] = [];
+
+  #make(node: Node, depth: number): Made {
+    if (node.kind === 'alias') {
+      const made = this.#make(node.target, depth);
+      return { ...made, value: this.#moved(made.value, node.at) };
+    }
+    const made = this.#made.get(node) ?? this.#build(node, depth);
+    this.#made.set(node, made);
+    if (depth + made.height > MAX_NESTING) {
+      throw fault('YamlNestingTooDeep', `exceeded max depth of ${MAX_NESTING}`, node.at);
+    }
+    return made;
+  }
+
+  /** The same value, standing where its alias stands. */
+  #moved(value: Value, at: Position): Value {
+    const moved = { ...value, at };
+    const problem = this.#notJson.get(value);
+    if (problem !== undefined) this.#notJson.set(moved, problem);
+    return moved;
+  }
+
+  #build(node: Exclude<Node, { kind: 'alias' }>, depth: number): Made {
+    if (depth > MAX_NESTING) throw fault('YamlNestingTooDeep', `exceeded max depth of ${MAX_NESTING}`, node.at);
+    if (node.kind === 'scalar') return { value: this.#scalar(node), height: 0 };
+    if (node.kind === 'mapping') return this.#mapping(node, depth);
+    const made = node.items.map((item) => this.#make(item, depth + 1));
+    return { value: { kind: 'array', items: made.map((m) => m.value), at: node.at }, height: heightOf(made) };
+  }
+
+  #scalar(node: Scalar): Value {
+    const { at } = node;
+    switch (node.tag) {
+      case 'null':
+        return { kind: 'null', at };
+      case 'bool':
+        return { kind: 'bool', value: node.text === 'true', at };
+      case 'string':
+      case 'merge':
+        return { kind: 'string', value: node.text, at };
+      case 'binary':
+        return { kind: 'string', value: replaceInvalid(node.text), at };
+      case 'int':
+      case 'uint':
+        return { kind: 'number', text: node.text, at };
+      case 'float': {
+        const value: Value = { kind: 'number', text: node.text, at };
+        if (node.text.includes('.inf') || node.text === '.nan') {
+          this.#notJson.set(value, fault('YamlNotInJson', `json: unsupported value: ${node.text}`, at));
+        }
+        return value;
+      }
+    }
+  }
+
+  #mapping(node: Mapping, depth: number): Made {
+    const entries = new Map<string, Entry>();
+    const duplicates: Duplicate[] = [];
+    const made: Made[] = [];
+    let badKey: YamlFault | undefined;
+    const set = (key: string, entry: Entry): void => {
+      const unique = key === NAN ? `${NAN} ${entries.size}` : key;
+      if (entries.has(unique)) duplicates.push({ name: entry.name, at: entry.at });
+      entries.set(unique, entry);
+    };
+    for (const { key, value } of node.pairs) {
+      if (key.kind === 'scalar' && key.tag === 'merge') {
+        for (const source of mergeSources(value)) {
+          const from = this.#make(source, depth);
+          made.push({ ...from, height: from.height - 1 });
+          for (const [k, entry] of from.entries ?? []) set(k.startsWith(NAN) ? NAN : k, entry);
+        }
+        continue;
+      }
+      const scalar = keyScalar(key);
+      const made1 = this.#make(value, depth + 1);
+      made.push(made1);
+      if (NO_KEY.has(scalar.tag)) badKey ??= fault('YamlBadKey', `unsupported map key of type: ${scalar.tag}`, key.at);
+      set(typedKey(scalar), { name: keyName(scalar), at: key.at, value: made1.value });
+    }
+    const members = membersOf(entries);
+    if (badKey !== undefined) this.#notJson.set(members, badKey);
+    if (duplicates.length > 0) this.#duplicates.set(members, duplicates);
+    return { value: { kind: 'object', members, at: node.at }, height: heightOf(made), entries };
+  }
+
+  /** Walks what is left after duplicates: refuses what JSON cannot hold, tells of the duplicates. */
+  #finish(value: Value, path: string): void {
+    const problem = this.#notJson.get(value);
+    if (problem !== undefined) throw problem;
+    if (value.kind === 'array') {
+      value.items.forEach((item, i) => this.#finish(item, `${path}[${i}]`));
+    } else if (value.kind === 'object' && !this.#seen.has(value)) {
+      this.#seen.add(value);
+      const badKey = this.#notJson.get(value.members);
+      if (badKey !== undefined) throw badKey;
+      for (const d of this.#duplicates.get(value.members) ?? []) this.findings.push(duplicateFinding(d, path));
+      for (const { key, value: v } of value.members) this.#finish(v, childPath(path, key));
+    }
+  }
+
+  convert(root: Node): Value {
+    const { value } = this.#make(root, 0);
+    this.#finish(value, '');
+    return value;
+  }
+}
+
+const heightOf = (made: readonly Made[]): number => made.reduce((h, m) => Math.max(h, m.height + 1), 1);
+
+function membersOf(entries: ReadonlyMap<string, Entry>): Member[] {
+  return [...entries.values()]
+    .sort((a, b) => compareCodePoints(a.name, b.name))
+    .map((e) => ({ key: replaceInvalid(e.name), at: e.at, value: e.value }));
+}
+
+function duplicateFinding(d: Duplicate, path: string): Finding {
+  const name = replaceInvalid(d.name);
+  return {
+    severity: 'warning',
+    code: 'DuplicateField',
+    message: `key ${JSON.stringify(name)} already set in map; the last one counts`,
+    path: childPath(path, name),
+    at: d.at,
+  };
+}
+
+/** What a `<<` merges, the weakest first: in a list the earlier mapping counts. */
+function mergeSources(value: Node): readonly Node[] {
+  const sources = value.kind === 'sequence' ? [...value.items].reverse() : [value];
+  for (const source of sources) {
+    const target = source.kind === 'alias' ? source.target : source;
+    if (target.kind !== 'mapping') {
+      throw fault('YamlBadMerge', 'map merge requires map or sequence of maps as the value', source.at);
+    }
+  }
+  return sources;
+}
+
+function keyScalar(key: Node): Scalar {
+  const target = key.kind === 'alias' ? key.target : key;
+  if (target.kind !== 'scalar') throw fault('YamlBadKey', 'invalid map key: it is no scalar', key.at);
+  return target;
+}
+
+/** Keys are equal when type and value are: `1`, `1.0` and `"1"` are three keys, and no NaN is another. */
+function typedKey(key: Scalar): string {
+  switch (key.tag) {
+    case 'string':
+    case 'binary':
+    case 'merge':
+      return `string ${key.text}`;
+    case 'float':
+      if (key.text === '.nan') return NAN;
+      return `float ${key.text === '-0' ? '0' : key.text}`;
+    case 'int':
+    case 'uint':
+    case 'bool':
+    case 'null':
+      return `${key.tag} ${key.text}`;
+  }
+}
+
+function keyName(key: Scalar): string {
+  if (key.tag !== 'float') return key.tag === 'null' ? 'null' : key.text;
+  if (key.text.includes('.inf') || key.text === '.nan') return key.text;
+  return formatFloatKey(Number(key.text));
+}
+
+/** The JSON that the API server decodes, or the finding why there is none. `DuplicateField` warnings carry their path. */
+export function convertYaml(root: Node): Converted {
+  const converter = new Converter();
+  try {
+    checkAliases(root);
+    return { value: converter.convert(root), findings: converter.findings };
+  } catch (e) {
+    if (e instanceof YamlFault) return { findings: [findingOf(e)] };
+    throw e;
+  }
+}

@@ -1,0 +1,414 @@
+/**
+ * Tokens to events: a push-down automaton over the grammar of YAML 1.1. `next` gives one event and looks ahead no
+ * further than it must, so that what follows the first document is never read. No recursion: depth costs no stack.
+ */
+import { YamlFault } from './fault.ts';
+import type { Mark, YamlCode } from './fault.ts';
+import type { Scanner } from './scanner.ts';
+import type { ScalarStyle, Token } from './tokens.ts';
+
+export type Event =
+  | { readonly type: 'StreamEnd' | 'DocumentStart' | 'DocumentEnd'; readonly start: Mark; readonly end: Mark }
+  | { readonly type: 'SequenceEnd' | 'MappingEnd'; readonly start: Mark; readonly end: Mark }
+  | { readonly type: 'Alias'; readonly name: string; readonly start: Mark; readonly end: Mark }
+  | (Properties & { readonly type: 'SequenceStart' | 'MappingStart' })
+  | (Properties & {
+      readonly type: 'Scalar';
+      readonly text: string;
+      readonly style: ScalarStyle;
+      /** It resolves by its text: a plain scalar without tag, or any with the tag `!`. */
+      readonly implicit: boolean;
+    });
+
+type Properties = { readonly anchor?: string; readonly tag: string; readonly start: Mark; readonly end: Mark };
+
+type State =
+  | 'implicitDocument'
+  | 'documentStart'
+  | 'documentContent'
+  | 'documentEnd'
+  | 'blockNode'
+  | 'blockSequenceFirst'
+  | 'blockSequenceEntry'
+  | 'indentlessEntry'
+  | 'blockMappingFirst'
+  | 'blockMappingKey'
+  | 'blockMappingValue'
+  | 'flowSequenceFirst'
+  | 'flowSequenceEntry'
+  | 'flowPairKey'
+  | 'flowPairValue'
+  | 'flowPairEnd'
+  | 'flowMappingFirst'
+  | 'flowMappingKey'
+  | 'flowMappingValue'
+  | 'flowMappingNoValue'
+  | 'end';
+
+type NodeKind = { readonly block: boolean; readonly indentless: boolean };
+const BLOCK: NodeKind = { block: true, indentless: false };
+const BLOCK_OR_INDENTLESS: NodeKind = { block: true, indentless: true };
+const FLOW: NodeKind = { block: false, indentless: false };
+
+const DEFAULT_HANDLES: ReadonlyMap<string, string> = new Map([
+  ['!', '!'],
+  ['!!', 'tag:yaml.org,2002:'],
+]);
+
+function fault(code: YamlCode, problem: string, at: Mark, context?: Mark): YamlFault {
+  return new YamlFault(code, problem, { at, line: at.line || (context?.line ?? 0) });
+}
+
+export class Parser {
+  readonly #scanner: Scanner;
+  #state: State = 'implicitDocument';
+  readonly #return: State[] = [];
+  /** Where the open collections began. */
+  readonly #opened: Mark[] = [];
+  #handles = new Map<string, string>();
+
+  constructor(scanner: Scanner) {
+    this.#scanner = scanner;
+    this.#scanner.take();
+  }
+
+  next(): Event {
+    switch (this.#state) {
+      case 'implicitDocument':
+        return this.#documentStart(true);
+      case 'documentStart':
+        return this.#documentStart(false);
+      case 'documentContent':
+        return this.#documentContent();
+      case 'documentEnd':
+        return this.#documentEnd();
+      case 'blockNode':
+        return this.#node(BLOCK);
+      case 'blockSequenceFirst':
+        this.#open();
+        return this.#blockSequenceEntry();
+      case 'blockSequenceEntry':
+        return this.#blockSequenceEntry();
+      case 'indentlessEntry':
+        return this.#indentlessEntry();
+      case 'blockMappingFirst':
+        this.#open();
+        return this.#blockMappingKey();
+      case 'blockMappingKey':
+        return this.#blockMappingKey();
+      case 'blockMappingValue':
+        return this.#blockMappingValue();
+      case 'flowSequenceFirst':
+        this.#open();
+        return this.#flowSequenceEntry(true);
+      case 'flowSequenceEntry':
+        return this.#flowSequenceEntry(false);
+      case 'flowPairKey':
+        return this.#flowPairKey();
+      case 'flowPairValue':
+        return this.#flowValue('FlowSequenceEnd', 'flowPairEnd');
+      case 'flowPairEnd':
+        return this.#flowPairEnd();
+      case 'flowMappingFirst':
+        this.#open();
+        return this.#flowMappingKey(true);
+      case 'flowMappingKey':
+        return this.#flowMappingKey(false);
+      case 'flowMappingValue':
+        return this.#flowValue('FlowMappingEnd', 'flowMappingKey');
+      case 'flowMappingNoValue':
+        return this.#empty('flowMappingKey', this.#peek().start);
+      case 'end':
+        throw new Error('the parser was asked for an event behind the end');
+    }
+  }
+
+  #peek(): Token {
+    return this.#scanner.peek();
+  }
+
+  #take(): Token {
+    return this.#scanner.take();
+  }
+
+  #open(): void {
+    this.#opened.push(this.#take().start);
+  }
+
+  #popState(): void {
+    this.#state = this.#return.pop() ?? 'end';
+  }
+
+  #empty(then: State, at: Mark): Event {
+    this.#state = then;
+    return { type: 'Scalar', text: '', style: 'plain', implicit: true, tag: '', start: at, end: at };
+  }
+
+  #nodeThen(then: State, kind: NodeKind): Event {
+    this.#return.push(then);
+    return this.#node(kind);
+  }
+
+  #closeCollection(type: 'SequenceEnd' | 'MappingEnd'): Event {
+    this.#popState();
+    this.#opened.pop();
+    const { start, end } = this.#take();
+    return { type, start, end };
+  }
+
+  // Documents.
+
+  #documentStart(implicit: boolean): Event {
+    if (!implicit) while (this.#peek().type === 'DocumentEnd') this.#take();
+    const first = this.#peek();
+    const { start } = first;
+    if (first.type === 'StreamEnd') {
+      this.#state = 'end';
+      this.#take();
+      return { type: 'StreamEnd', start, end: first.end };
+    }
+    const explicit = ['VersionDirective', 'TagDirective', 'DocumentStart'].includes(first.type);
+    this.#directives();
+    this.#return.push('documentEnd');
+    if (implicit && !explicit) {
+      this.#state = 'blockNode';
+      return { type: 'DocumentStart', start, end: first.end };
+    }
+    const token = this.#peek();
+    if (token.type !== 'DocumentStart')
+      throw fault('YamlSyntax', 'did not find expected <document start>', token.start);
+    this.#state = 'documentContent';
+    this.#take();
+    return { type: 'DocumentStart', start, end: token.end };
+  }
+
+  #directives(): void {
+    let version = false;
+    for (let t = this.#peek(); t.type === 'VersionDirective' || t.type === 'TagDirective'; t = this.#peek()) {
+      if (t.type === 'TagDirective') {
+        if (this.#handles.has(t.handle)) throw fault('YamlBadDirective', 'found duplicate %TAG directive', t.start);
+        this.#handles.set(t.handle, t.prefix);
+      } else {
+        if (version) throw fault('YamlBadDirective', 'found duplicate %YAML directive', t.start);
+        if (t.major !== 1 || t.minor !== 1) {
+          throw fault('YamlUnsupportedVersion', 'found incompatible YAML document', t.start);
+        }
+        version = true;
+      }
+      this.#take();
+    }
+    for (const [handle, prefix] of DEFAULT_HANDLES) {
+      if (!this.#handles.has(handle)) this.#handles.set(handle, prefix);
+    }
+  }
+
+  #documentContent(): Event {
+    const token = this.#peek();
+    switch (token.type) {
+      case 'VersionDirective':
+      case 'TagDirective':
+      case 'DocumentStart':
+      case 'DocumentEnd':
+      case 'StreamEnd':
+        this.#popState();
+        return this.#empty(this.#state, token.start);
+      default:
+        return this.#node(BLOCK);
+    }
+  }
+
+  #documentEnd(): Event {
+    const token = this.#peek();
+    const explicit = token.type === 'DocumentEnd';
+    if (explicit) this.#take();
+    this.#handles = new Map();
+    this.#state = 'documentStart';
+    return { type: 'DocumentEnd', start: token.start, end: explicit ? token.end : token.start };
+  }
+
+  // Nodes.
+
+  #node(kind: NodeKind): Event {
+    const first = this.#peek();
+    if (first.type === 'Alias') {
+      this.#popState();
+      this.#take();
+      return { type: 'Alias', name: first.name, start: first.start, end: first.end };
+    }
+    const properties = this.#properties(first);
+    return this.#content(kind, properties);
+  }
+
+  #properties(first: Token): { anchor?: string; tag: string; start: Mark; end: Mark } {
+    let anchor: string | undefined;
+    let tag: string | undefined;
+    let end = first.start;
+    for (let t = first; ; t = this.#peek()) {
+      if (t.type === 'Anchor' && anchor === undefined) anchor = t.name;
+      else if (t.type === 'Tag' && tag === undefined) tag = this.#resolveTag(t, first.start);
+      else break;
+      end = t.end;
+      this.#take();
+    }
+    return { ...(anchor === undefined ? {} : { anchor }), tag: tag ?? '', start: first.start, end };
+  }
+
+  #resolveTag(t: Token & { type: 'Tag' }, context: Mark): string {
+    if (t.handle === '') return t.suffix;
+    const prefix = this.#handles.get(t.handle);
+    const tag = (prefix ?? '') + (prefix === undefined ? '' : t.suffix);
+    if (tag === '') throw fault('YamlBadTag', 'found undefined tag handle', t.start, context);
+    return tag;
+  }
+
+  #content(kind: NodeKind, properties: Properties): Event {
+    const token = this.#peek();
+    const { tag } = properties;
+    if (kind.indentless && token.type === 'BlockEntry') {
+      this.#state = 'indentlessEntry';
+      return { type: 'SequenceStart', ...properties };
+    }
+    if (token.type === 'Scalar') {
+      this.#popState();
+      this.#take();
+      const implicit = (tag === '' && token.style === 'plain') || tag === '!';
+      const start = properties.tag === '' && properties.anchor === undefined ? token.start : properties.start;
+      return { type: 'Scalar', ...properties, text: token.text, style: token.style, implicit, start, end: token.end };
+    }
+    if (token.type === 'FlowSequenceStart') return this.#collection('SequenceStart', 'flowSequenceFirst', properties);
+    if (token.type === 'FlowMappingStart') return this.#collection('MappingStart', 'flowMappingFirst', properties);
+    if (kind.block && token.type === 'BlockSequenceStart') {
+      return this.#collection('SequenceStart', 'blockSequenceFirst', properties);
+    }
+    if (kind.block && token.type === 'BlockMappingStart') {
+      return this.#collection('MappingStart', 'blockMappingFirst', properties);
+    }
+    if (properties.anchor !== undefined || tag !== '') {
+      this.#popState();
+      return { type: 'Scalar', ...properties, text: '', style: 'plain', implicit: tag === '' };
+    }
+    throw fault('YamlSyntax', 'did not find expected node content', token.start, properties.start);
+  }
+
+  #collection(type: 'SequenceStart' | 'MappingStart', state: State, properties: Properties): Event {
+    this.#state = state;
+    return { type, ...properties };
+  }
+
+  // Block collections.
+
+  #blockSequenceEntry(): Event {
+    const token = this.#peek();
+    if (token.type === 'BlockEntry') {
+      this.#take();
+      const next = this.#peek().type;
+      if (next === 'BlockEntry' || next === 'BlockEnd') return this.#empty('blockSequenceEntry', token.end);
+      return this.#nodeThen('blockSequenceEntry', BLOCK);
+    }
+    if (token.type === 'BlockEnd') return this.#closeCollection('SequenceEnd');
+    throw fault('YamlBadIndentation', "did not find expected '-' indicator", token.start, this.#opened.at(-1));
+  }
+
+  #indentlessEntry(): Event {
+    const token = this.#peek();
+    if (token.type !== 'BlockEntry') {
+      this.#popState();
+      return { type: 'SequenceEnd', start: token.start, end: token.start };
+    }
+    this.#take();
+    const next = this.#peek().type;
+    if (next === 'BlockEntry' || endsBlockNode(next)) return this.#empty('indentlessEntry', token.end);
+    return this.#nodeThen('indentlessEntry', BLOCK);
+  }
+
+  #blockMappingKey(): Event {
+    const token = this.#peek();
+    if (token.type === 'Key') {
+      this.#take();
+      if (endsBlockNode(this.#peek().type)) return this.#empty('blockMappingValue', token.end);
+      return this.#nodeThen('blockMappingValue', BLOCK_OR_INDENTLESS);
+    }
+    if (token.type === 'BlockEnd') return this.#closeCollection('MappingEnd');
+    throw fault('YamlBadIndentation', 'did not find expected key', token.start, this.#opened.at(-1));
+  }
+
+  #blockMappingValue(): Event {
+    const token = this.#peek();
+    if (token.type !== 'Value') return this.#empty('blockMappingKey', token.start);
+    this.#take();
+    if (endsBlockNode(this.#peek().type)) return this.#empty('blockMappingKey', token.end);
+    return this.#nodeThen('blockMappingKey', BLOCK_OR_INDENTLESS);
+  }
+
+  // Flow collections.
+
+  /** Passes the comma before every entry but the first. */
+  #comma(first: boolean, close: string): void {
+    if (first) return;
+    const token = this.#peek();
+    if (token.type !== 'FlowEntry') {
+      throw fault('YamlSyntax', `did not find expected ',' or '${close}'`, token.start, this.#opened.at(-1));
+    }
+    this.#take();
+  }
+
+  #flowSequenceEntry(first: boolean): Event {
+    if (this.#peek().type !== 'FlowSequenceEnd') {
+      this.#comma(first, ']');
+      const token = this.#peek();
+      if (token.type === 'Key') {
+        this.#state = 'flowPairKey';
+        this.#take();
+        return { type: 'MappingStart', tag: '', start: token.start, end: token.end };
+      }
+      if (token.type !== 'FlowSequenceEnd') return this.#nodeThen('flowSequenceEntry', FLOW);
+    }
+    return this.#closeCollection('SequenceEnd');
+  }
+
+  #flowPairKey(): Event {
+    const token = this.#peek();
+    if (token.type !== 'Value' && token.type !== 'FlowEntry' && token.type !== 'FlowSequenceEnd') {
+      return this.#nodeThen('flowPairValue', FLOW);
+    }
+    // The API server takes the token away here, be it the colon or the end: `[?]` and `[? : a]` are refused later on.
+    this.#take();
+    return this.#empty('flowPairValue', token.end);
+  }
+
+  /** The value behind a key in brackets, which may be missing, colon and all. */
+  #flowValue(close: 'FlowSequenceEnd' | 'FlowMappingEnd', then: State): Event {
+    if (this.#peek().type === 'Value') {
+      this.#take();
+      const next = this.#peek().type;
+      if (next !== 'FlowEntry' && next !== close) return this.#nodeThen(then, FLOW);
+    }
+    return this.#empty(then, this.#peek().start);
+  }
+
+  #flowPairEnd(): Event {
+    const { start } = this.#peek();
+    this.#state = 'flowSequenceEntry';
+    return { type: 'MappingEnd', start, end: start };
+  }
+
+  #flowMappingKey(first: boolean): Event {
+    if (this.#peek().type !== 'FlowMappingEnd') {
+      this.#comma(first, '}');
+      const token = this.#peek();
+      if (token.type === 'Key') {
+        this.#take();
+        const next = this.#peek();
+        if (next.type !== 'Value' && next.type !== 'FlowEntry' && next.type !== 'FlowMappingEnd') {
+          return this.#nodeThen('flowMappingValue', FLOW);
+        }
+        return this.#empty('flowMappingValue', next.start);
+      }
+      if (token.type !== 'FlowMappingEnd') return this.#nodeThen('flowMappingNoValue', FLOW);
+    }
+    return this.#closeCollection('MappingEnd');
+  }
+}
+
+/** A key or value of a block mapping is empty when one of these comes next. */
+const endsBlockNode = (type: Token['type']): boolean => type === 'Key' || type === 'Value' || type === 'BlockEnd';
