@@ -163,18 +163,23 @@ class HttpTransport implements Transport {
 
   async knock(path: string, signal: AbortSignal, timeoutMs: number): Promise<Result<number>> {
     const life = scope([signal], timeoutMs);
+    const begun = this.#clock.monotonicMs();
+    const request: ApiRequest = { method: 'GET', path, signal, about: { verb: 'get', resource: path } };
+    let result: Result<number>;
     try {
       const live = await this.#options.connections.current();
-      if (!live.ok) return live;
-      const about = { verb: 'get', resource: path };
-      const answer = await this.#send(live.value.canary, live.value, { method: 'GET', path, signal, about }, life);
-      await readText(answer.body);
-      return ok(answer.statusCode);
+      if (live.ok) {
+        const answer = await this.#send(live.value.canary, live.value, request, life);
+        await readText(answer.body);
+        result = ok(answer.statusCode);
+      } else result = live;
     } catch (thrown) {
-      return { ok: false, error: this.#failed(thrown, signal, life) };
+      result = { ok: false, error: this.#failed(thrown, signal, life) };
     } finally {
       life.dispose();
     }
+    this.#measure(request, result, begun, result.ok ? result.value : undefined);
+    return result;
   }
 
   onCanaryClosed(run: () => void): void {

@@ -1,0 +1,169 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createWorkQueue } from '../../src/kube/queue.ts';
+import type { Outcome, WorkQueue } from '../../src/kube/queue.ts';
+import { noKubeMetrics } from '../../src/telemetry/kube-metrics.ts';
+import { silentLogger } from '../../src/telemetry/logger.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const make = (more: object = {}): WorkQueue<string> =>
+  createWorkQueue({ name: 'q', log: silentLogger, metrics: noKubeMetrics, random: () => 0, ...more });
+const flush = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
+
+/** A reconciler whose calls end when the test says so. */
+function manual() {
+  const open: { key: string; end: (outcome?: Outcome) => void; signal: AbortSignal }[] = [];
+  const calls: string[] = [];
+  const reconcile = (key: string, signal: AbortSignal): Promise<Outcome> => {
+    calls.push(key);
+    return new Promise((resolve) => open.push({ key, signal, end: (o = { kind: 'Done' }) => resolve(o) }));
+  };
+  return { open, calls, reconcile };
+}
+
+describe('the work queue', () => {
+  it('holds a key once however often it is added', async () => {
+    const queue = make();
+    for (let i = 0; i < 5; i++) queue.add('a');
+    queue.add('b');
+    expect(queue.depth).toBe(2);
+    const { calls, reconcile } = manual();
+    void queue.work({ workers: 4, reconcile }, new AbortController().signal);
+    await flush();
+    expect(calls).toEqual(['a', 'b']);
+  });
+
+  it('never works on a key twice at a time, and works on it again when it was added meanwhile', async () => {
+    const queue = make();
+    const { calls, open, reconcile } = manual();
+    void queue.work({ workers: 3, reconcile }, new AbortController().signal);
+    queue.add('a');
+    await flush();
+    queue.add('a');
+    queue.add('a');
+    await flush();
+    expect(calls).toEqual(['a']);
+    open[0]?.end();
+    await flush();
+    expect(calls).toEqual(['a', 'a']);
+    open[1]?.end();
+    await flush();
+    expect(calls).toHaveLength(2);
+    expect(queue.inFlight).toBe(0);
+  });
+
+  it('works on as many keys at a time as it has workers', async () => {
+    const queue = make();
+    const { open, reconcile } = manual();
+    for (const k of 'abcde') queue.add(k);
+    void queue.work({ workers: 2, reconcile }, new AbortController().signal);
+    await flush();
+    expect(queue.inFlight).toBe(2);
+    expect(queue.depth).toBe(3);
+    open[0]?.end();
+    await flush();
+    expect(open.map((o) => o.key)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('waits twice as long for each failure of a key, not for other keys, and forgets after a success', async () => {
+    const queue = make({ firstRetryMs: 100, maxRetryMs: 300 });
+    const at: number[] = [];
+    let fails = 4;
+    const begun = performance.now();
+    const reconcile = (key: string): Promise<Outcome> => {
+      if (key === 'other') return Promise.resolve({ kind: 'Done' });
+      at.push(Math.round(performance.now() - begun));
+      return Promise.resolve(fails-- > 0 ? { kind: 'Retry' } : { kind: 'Done' });
+    };
+    void queue.work({ workers: 1, reconcile }, new AbortController().signal);
+    queue.add('a');
+    queue.add('other');
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(at).toEqual([0, 100, 300, 600, 900]);
+    fails = 1;
+    at.length = 0;
+    queue.add('a');
+    await vi.advanceTimersByTimeAsync(150);
+    expect(at).toHaveLength(2);
+  });
+
+  it('retries what threw, and honours the wait that a server asked for', async () => {
+    const queue = make({ firstRetryMs: 100 });
+    const at: number[] = [];
+    const begun = performance.now();
+    const reconcile = (): Promise<Outcome> => {
+      at.push(Math.round(performance.now() - begun));
+      if (at.length === 1) throw new Error('a bug');
+      return Promise.resolve(at.length === 2 ? { kind: 'Retry', afterMs: 5_000 } : { kind: 'Done' });
+    };
+    void queue.work({ workers: 1, reconcile }, new AbortController().signal);
+    queue.add('a');
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(at).toEqual([0, 100, 5_100]);
+  });
+
+  it('adds later at the earlier of two times', async () => {
+    const queue = make();
+    queue.addAfter('a', 500);
+    queue.addAfter('a', 100);
+    queue.addAfter('a', 900);
+    await vi.advanceTimersByTimeAsync(99);
+    expect(queue.depth).toBe(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(queue.depth).toBe(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('looks again after the time that a reconcile asked for', async () => {
+    const queue = make();
+    const calls: number[] = [];
+    const reconcile = (): Promise<Outcome> => {
+      calls.push(performance.now());
+      return Promise.resolve(calls.length < 3 ? { kind: 'Again', afterMs: 1_000 } : { kind: 'Done' });
+    };
+    void queue.work({ workers: 1, reconcile }, new AbortController().signal);
+    queue.add('a');
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(calls).toHaveLength(3);
+  });
+
+  it('takes nothing while the gate is shut', async () => {
+    const queue = make();
+    const { calls, reconcile } = manual();
+    let open = (): void => undefined;
+    const gate = (): Promise<void> => new Promise((resolve) => (open = resolve));
+    void queue.work({ workers: 1, reconcile, gate }, new AbortController().signal);
+    for (let i = 0; i < 9; i++) queue.add('a');
+    await flush();
+    expect(calls).toEqual([]);
+    open();
+    await flush();
+    expect(calls).toEqual(['a']);
+  });
+
+  it('ends when what is in flight has ended, takes nothing new, and leaves no timer', async () => {
+    const queue = make();
+    const { calls, open, reconcile } = manual();
+    const stop = new AbortController();
+    let ended = false;
+    const work = queue.work({ workers: 2, reconcile, graceMs: 1_000 }, stop.signal).then(() => (ended = true));
+    queue.add('a');
+    await flush();
+    queue.add('b');
+    queue.addAfter('c', 50);
+    await flush();
+    queue.add('d');
+    stop.abort();
+    await vi.advanceTimersByTimeAsync(999);
+    expect(ended).toBe(false);
+    expect(open[0]?.signal.aborted).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(open.every((o) => o.signal.aborted)).toBe(true);
+    for (const o of open) o.end({ kind: 'Retry' });
+    await work;
+    expect(calls).toEqual(['a', 'b']);
+    expect(vi.getTimerCount()).toBe(0);
+    expect(queue.depth).toBe(0);
+  });
+});
