@@ -160,7 +160,7 @@ function header(random: Random, mood: Mood): [string, Tree][] {
 
 /** A policy, or nearly one. */
 export function policyTree(random: Random): Tree {
-  const mood = random.chance(0.6) ? { bad: 0, odd: 0.02 } : { bad: 0.1, odd: 0.06 };
+  const mood = random.chance(0.7) ? { bad: 0, odd: 0.004 } : { bad: 0.06, odd: 0.04 };
   const pairs = header(random, mood);
   if (random.chance(0.2)) pairs.push(['metadata', metadata(random, mood)]);
   if (random.chance(0.3)) pairs.push(['omitStages', stages(random, mood)]);

@@ -131,13 +131,11 @@ function after(h: Habits, tree: Tree, depth: number, place: 'dash' | 'colon'): s
     const same = place === 'colon' && h.indentless;
     return `${properties(h, 'seq')}${tail}\n${block(h, tree, same ? depth : depth + 1)}`;
   }
-  if (place === 'dash' && h.random.chance(0.9)) {
-    const body = block(h, tree, depth + 1);
-    const pad = ' '.repeat((depth + 1) * h.indent);
-    if (h.indent >= 2 && body.startsWith(pad) && !body.startsWith(`${pad}#`))
-      return `${' '.repeat(h.indent - 1)}${body.slice(pad.length)}`;
-  }
-  return `${properties(h, 'map')}${tail}\n${block(h, tree, depth + 1)}`;
+  const body = block(h, tree, depth + 1);
+  const pad = ' '.repeat((depth + 1) * h.indent);
+  const compact = place === 'dash' && h.indent >= 2 && body.startsWith(pad) && !/^ *(#|\n)/.test(body);
+  if (compact && h.random.chance(0.9)) return `${' '.repeat(h.indent - 1)}${body.slice(pad.length)}`;
+  return `${properties(h, 'map')}${tail}\n${body}`;
 }
 
 function block(h: Habits, tree: Tree, depth: number): string {
@@ -178,12 +176,14 @@ export function written(tree: Tree, random: Random): Binary {
 /** The tree as JSON, with JSON's own quirks now and then. */
 export function asJson(tree: Tree, random: Random): Binary {
   const gap = random.pick(['', ' ', '\n  ']);
-  const odd = random.pick([0, 0, 0.02]);
+  const odd = random.pick([0, 0, 0.01]);
   const value = (t: Tree): string => {
     switch (t.is) {
       case 'text':
         return random.chance(odd) ? random.pick(JSON_ODDITIES) : JSON.stringify(t.text);
       case 'raw':
+        if (/^(true|yes|on|y)$/i.test(t.text)) return 'true';
+        if (/^(false|no|off)$/i.test(t.text)) return 'false';
         return /^(true|false|null|-?(0|[1-9]\d*)(\.\d+)?|\[\]|\{\})$/.test(t.text) ? t.text : JSON.stringify(t.text);
       case 'list':
         return `[${t.items.map(value).join(`,${gap}`)}]`;
