@@ -39,6 +39,19 @@ export class PathTree {
     this.#rows.put(at[as], position);
   }
 
+  /** As `find`, for a path of ASCII bytes from `start` up to `end`. */
+  findBytes(bytes: Uint8Array, start: number, end: number): number {
+    let at = this.#root;
+    let row = at.prefix;
+    for (let i = start; i < end; i++) {
+      const below = at.next.get(bytes[i] ?? 0);
+      if (below === undefined) return row;
+      at = below;
+      if (at.prefix >= 0) row = at.prefix;
+    }
+    return at.exact >= 0 ? at.exact : row;
+  }
+
   /** The row of rules whose nonResourceURLs match `path`, with those that match every path. */
   find(path: string): number {
     let at = this.#root;

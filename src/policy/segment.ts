@@ -11,7 +11,7 @@ import type { Entry } from './entries.ts';
 import { isResourceRule } from './match.ts';
 import { PathTree } from './paths.ts';
 import { Rows } from './rows.ts';
-import type { Query, Symbols, SymbolTables } from './symbols.ts';
+import type { ByteRange, Query, Symbols, SymbolTables } from './symbols.ts';
 
 export const RULES_A_SEGMENT = 1024;
 
@@ -116,9 +116,13 @@ export class Segment {
   /** Index in the policy of the first rule of this segment that matches, or -1. */
   find(q: Query): number {
     const rows = q.isResource ? this.#classes : this.#pathRows;
-    const what = q.isResource ? this.#resourceRow(q) : this.#paths.find(q.path);
+    const what = q.isResource ? this.#resourceRow(q) : this.#pathRow(q.path);
     const best = this.#least(q, rows.data, what * rows.stride);
     return best === NO_RULE ? -1 : best;
+  }
+
+  #pathRow(path: string | ByteRange): number {
+    return typeof path === 'string' ? this.#paths.find(path) : this.#paths.findBytes(path.bytes, path.start, path.end);
   }
 
   /** The least rule in the AND of all dimensions; `w` is where the row of `what` begins. */

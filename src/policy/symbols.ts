@@ -55,9 +55,12 @@ export class SymbolTables {
   }
 }
 
+/** ASCII bytes from `start` up to `end`. */
+export type ByteRange = { bytes: Uint8Array; start: number; end: number };
+
 /**
  * One request in numbers. It is filled and read again and again: nothing is allocated for a decision.
- * `path` is a string because prefixes are matched on it; it counts only where `isResource` is false.
+ * `path` is text because prefixes are matched on it; it counts only where `isResource` is false.
  */
 export type Query = {
   isResource: boolean;
@@ -71,7 +74,7 @@ export type Query = {
   resource: number;
   subresource: number;
   name: number;
-  path: string;
+  path: string | ByteRange;
 };
 
 export const newQuery = (): Query => ({
