@@ -8,6 +8,7 @@ import { LEVELS, STAGES } from '../api/audit.ts';
 import { answersOf } from '../analysis/answers.ts';
 import { parseAuditEvent } from '../analysis/events.ts';
 import type { AuditEvent } from '../analysis/events.ts';
+import { didYouMean } from '../policy/suggest.ts';
 import { answersText } from './answers-text.ts';
 import { writeAll } from './fd-writer.ts';
 import { LineCutter, openLog } from './log-lines.ts';
@@ -120,8 +121,7 @@ function oneOf<T extends string>(known: readonly T[]): (v: string, before?: read
   return (v, before = []) => {
     const found = known.find((k) => k === v);
     if (found !== undefined) return [...before, found];
-    const near = known.find((k) => v.toLowerCase().startsWith(k.toLowerCase()));
-    throw new InvalidArgumentError(near === undefined ? `One of ${known.join(', ')}.` : `Did you mean ${near}?`);
+    throw new InvalidArgumentError(`One of ${known.join(', ')}${didYouMean(v, known)}`);
   };
 }
 

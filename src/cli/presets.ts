@@ -7,6 +7,7 @@ import { DETECTIONS, coverage } from '../analysis/detections.ts';
 import { bodiesLeaked } from '../analysis/leaks.ts';
 import { PRESETS, PRESET_NAMES, isPresetName, presetPolicy, presetSource } from '../policy/presets.ts';
 import type { Preset } from '../policy/presets.ts';
+import { didYouMean } from '../policy/suggest.ts';
 import { command, runCommand } from './parse.ts';
 import type { CommandModule, CommandResult } from './types.ts';
 
@@ -90,7 +91,10 @@ async function list(output: Output): Promise<string> {
 async function presets(name: string | undefined, output: Output | undefined): Promise<CommandResult> {
   if (name === undefined) return { code: 0, stdout: await list(output ?? 'table') };
   if (!isPresetName(name))
-    return { code: 2, stderr: `error: there is no preset '${name}'; there are ${PRESET_NAMES.join(', ')}\n` };
+    return {
+      code: 2,
+      stderr: `error: no preset is called '${name}': ${PRESET_NAMES.join(', ')}${didYouMean(name, PRESET_NAMES)}\n`,
+    };
   const preset = PRESETS.find((p) => p.name === name);
   if (preset !== undefined && output === 'json')
     return { code: 0, stdout: `${JSON.stringify({ ...presetRow(preset), policy: presetPolicy(name) }, null, 2)}\n` };

@@ -175,8 +175,8 @@ describe('a log with broken lines', () => {
 describe('the usage of logs', () => {
   it.each([
     [[], 'missing required argument'],
-    [['-', '--stage', 'ResponseCompleted'], 'Did you mean ResponseComplete?'],
-    [['-', '--level', 'metadata'], 'Did you mean Metadata?'],
+    [['-', '--stage', 'ResponseCompleted'], 'did you mean "ResponseComplete"?'],
+    [['-', '--level', 'metadata'], 'did you mean "Metadata"?'],
     [['-', '-o', 'xml'], 'One of text, json, wide'],
   ])('refuses %j with code 2', async (args, said) => {
     const { code, stderr } = await logs(args);

@@ -49,7 +49,8 @@ describe('presets', () => {
   });
 
   it.each([
-    [['nosuch'], 'there are balanced, metadata'],
+    [['nosuch'], 'balanced, metadata, minimal'],
+    [['balance'], 'did you mean "balanced"?'],
     [['none', 'minimal'], 'too many arguments'],
     [['-o', 'wide'], 'One of table, json, yaml'],
   ])('refuses %j with code 2', async (args, said) => {
