@@ -7,6 +7,11 @@ import type { CommandModule, CommandResult, Io } from './types.ts';
 type Entry = { readonly name: string; readonly summary: string; readonly load: () => Promise<CommandModule> };
 
 export const COMMANDS: readonly Entry[] = [
+  {
+    name: 'evaluate',
+    summary: "a kube-apiserver's decision for each request on standard input",
+    load: () => import('./evaluate.ts'),
+  },
   { name: 'presets', summary: 'list the policies that ship here, or print one', load: () => import('./presets.ts') },
   {
     name: 'logs',

@@ -1,0 +1,47 @@
+/**
+ * What lint, explain and evaluate share: the policy that a flag names, the Kubernetes version to read it for, and how a
+ * finding is printed. A policy that an API server would not load is a value here, with its findings, never an exception.
+ */
+import type { Policy } from '../api/audit.ts';
+import type { Finding } from '../api/findings.ts';
+import { minorNumber, NEWEST, OLDEST, parseMinor } from '../api/versions.ts';
+import type { Minor } from '../api/versions.ts';
+import { loadPolicy } from '../policy/load.ts';
+import type { CommandResult, Io } from './types.ts';
+
+/** The version asked for, or a usage error. Versions before 1.26 read policies in other ways. */
+export function versionOf(text: string | undefined): Minor | CommandResult {
+  const version = parseMinor(text ?? NEWEST);
+  if (version !== undefined && minorNumber(version) >= minorNumber(OLDEST)) return version;
+  return usage(`--kubernetes-version must be ${OLDEST} or later, such as ${NEWEST}, not '${text ?? ''}'`);
+}
+
+export const usage = (message: string): CommandResult => ({ code: 2, stderr: `error: ${message}\n` });
+
+/** Bytes of a file, or the sentence that says why not. */
+export async function readInput(path: string, io: Io): Promise<{ bytes: Uint8Array } | { unreadable: string }> {
+  try {
+    return { bytes: await io.readFile(path) };
+  } catch (e) {
+    return { unreadable: e instanceof Error ? e.message : String(e) };
+  }
+}
+
+/** `file:line:column: severity Code: message`; the place is left out where there is none. */
+export function findingText(file: string, f: Finding): string {
+  const at = f.at === undefined ? '' : `:${f.at.line}:${f.at.column}`;
+  return `${file === '-' ? '<stdin>' : file}${at}: ${f.severity} ${f.code}: ${f.message}`;
+}
+
+/** The policy of a file, or the result with which the command ends: 1 where an API server would not load it. */
+export async function policyFrom(path: string, version: Minor, io: Io): Promise<Policy | CommandResult> {
+  const input = await readInput(path, io);
+  if ('unreadable' in input) return { code: 1, stderr: `error: ${input.unreadable}\n` };
+  const { policy, findings } = loadPolicy(input.bytes, version);
+  if (policy !== undefined) return policy;
+  const errors = findings.filter((f) => f.severity === 'error').map((f) => `${findingText(path, f)}\n`);
+  return { code: 1, stderr: `${errors.join('')}error: a kube-apiserver ${version} would not load ${path}\n` };
+}
+
+/** Tells a result from the value that was asked for. */
+export const isResult = (v: Policy | CommandResult | Minor): v is CommandResult => typeof v === 'object' && 'code' in v;
