@@ -2,8 +2,8 @@
  * Which kind of object a document claims to be. The API server looks with encoding/json, which folds the case of
  * names (`KIND: Policy` counts here, and is an unknown field afterwards), and every match must be a string.
  */
-import type { Finding } from '../api/findings.ts';
-import type { Member, Value } from '../yaml/value.ts';
+import type { Finding, Position } from '../api/findings.ts';
+import type { Value } from '../yaml/value.ts';
 import { didYouMean } from './suggest.ts';
 
 const GROUP_VERSION = 'audit.k8s.io/v1';
@@ -15,7 +15,7 @@ const fold = (name: string): string =>
     .replaceAll('\u017f', 's')
     .replaceAll('\u212a', 'k');
 
-const error = (code: string, message: string, place: { path: string; at: Finding['at'] }): Finding => ({
+const error = (code: string, message: string, place: { path: string; at: Position | undefined }): Finding => ({
   severity: 'error',
   code,
   message,
@@ -28,52 +28,47 @@ function typeError(value: Value, path: string, into: string): Finding {
   return error('TypeMismatch', message, { path, at: value.at });
 }
 
+const TOP =
+  'Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
+
+const FIELDS: ReadonlyMap<string, 'apiVersion' | 'kind'> = new Map([
+  ['apiversion', 'apiVersion'],
+  ['kind', 'kind'],
+]);
+
 /** Empty where the document is an audit.k8s.io/v1 Policy (a missing kind counts as one), else the reason. */
 export function checkKind(document: Value): readonly Finding[] {
-  if (document.kind !== 'object' && document.kind !== 'null') {
-    return [typeError(document, '', 'Go value of type struct { APIVersion string; Kind string }')];
-  }
-  const members = document.kind === 'object' ? document.members : [];
-  const found = { apiversion: '', kind: '' };
-  const places: { apiversion?: Member; kind?: Member } = {};
-  for (const member of members) {
-    const name = fold(member.key);
-    if (name !== 'apiversion' && name !== 'kind') continue;
+  if (document.kind !== 'object' && document.kind !== 'null') return [typeError(document, '', TOP)];
+  const found = { apiVersion: '', kind: '' };
+  const places: Places = {};
+  for (const member of document.kind === 'object' ? document.members : []) {
+    const field = FIELDS.get(fold(member.key));
     const { value } = member;
-    if (value.kind === 'null') continue;
-    if (value.kind !== 'string') return [typeError(value, member.key, `Go struct field .${name} of type string`)];
-    found[name] = value.value;
-    places[name] = member;
+    if (field === undefined || value.kind === 'null') continue;
+    if (value.kind !== 'string') return [typeError(value, member.key, `Go struct field .${field} of type string`)];
+    found[field] = value.value;
+    places[field] = value.at;
   }
-  return judge(found, places);
+  const wrong = judgeVersion(found.apiVersion, found.kind === '' ? 'Policy' : found.kind);
+  if (wrong !== undefined) return [error(wrong.code, wrong.message, { path: 'apiVersion', at: places.apiVersion })];
+  if (found.kind === '' || found.kind === 'Policy') return [];
+  const hint = didYouMean(found.kind, ['Policy']);
+  const message = `failed decoding: no kind "${found.kind}" is registered for version "${GROUP_VERSION}" as a policy${hint}`;
+  return [error('KindUnsupported', message, { path: 'kind', at: places.kind })];
 }
 
-function judge(
-  found: { readonly apiversion: string; readonly kind: string },
-  places: { readonly apiversion?: Member; readonly kind?: Member },
-): readonly Finding[] {
-  const { apiversion: version, kind } = found;
-  const slashes = version.split('/').length - 1;
-  const at = places.apiversion?.value.at;
+type Places = { apiVersion?: Position; kind?: Position };
+
+function judgeVersion(version: string, kind: string): { readonly code: string; readonly message: string } | undefined {
+  if (version === GROUP_VERSION) return undefined;
   if (version === '' || version === '/' || version === 'audit.k8s.io/') {
-    const message = `unknown group version field audit.k8s.io/__internal, Kind=${kind || 'Policy'} in policy: apiVersion: ${GROUP_VERSION} is missing`;
-    return [error('ApiVersionMissing', message, { path: 'apiVersion', at })];
+    const message = `unknown group version field audit.k8s.io/__internal, Kind=${kind} in policy; write apiVersion: ${GROUP_VERSION}`;
+    return { code: 'ApiVersionMissing', message };
   }
-  if (slashes > 1) {
-    return [
-      error('ApiVersionUnsupported', `failed decoding: unexpected GroupVersion string: ${version}`, {
-        path: 'apiVersion',
-        at,
-      }),
-    ];
-  }
-  if (version !== GROUP_VERSION) {
-    const message = `failed decoding: no kind "${kind || 'Policy'}" is registered for version "${version}": use ${GROUP_VERSION}`;
-    return [error('ApiVersionUnsupported', message, { path: 'apiVersion', at })];
-  }
-  if (kind !== '' && kind !== 'Policy') {
-    const message = `failed decoding: no policy is of kind "${kind}"${didYouMean(kind, ['Policy'])}`;
-    return [error('KindUnsupported', message, { path: 'kind', at: places.kind?.value.at })];
-  }
-  return [];
+  const slashes = version.split('/').length - 1;
+  const message =
+    slashes > 1
+      ? `failed decoding: unexpected GroupVersion string: ${version}`
+      : `failed decoding: no kind "${kind}" is registered for version "${version}"; write apiVersion: ${GROUP_VERSION}`;
+  return { code: 'ApiVersionUnsupported', message };
 }

@@ -49,6 +49,11 @@ function readDocument(bytes: Uint8Array): Document {
   return converted.value === undefined ? { findings, json: false } : { value: converted.value, findings, json: false };
 }
 
+const errorsFirst = (findings: readonly Finding[]): readonly Finding[] => [
+  ...findings.filter((f) => f.severity === 'error'),
+  ...findings.filter((f) => f.severity !== 'error'),
+];
+
 /**
  * Loads `bytes` as a kube-apiserver of `version` does. Never throws, whatever the bytes. Error findings carry the API
  * server's own sentence where it has one.
@@ -56,11 +61,11 @@ function readDocument(bytes: Uint8Array): Document {
 export function loadPolicy(bytes: Uint8Array, version: Minor): Loaded {
   const document = readDocument(bytes);
   const { value } = document;
-  if (value === undefined) return { findings: document.findings, positions: NOWHERE };
+  if (value === undefined) return { findings: errorsFirst(document.findings), positions: NOWHERE };
   const kind = checkKind(value);
   if (kind.length > 0) return { findings: [...kind, ...document.findings], positions: NOWHERE };
   const decoded = decodeGo(POLICY, value, document.json);
-  const findings = [...document.findings, ...decoded.findings];
+  const findings = errorsFirst([...document.findings, ...decoded.findings]);
   const { positions } = decoded;
   if (decoded.findings.some((f) => f.severity === 'error')) return { findings, positions };
   const raw = rawPolicyOf(decoded.value);

@@ -2,7 +2,7 @@
  * Protection against alias bombs, by the API server's own rule: of all decoding steps, those inside aliases may be at
  * most 99 per cent (10 in documents of millions of steps). Also finds aliases that contain themselves.
  */
-import { YamlFault, markOf } from './fault.ts';
+import { NO_LINE, YamlFault, markOf } from './fault.ts';
 import type { Alias, Mapping, Node } from './types.ts';
 
 const isMerge = (key: Node): boolean => key.kind === 'scalar' && key.tag === 'merge';
@@ -57,7 +57,7 @@ class Counter {
     if (this.#open.has(alias.target)) {
       throw new YamlFault('YamlAliasContainsItself', `anchor '${alias.name}' value contains itself`, {
         at: markOf(alias.at),
-        line: 0,
+        line: NO_LINE,
       });
     }
     this.#open.add(alias.target);

@@ -6,7 +6,7 @@ import type { Finding, Position } from '../api/findings.ts';
 import { checkAliases } from './aliases.ts';
 import { replaceInvalid } from './base64.ts';
 import { MAX_NESTING } from './compose.ts';
-import { YamlFault, findingOf, markOf } from './fault.ts';
+import { NOT_YAML, NO_LINE, YamlFault, findingOf, markOf } from './fault.ts';
 import type { YamlCode } from './fault.ts';
 import { formatFloatKey } from './numbers.ts';
 import { childPath, compareCodePoints } from './value.ts';
@@ -24,12 +24,18 @@ type Made = {
   readonly entries?: ReadonlyMap<string, Entry>;
 };
 
-const fault = (code: YamlCode, problem: string, at: Position): YamlFault =>
-  new YamlFault(code, problem, { at: markOf(at), line: 0 });
+const fault = (code: YamlCode, problem: string, at: Position, line = NO_LINE): YamlFault =>
+  new YamlFault(code, problem, { at: markOf(at), line });
 
 /** Scalars that cannot be turned into a key. */
 const NO_KEY: ReadonlySet<string> = new Set(['null', 'uint']);
 const NAN = 'nan';
+/** Floats that JSON cannot hold, as YAML and as Go write them. */
+const GO_FLOATS: ReadonlyMap<string, string> = new Map([
+  ['.inf', '+Inf'],
+  ['-.inf', '-Inf'],
+  ['.nan', 'NaN'],
+]);
 
 class Converter {
   readonly #made = new Map<Node, Made>();
@@ -84,8 +90,11 @@ class Converter {
         return { kind: 'number', text: node.text, at };
       case 'float': {
         const value: Value = { kind: 'number', text: node.text, at };
-        if (node.text.includes('.inf') || node.text === '.nan') {
-          this.#notJson.set(value, fault('YamlNotInJson', `json: unsupported value: ${node.text}`, at));
+        if (GO_FLOATS.has(node.text)) {
+          this.#notJson.set(
+            value,
+            fault('YamlNotInJson', `json: unsupported value: ${GO_FLOATS.get(node.text) ?? ''}`, at, NOT_YAML),
+          );
         }
         return value;
       }
@@ -114,7 +123,7 @@ class Converter {
       const scalar = keyScalar(key);
       const made1 = this.#make(value, depth + 1);
       made.push(made1);
-      if (NO_KEY.has(scalar.tag)) badKey ??= fault('YamlBadKey', `unsupported map key of type: ${scalar.tag}`, key.at);
+      if (NO_KEY.has(scalar.tag)) badKey ??= unsupportedKey(scalar.tag, key.at);
       set(typedKey(scalar), { name: keyName(scalar), at: key.at, value: made1.value });
     }
     const members = membersOf(entries);
@@ -143,6 +152,11 @@ class Converter {
     this.#finish(value, '');
     return value;
   }
+}
+
+function unsupportedKey(tag: string, at: Position): YamlFault {
+  const type = tag === 'null' ? '%!s(<nil>)' : 'uint64';
+  return fault('YamlBadKey', `unsupported map key of type: ${type}`, at, NOT_YAML);
 }
 
 const heightOf = (made: readonly Made[]): number => made.reduce((h, m) => Math.max(h, m.height + 1), 1);
@@ -202,7 +216,7 @@ function typedKey(key: Scalar): string {
 
 function keyName(key: Scalar): string {
   if (key.tag !== 'float') return key.tag === 'null' ? 'null' : key.text;
-  if (key.text.includes('.inf') || key.text === '.nan') return key.text;
+  if (GO_FLOATS.has(key.text)) return key.text;
   return formatFloatKey(Number(key.text));
 }
 

@@ -4,7 +4,7 @@
  * the API server's scanner looks, because a bad byte counts only once it has been loaded.
  */
 import type { Decoded } from './encoding.ts';
-import { YamlFault } from './fault.ts';
+import { NO_LINE, YamlFault } from './fault.ts';
 import type { Mark, YamlCode } from './fault.ts';
 
 export const isBlank = (c: number): boolean => c === 0x20 || c === 0x09;
@@ -74,7 +74,7 @@ export class Cursor {
         this.#read++;
       } else if (this.#input.fault !== undefined) {
         const { code, problem } = this.#input.fault;
-        throw new YamlFault(code, problem, { at: this.#endOfText(), line: 0 });
+        throw new YamlFault(code, problem, { at: this.#endOfText(), line: NO_LINE });
       } else {
         this.#ends++;
         return;

@@ -37,12 +37,17 @@ export type YamlCode =
   | 'YamlTimestampTagNotSupported'
   | 'YamlServerPanics';
 
+/** The sentence names no line; it does not come from the YAML library at all. */
+export const NO_LINE = 0;
+export const NOT_YAML = -1;
+
 export class YamlFault extends Error {
   readonly code: YamlCode;
   readonly at: Mark;
-  /** `message` is the sentence that the API server gives, without its `yaml: ` and line, which `line` holds (0: none). */
+  /** `problem` is the API server's sentence, without its `yaml: ` and line; `line` is that line, or one of the two below. */
   constructor(code: YamlCode, problem: string, where: { readonly at: Mark; readonly line: number }) {
-    super(where.line === 0 ? `yaml: ${problem}` : `yaml: line ${where.line}: ${problem}`);
+    const prefix = where.line > 0 ? `yaml: line ${where.line}: ` : where.line === NO_LINE ? 'yaml: ' : '';
+    super(prefix + problem);
     this.code = code;
     this.at = where.at;
   }
