@@ -33,6 +33,13 @@ export const isWithin = (path: HostPath, dir: HostPath): boolean =>
 /** `/a/b/` and `/a//b` are `/a/b`; `.` and `..` are left as they are, for the caller to refuse. */
 export const tidyPath = (path: HostPath): HostPath => path.replace(/\/+/g, '/').replace(/(.)\/$/, '$1');
 
+/** `/a/b` gives `/a` and `/a/b`. */
+export const foldersTo = (dir: HostPath): readonly HostPath[] =>
+  dir
+    .split('/')
+    .slice(1)
+    .map((_, i, parts) => `/${parts.slice(0, i + 1).join('/')}`);
+
 export const revisionDir = (digest: string, layout: HostLayout): HostPath =>
   `${layout.revisionsDir}/${digest.slice(0, 16)}`;
 

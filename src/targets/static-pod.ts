@@ -7,16 +7,24 @@
 import type { Finding } from '../api/findings.ts';
 import { hasErrors } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
-import { baseOf, parentOf, resolveFlags, revisionChanges, revisionDir, ROOT_OWNER, sha256 } from './host-layout.ts';
+import {
+  baseOf,
+  foldersTo,
+  parentOf,
+  resolveFlags,
+  revisionChanges,
+  revisionDir,
+  ROOT_OWNER,
+  sha256,
+} from './host-layout.ts';
 import type { HostLayout } from './host-layout.ts';
-import { applyToText } from './static-pod/edit.ts';
+import { editText } from './static-pod/exact.ts';
 import { flagOps, inEffect, readFlags } from './static-pod/flags.ts';
 import type { FlagWords } from './static-pod/flags.ts';
 import { podIdentity, readManifest, readManifestText, refusal } from './static-pod/manifest.ts';
 import type { Manifest, Read } from './static-pod/manifest.ts';
 import { logFileOf, mountOps, readerOf } from './static-pod/mounts.ts';
-import { applyToPod, samePod } from './static-pod/ops.ts';
-import type { ListOp } from './static-pod/ops.ts';
+import { samePod } from './static-pod/ops.ts';
 import { backupPath, backupsDir, encodeRecord, ownBackups, parseRecord, recordPath } from './static-pod/record.ts';
 import type { AdoptionRecord } from './static-pod/record.ts';
 import { undo } from './static-pod/undo.ts';
@@ -27,17 +35,11 @@ export type StaticPodSpec = { readonly manifest: HostPath; readonly layout: Host
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-/** Every folder that this target may make, outermost first. */
+/** Every folder that this target may make, those above it first. */
 function ownFolders(to: Revision | null, layout: HostLayout): readonly HostPath[] {
   const log = to === null ? null : logFileOf(to);
-  return [
-    parentOf(layout.revisionsDir),
-    layout.revisionsDir,
-    layout.stateDir,
-    `${layout.stateDir}/adopted`,
-    backupsDir(layout),
-    ...(log === null ? [] : [log.dir]),
-  ];
+  const leaves = [layout.revisionsDir, `${layout.stateDir}/adopted`, backupsDir(layout)];
+  return [...new Set([...leaves, ...(log === null ? [] : [log.dir])].flatMap(foldersTo))];
 }
 
 /** Backups of this manifest that are there. */
@@ -134,13 +136,6 @@ function read(seen: HostObserved, spec: StaticPodSpec): Read<Seen> {
       ]
     : [];
   return { ok: { current: current.ok, bytes: file.bytes, base: undone.base, record, findings: lost } };
-}
-
-/** Does the ops to the text, and gives it only if it is the pod that the ops mean. */
-function editText(base: Manifest, ops: readonly ListOp[]): string | null {
-  const text = applyToText(base, ops);
-  const edited = text === null ? null : readManifestText(text);
-  return edited !== null && 'ok' in edited && samePod(edited.ok.pod, applyToPod(base, ops)) ? text : null;
 }
 
 /** What was set by hand and is now ours: shown in diffs and status, given back at removal. */
@@ -309,7 +304,9 @@ function cleanup(seen: HostObserved, spec: StaticPodSpec): readonly HostChange[]
       removeDir(d),
     ]),
   ];
-  return files.length === 0 ? [] : [...files, ...[...(record?.made ?? [])].reverse().map(removeDir)];
+  return files.length === 0
+    ? []
+    : [...files, ...[...(record?.made ?? [])].sort((a, b) => b.length - a.length).map(removeDir)];
 }
 
 function remove(seen: HostObserved, spec: StaticPodSpec): Plan<HostChange> {

@@ -6,11 +6,14 @@
 import { isCollection, isPair, isScalar } from 'yaml';
 import type { CST, Node, Pair, Range, Scalar, YAMLMap, YAMLSeq } from 'yaml';
 import { flowText, scalarText, blockItem } from './emit.ts';
-import type { ListPlace, Manifest } from './manifest.ts';
+import type { ListName, ListPlace, Manifest } from './manifest.ts';
 import type { ListOp } from './ops.ts';
 
 type TextEdit = { readonly from: number; readonly to: number; readonly text: string };
 type Insert = Extract<ListOp, { op: 'Insert' }>;
+
+/** What an edit of one list stands on: the text, whether it is JSON, and which items of the list go. */
+type Ground = { readonly text: string; readonly json: boolean; readonly gone: ReadonlySet<number> };
 
 /** Thrown inside this file only: the layout has no safe place for the edit. */
 class NoPlace extends Error {}
@@ -22,7 +25,7 @@ const rangeOf = (node: Node): Range => {
 
 const lineStart = (text: string, offset: number): number => text.lastIndexOf('\n', offset - 1) + 1;
 
-/** Just behind the line end of the line that holds `offset`; the end of the text for an unfinished line. */
+/** Just behind the line end of the line that holds `offset`. */
 function lineEnd(text: string, offset: number): number {
   const n = text.indexOf('\n', offset);
   return n < 0 ? text.length : n + 1;
@@ -73,12 +76,10 @@ const nodeAt = (seq: YAMLSeq, index: number): Node => {
   return node;
 };
 
-/** New lines behind `offset`, which is a line's start or the end of a text without a last newline. */
+/** New lines at `offset`, which is a line's start or the end. */
 function newLines(text: string, offset: number, lines: readonly string[]): TextEdit {
   const eol = eolOf(text);
-  const unfinished = offset > 0 && text[offset - 1] !== '\n';
-  const body = lines.join(eol);
-  return { from: offset, to: offset, text: unfinished ? `${eol}${body}` : `${body}${eol}` };
+  return { from: offset, to: offset, text: lines.map((l) => l + eol).join('') };
 }
 
 function insertBlock(text: string, seq: YAMLSeq, op: Insert): TextEdit {
@@ -92,11 +93,11 @@ function insertBlock(text: string, seq: YAMLSeq, op: Insert): TextEdit {
   );
 }
 
-function insertFlow(text: string, seq: YAMLSeq, op: Insert, json: boolean): TextEdit {
+function insertFlow(seq: YAMLSeq, op: Insert, { text, json, gone }: Ground): TextEdit {
   const values = op.values.map((v) => flowText(v, json));
   if (op.after < 0) {
     const open = rangeOf(seq)[0] + 1;
-    return { from: open, to: open, text: values.join(', ') + (seq.items.length > 0 ? ', ' : '') };
+    return { from: open, to: open, text: values.join(', ') + (seq.items.length > gone.size ? ', ' : '') };
   }
   const item = nodeAt(seq, op.after);
   const [from] = rangeOf(item);
@@ -107,8 +108,7 @@ function insertFlow(text: string, seq: YAMLSeq, op: Insert, json: boolean): Text
 }
 
 /** The list is not there: a new key at the end of its owner, or a value in place of an empty one. */
-function insertNewList(text: string, place: ListPlace, op: Insert, json: boolean): TextEdit {
-  const { owner } = place;
+function insertNewList(owner: YAMLMap, op: Insert, { text, json }: Ground): TextEdit {
   const pair = owner.items.find((p) => isScalar(p.key) && p.key.value === op.list);
   const flow = `[${op.values.map((v) => flowText(v, json)).join(', ')}]`;
   if (pair !== undefined) {
@@ -140,33 +140,26 @@ function newKey(text: string, owner: YAMLMap, op: Insert): TextEdit {
   ]);
 }
 
-function insert(text: string, place: ListPlace, op: Insert, json: boolean): TextEdit {
-  const { seq } = place;
-  if (seq === null || (seq.items.length === 0 && seq.flow !== true)) return insertNewList(text, place, op, json);
-  return seq.flow === true ? insertFlow(text, seq, op, json) : insertBlock(text, seq, op);
+function insert({ owner, seq }: ListPlace, op: Insert, ground: Ground): TextEdit {
+  if (seq === null || (seq.items.length === 0 && seq.flow !== true)) return insertNewList(owner, op, ground);
+  return seq.flow === true ? insertFlow(seq, op, ground) : insertBlock(ground.text, seq, op);
 }
 
 function removeBlock(text: string, seq: YAMLSeq, index: number): TextEdit {
   const dash = dashOf(seq, index);
   const from = lineStart(text, dash);
   if (/[^ ]/.test(text.slice(from, dash))) throw new NoPlace();
-  const to = behind(text, nodeAt(seq, index));
-  // The last line of a text without a last newline: the line before it becomes the last one.
-  if (to === text.length && text[to - 1] !== '\n') {
-    const before = text.slice(0, from).replace(/\r?\n$/, '').length;
-    return { from: before, to, text: '' };
-  }
-  return { from, to, text: '' };
+  return { from, to: behind(text, nodeAt(seq, index)), text: '' };
 }
 
-function removeFlow(text: string, seq: YAMLSeq, index: number): TextEdit {
-  const item = nodeAt(seq, index);
+/** With the comma in front of it, or behind it where nothing in front of it stays. */
+function removeFlow(seq: YAMLSeq, index: number, { text, gone }: Ground): TextEdit {
+  const item = rangeOf(nodeAt(seq, index));
   const next = seq.items[index + 1] as Node | undefined;
-  const before = seq.items[index - 1] as Node | undefined;
-  const from = next === undefined && before !== undefined ? rangeOf(before)[1] : rangeOf(item)[0];
-  const to = next === undefined ? rangeOf(item)[1] : rangeOf(next)[0];
-  const between = text.slice(from, rangeOf(item)[0]) + text.slice(rangeOf(item)[1], to);
-  if (between.includes('#')) throw new NoPlace();
+  const staysBefore = seq.items.findIndex((_, i) => !gone.has(i)) < index && gone.size < seq.items.length;
+  const from = staysBefore ? rangeOf(nodeAt(seq, index - 1))[1] : item[0];
+  const to = staysBefore || next === undefined ? item[1] : rangeOf(next)[0];
+  if ((text.slice(from, item[0]) + text.slice(item[1], to)).includes('#')) throw new NoPlace();
   return { from, to, text: '' };
 }
 
@@ -189,27 +182,40 @@ function set(text: string, place: ListPlace, index: number, value: string): Text
   return { from, to, text: written + headerComment(node) + tail };
 }
 
-function textEdit(m: Manifest, op: ListOp, json: boolean): TextEdit {
-  const place = m.lists[op.list];
-  if (op.op === 'Insert') return insert(m.text, place, op, json);
-  if (op.op === 'Set') return set(m.text, place, op.index, op.value);
+function textEdit(place: ListPlace, op: ListOp, ground: Ground): TextEdit {
+  if (op.op === 'Insert') return insert(place, op, ground);
+  if (op.op === 'Set') return set(ground.text, place, op.index, op.value);
   if (place.seq === null) throw new NoPlace();
-  return place.seq.flow === true ? removeFlow(m.text, place.seq, op.index) : removeBlock(m.text, place.seq, op.index);
+  return place.seq.flow === true
+    ? removeFlow(place.seq, op.index, ground)
+    : removeBlock(ground.text, place.seq, op.index);
+}
+
+const goneFrom = (list: ListName, ops: readonly ListOp[]): ReadonlySet<number> =>
+  new Set(ops.flatMap((o) => (o.op === 'Remove' && o.list === list ? [o.index] : [])));
+
+/** `text` with all edits, or null where two of them touch the same bytes. */
+function splice(text: string, edits: readonly TextEdit[]): string | null {
+  let out = '';
+  let at = 0;
+  for (const e of [...edits].sort((a, b) => a.from - b.from || a.to - b.to)) {
+    if (e.from < at) return null;
+    out += text.slice(at, e.from) + e.text;
+    at = e.to;
+  }
+  return out + text.slice(at);
 }
 
 /** The manifest's text with all ops done, or null where one of them has no safe place. */
 export function applyToText(m: Manifest, ops: readonly ListOp[]): string | null {
-  const json = /^\s*\{/.test(m.text);
+  // A last line without its line end gets one for the time of the edit, and whichever line is last then lacks it again.
+  const lent = m.text.endsWith('\n') ? '' : eolOf(m.text);
+  const text = m.text + lent;
+  const json = /^\s*\{/.test(text);
   try {
-    const edits = ops.map((op) => textEdit(m, op, json)).sort((a, b) => a.from - b.from || a.to - b.to);
-    let out = '';
-    let at = 0;
-    for (const e of edits) {
-      if (e.from < at) return null;
-      out += m.text.slice(at, e.from) + e.text;
-      at = e.to;
-    }
-    return out + m.text.slice(at);
+    const edits = ops.map((op) => textEdit(m.lists[op.list], op, { text, json, gone: goneFrom(op.list, ops) }));
+    const edited = splice(text, edits);
+    return edited?.slice(0, edited.length - lent.length) ?? null;
   } catch (e) {
     if (e instanceof NoPlace) return null;
     throw e;

@@ -14,7 +14,7 @@ export const isBooleanFlag = (name: string): boolean =>
   name === '--audit-log-compress' || /^--audit-(log|webhook)-(batch-throttle-enable|truncate-enabled)$/.test(name);
 
 type WordList = 'command' | 'args';
-type Word = { readonly list: WordList; readonly index: number; readonly text: string };
+export type Word = { readonly list: WordList; readonly index: number; readonly text: string };
 
 export type FoundFlag = {
   /** Normalised: dashes, as documented. */
@@ -26,8 +26,8 @@ export type FoundFlag = {
 
 export type FlagWords = {
   readonly found: readonly FoundFlag[];
-  /** Where a new flag is appended when no audit flag is there. */
-  readonly last: Word;
+  /** All words from the program's name on, in order. */
+  readonly words: readonly Word[];
   readonly findings: readonly Finding[];
 };
 
@@ -116,9 +116,7 @@ export function readFlags(m: Manifest): Read<FlagWords> {
       found.push({ name, value: next.text, words: [word, next] });
     }
   }
-  const last = words.ok.at(-1);
-  if (last === undefined) throw new Error('flagWords gave no words');
-  return { ok: { found, last, findings } };
+  return { ok: { found, words: words.ok, findings } };
 }
 
 const TRUE = new Set(['1', 't', 'T', 'true', 'TRUE', 'True']);
@@ -144,6 +142,30 @@ function setValue(flag: FoundFlag, value: string): ListOp {
   };
 }
 
+const at = (w: Word): string => `${w.list} ${w.index}`;
+
+/**
+ * Puts `values` behind a word that stays: the last of `preferred`, else the last of all. Where every word goes (args of an
+ * image with an entrypoint of its own), they come first in that list.
+ */
+export function insertWords(
+  words: FlagWords,
+  values: readonly string[],
+  gone: readonly Word[],
+  preferred: readonly Word[] = [],
+): readonly ListOp[] {
+  if (values.length === 0) return [];
+  const out = new Set(gone.map(at));
+  const stays = (w: Word): boolean => !out.has(at(w));
+  const anchor = preferred.findLast(stays) ?? words.words.findLast(stays);
+  return [
+    { op: 'Insert', list: anchor?.list ?? words.words[0]?.list ?? 'command', after: anchor?.index ?? -1, values },
+  ];
+}
+
+export const removeWords = (words: readonly Word[]): readonly ListOp[] =>
+  words.map((w): ListOp => ({ op: 'Remove', list: w.list, index: w.index }));
+
 /** The fewest changes of words after which exactly `wanted` are the audit flags in effect. */
 export function flagOps(words: FlagWords, wanted: readonly ResolvedFlag[]): readonly ListOp[] {
   const want = new Map(wanted.map((f) => [f.name, f.value]));
@@ -155,10 +177,15 @@ export function flagOps(words: FlagWords, wanted: readonly ResolvedFlag[]): read
     return value === undefined || sameValue(f.name, f.value, value) ? [] : [setValue(f, value)];
   });
   const added = wanted.filter((f) => !lastOf.has(f.name)).map((f) => `${f.name}=${f.value}`);
-  const anchor = kept.at(-1)?.words.at(-1) ?? words.last;
+  const goneWords = gone.flatMap((f) => f.words);
   return [
     ...changed,
-    ...gone.flatMap((f) => f.words.map((w): ListOp => ({ op: 'Remove', list: w.list, index: w.index }))),
-    ...(added.length === 0 ? [] : [{ op: 'Insert', list: anchor.list, after: anchor.index, values: added } as const]),
+    ...removeWords(goneWords),
+    ...insertWords(
+      words,
+      added,
+      goneWords,
+      kept.flatMap((f) => f.words),
+    ),
   ];
 }

@@ -161,6 +161,17 @@ function checkWords(lists: Manifest['lists'], path: string): Finding | null {
   return null;
 }
 
+/** With `{` in front the kubelet reads JSON (apimachinery's yaml.ToJSON), which is narrower than YAML's flow style. */
+const isBrokenJson = (text: string): boolean => {
+  if (!/^\s*\{/.test(text)) return false;
+  try {
+    JSON.parse(text);
+    return false;
+  } catch {
+    return true;
+  }
+};
+
 /** Reads a manifest, or says why it cannot be edited. */
 export function readManifest(bytes: Uint8Array): Read<Manifest> {
   const text = decode(bytes);
@@ -168,6 +179,11 @@ export function readManifest(bytes: Uint8Array): Read<Manifest> {
 }
 
 export function readManifestText(text: string): Read<Manifest> {
+  if (isBrokenJson(text))
+    return no(
+      'ManifestUnreadable',
+      'The manifest begins with `{`, and the kubelet then reads it as JSON, which it is not.',
+    );
   const parsed = parseOne(text);
   if ('refused' in parsed) return parsed;
   const doc = parsed.ok;

@@ -4,8 +4,9 @@
  * refused where it would make the log fail: a mounted log file cannot be rotated, a read-only folder not written.
  */
 import type { Finding } from '../../api/findings.ts';
+import { checkLogPath } from '../../render/log-path.ts';
 import type { Revision } from '../../render/types.ts';
-import { baseOf, isWithin, tidyPath } from '../host-layout.ts';
+import { isWithin, parentOf, tidyPath } from '../host-layout.ts';
 import type { HostLayout } from '../host-layout.ts';
 import { at, isRecord, listOf, refusal, textOf } from './manifest.ts';
 import type { Json, Manifest } from './manifest.ts';
@@ -85,65 +86,33 @@ const volumeEntry = (need: Need): Json => ({
   name: need.volume,
 });
 
-const FORBIDDEN_TREES = [
-  '/etc',
-  '/proc',
-  '/sys',
-  '/dev',
-  '/boot',
-  '/usr',
-  '/bin',
-  '/sbin',
-  '/lib',
-  '/lib64',
-  '/run',
-  '/var/run',
-  '/var/lib/etcd',
-  '/var/lib/kubelet',
-  '/var/lib/containerd',
-];
-const FORBIDDEN_FOLDERS = ['/', '/var', '/var/lib', '/opt', '/root', '/home', '/mnt', '/srv'];
-const SHARED_FOLDERS = [
-  '/var/log',
-  '/tmp',
-  '/var/tmp',
-  '/data',
-  '/var/log/pods',
-  '/var/log/containers',
-  '/var/log/journal',
-];
+/** File name of the log inside its folder, where a revision logs to a file. */
+export function logFileOf(revision: Revision): { readonly dir: string; readonly path: string } | null {
+  const flag = revision.flags.find((f) => f.name === '--audit-log-path')?.value;
+  if (revision.logDir === undefined || typeof flag !== 'object' || !('dir' in flag)) return null;
+  const dir = tidyPath(revision.logDir);
+  return { dir, path: `${dir}/${flag.name}` };
+}
 
-/** A log folder becomes writable for the API server's container, all of it. */
-function judgeLogFolder(dir: string, manifestsDir: string, layout: HostLayout): readonly Finding[] {
-  const bad = (message: string): readonly Finding[] => [refusal('LogFolderForbidden', message)];
-  if (!dir.startsWith('/') || dir.split('/').some((p) => p === '.' || p === '..'))
-    return bad(`The log folder ${dir} is not a plain absolute path.`);
-  if (isWithin(dir, manifestsDir) || isWithin(manifestsDir, dir))
-    return bad(
-      `The log folder ${dir} would put log files into the kubelet's manifests folder, where each file is read as a pod.`,
-    );
-  const own = [layout.revisionsDir, layout.stateDir].find((d) => isWithin(dir, d) || isWithin(d, dir));
-  const tree = FORBIDDEN_TREES.find((d) => isWithin(dir, d));
-  if (own !== undefined || tree !== undefined || FORBIDDEN_FOLDERS.includes(dir))
-    return bad(
-      `The log's folder is mounted writable into the API server, and ${dir} is not a folder for that. Use one of its own, such as /var/log/kube-audit.`,
-    );
-  if (!SHARED_FOLDERS.includes(dir)) return [];
-  return [
-    {
-      severity: 'warning',
-      code: 'LogFolderShared',
-      message: `Rotation renames the log file, so its folder is mounted, not the file: the API server's container can then write to all of ${dir}. A folder of its own is better, such as /var/log/kube-audit/audit.log.`,
-      path: '',
-    },
-  ];
+/**
+ * A log folder becomes writable for the API server's container, all of it. What the renderer forbids is forbidden here
+ * again (a bundle may have been tampered with), and with it the folders that only this node knows.
+ */
+function judgeLogFolder(path: string, manifestsDir: string, layout: HostLayout): readonly Finding[] {
+  const dir = parentOf(path);
+  const own = [manifestsDir, layout.revisionsDir, layout.stateDir].find((d) => isWithin(dir, d) || isWithin(d, dir));
+  if (own !== undefined)
+    return [
+      refusal(
+        'LogFolderForbidden',
+        `The log's folder is mounted writable into the API server, and ${dir} holds or lies in ${own}. Use a folder of its own, such as /var/log/kube-audit.`,
+      ),
+    ];
+  return checkLogPath(path).filter((f) => f.severity === 'error');
 }
 
 /** Rotation renames the log file; a file that is itself a mount point cannot be renamed. */
-function judgeLogFile(revision: Revision, mounts: readonly Mount[]): readonly Finding[] {
-  const flag = revision.flags.find((f) => f.name === '--audit-log-path')?.value;
-  if (revision.logDir === undefined || typeof flag !== 'object' || !('dir' in flag)) return [];
-  const file = `${tidyPath(revision.logDir)}/${flag.name}`;
+function judgeLogFile(file: string, mounts: readonly Mount[]): readonly Finding[] {
   const mount = mounts.find((x) => x.path === file);
   if (mount === undefined) return [];
   return [
@@ -160,10 +129,10 @@ export type MountPlan = { readonly ops: readonly ListOp[]; readonly findings: re
 /** What to add to `volumeMounts` and `volumes` for a revision. Findings of error severity refuse the plan. */
 export function mountOps(m: Manifest, revision: Revision, layout: HostLayout, manifestsDir: string): MountPlan {
   const mounts = mountsOf(m);
-  const logDir = revision.logDir === undefined ? undefined : tidyPath(revision.logDir);
+  const log = logFileOf(revision);
   const needs: readonly Need[] = [
     { dir: layout.revisionsDir, volume: REVISIONS_VOLUME, writable: false },
-    ...(logDir === undefined ? [] : [{ dir: logDir, volume: LOG_VOLUME, writable: true }]),
+    ...(log === null ? [] : [{ dir: log.dir, volume: LOG_VOLUME, writable: true }]),
   ];
   const judged = needs.map((need) => ({ need, verdict: judge(need, mounts) }));
   const missing = judged.filter((j) => j.verdict === 'missing').map((j) => j.need);
@@ -182,8 +151,7 @@ export function mountOps(m: Manifest, revision: Revision, layout: HostLayout, ma
   return {
     ops: [...insert('volumeMounts', mountEntry), ...insert('volumes', volumeEntry)],
     findings: [
-      ...(logDir === undefined ? [] : judgeLogFolder(logDir, manifestsDir, layout)),
-      ...judgeLogFile(revision, mounts),
+      ...(log === null ? [] : [...judgeLogFolder(log.path, manifestsDir, layout), ...judgeLogFile(log.path, mounts)]),
       ...judged.flatMap((j) => (typeof j.verdict === 'string' ? [] : [j.verdict])),
       ...taken.map((n) =>
         refusal('VolumeNameTaken', `The pod has a volume named ${n.volume} that is not ours.`, 'spec.volumes'),
@@ -201,8 +169,9 @@ export function ownMountRemovals(m: Manifest): readonly ListOp[] {
   return [...removals('volumeMounts', mountList(m)), ...removals('volumes', volumeList(m))];
 }
 
-/** Our mounts are there. */
-export const hasOwnMounts = (m: Manifest): boolean => ownMountRemovals(m).length > 0;
+/** The volume that only we make: its name and its folder. A log volume alone proves nothing. */
+export const hasOwnVolume = (m: Manifest, layout: HostLayout): boolean =>
+  volumeList(m).some((v) => at(v, 'name') === REVISIONS_VOLUME && at(v, 'hostPath', 'path') === layout.revisionsDir);
 
 /** The user that the API server runs as; root where the manifest does not say. */
 export function readerOf(m: Manifest): { readonly uid: number; readonly gid: number } {
@@ -212,12 +181,4 @@ export function readerOf(m: Manifest): { readonly uid: number; readonly gid: num
     return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : 0;
   };
   return { uid: field('runAsUser'), gid: field('runAsGroup') };
-}
-
-/** File name of the log inside its folder, where a revision logs to a file. */
-export function logFileOf(revision: Revision): { readonly dir: string; readonly path: string } | null {
-  const flag = revision.flags.find((f) => f.name === '--audit-log-path')?.value;
-  if (revision.logDir === undefined || typeof flag !== 'object' || !('dir' in flag)) return null;
-  const dir = tidyPath(revision.logDir);
-  return { dir, path: `${dir}/${baseOf(flag.name)}` };
 }

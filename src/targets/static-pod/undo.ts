@@ -6,11 +6,11 @@
 import { merge3 } from '../merge.ts';
 import { isWithin } from '../host-layout.ts';
 import type { HostLayout } from '../host-layout.ts';
-import { applyToText } from './edit.ts';
-import { readFlags } from './flags.ts';
+import { editText } from './exact.ts';
+import { insertWords, readFlags, removeWords } from './flags.ts';
 import { readManifestText } from './manifest.ts';
 import type { Json, Manifest } from './manifest.ts';
-import { hasOwnMounts, ownMountRemovals } from './mounts.ts';
+import { hasOwnVolume, ownMountRemovals } from './mounts.ts';
 import { applyToPod, samePod } from './ops.ts';
 import type { ListOp } from './ops.ts';
 import type { AdoptionRecord } from './record.ts';
@@ -19,7 +19,7 @@ import type { AdoptionRecord } from './record.ts';
 export function isOurs(m: Manifest, layout: HostLayout): boolean {
   const flags = readFlags(m);
   const found = 'ok' in flags ? flags.ok.found : [];
-  return hasOwnMounts(m) || found.some((f) => isWithin(f.value, layout.revisionsDir));
+  return hasOwnVolume(m, layout) || found.some((f) => isWithin(f.value, layout.revisionsDir));
 }
 
 /** The audit flags as words, in order. */
@@ -28,11 +28,12 @@ const auditWords = (m: Manifest): readonly string[] => {
   return 'ok' in flags ? flags.ok.found.flatMap((f) => f.words.map((w) => w.text)) : [];
 };
 
-/** The ops that take all audit flags and our mounts out. */
-function stripOps(m: Manifest): readonly ListOp[] {
+/** The ops that take all audit flags and our mounts out, and put `before` in. */
+function stripOps(m: Manifest, before: readonly string[] = []): readonly ListOp[] {
   const flags = readFlags(m);
-  const words = 'ok' in flags ? flags.ok.found.flatMap((f) => f.words) : [];
-  return [...words.map((w): ListOp => ({ op: 'Remove', list: w.list, index: w.index })), ...ownMountRemovals(m)];
+  if ('refused' in flags) return ownMountRemovals(m);
+  const gone = flags.ok.found.flatMap((f) => f.words);
+  return [...removeWords(gone), ...insertWords(flags.ok, before, gone), ...ownMountRemovals(m)];
 }
 
 /** The pod without anything of ours and without audit flags: what both sides of a merge must agree on. */
@@ -49,17 +50,10 @@ function merged(current: Manifest, record: AdoptionRecord, layout: HostLayout): 
 
 /** One by one: our flags and mounts out, what was there before back in at the end of the flags. */
 function piecewise(current: Manifest, before: readonly string[]): Manifest | null {
-  const flags = readFlags(current);
-  if ('refused' in flags) return null;
-  const { last } = flags.ok;
-  const ops: readonly ListOp[] = [
-    ...stripOps(current),
-    ...(before.length === 0 ? [] : [{ op: 'Insert', list: last.list, after: last.index, values: before } as const]),
-  ];
-  const text = applyToText(current, ops);
+  const ops = stripOps(current, before);
+  const text = editText(current, ops);
   const read = text === null ? null : readManifestText(text);
-  if (read === null || 'refused' in read) return null;
-  return samePod(read.ok.pod, applyToPod(current, ops)) ? read.ok : null;
+  return read !== null && 'ok' in read ? read.ok : null;
 }
 
 export type Undone =

@@ -1,0 +1,164 @@
+/** What cannot be edited safely is refused with a code, and the disk is as it was. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { MemoryDisk } from '../../host/memory-disk.ts';
+import { revision } from '../revisions.ts';
+import type { RevisionSketch } from '../revisions.ts';
+import { bring, MANIFEST, nodeWith, planOn, refusalsOn } from '../static-pod-host.ts';
+
+const KUBEADM = readFileSync(`${import.meta.dirname}/golden/kubeadm-1.36/before.yaml`, 'utf8');
+
+const swap = (from: string, to: string): string => {
+  expect(KUBEADM).toContain(from);
+  return KUBEADM.replace(from, to);
+};
+const withMount = (mount: string, volume: string): string =>
+  swap('    volumeMounts:\n', `    volumeMounts:\n    - ${mount}\n`).replace(
+    '  volumes:\n',
+    `  volumes:\n  - ${volume}\n`,
+  );
+
+async function refused(disk: MemoryDisk, sketch: RevisionSketch = {}): Promise<readonly string[]> {
+  const before = disk.snapshot();
+  const codes = await refusalsOn(disk, revision(sketch));
+  expect(disk.snapshot()).toEqual(before);
+  return codes;
+}
+
+describe('a static-pod manifest is refused', () => {
+  it.each<[string, string | Uint8Array, string]>([
+    ['that is not UTF-8', new Uint8Array([0x61, 0xff, 0xfe]), 'ManifestUnreadable'],
+    ['that is empty', '', 'ManifestUnreadable'],
+    ['that is not YAML', 'a: [b\nc: d', 'ManifestUnreadable'],
+    ['that begins as JSON and is not', '{kind: Pod, apiVersion: v1}', 'ManifestUnreadable'],
+    ['with a key given twice', swap('kind: Pod\n', 'kind: Pod\nkind: Pod\n'), 'ManifestUnreadable'],
+    ['with several documents', `${KUBEADM}---\nkind: Pod\n`, 'SeveralDocuments'],
+    ['with an anchor', swap('hostNetwork: true', 'hostNetwork: &yes true'), 'ManifestHasAnchors'],
+    ['that is no pod', swap('kind: Pod', 'kind: PodList'), 'ManifestNotAPod'],
+    [
+      'without kube-apiserver',
+      KUBEADM.replaceAll('- kube-apiserver', '- kube-proxy').replaceAll('name: kube-apiserver', 'name: x'),
+      'NoApiServerContainer',
+    ],
+    [
+      'with two of them',
+      swap('  hostNetwork: true', '  - name: another\n    command: [/bin/kube-apiserver, --v=2]\n  hostNetwork: true'),
+      'SeveralApiServerContainers',
+    ],
+    [
+      'whose command is a shell',
+      swap('    - kube-apiserver\n', '    - /bin/sh\n    - -c\n    - exec kube-apiserver\n'),
+      'CommandIsShell',
+    ],
+    ['whose command is something else', swap('    - kube-apiserver\n', '    - /bin/wrapper\n'), 'CommandNotUnderstood'],
+    ['where `--` ends the flags', swap('    - --allow-privileged=true\n', '    - --\n'), 'CommandNotUnderstood'],
+    ['whose arguments hold a number', swap('    - --allow-privileged=true\n', '    - 2\n'), 'ArgumentNotText'],
+    [
+      'whose last audit flag lacks its value',
+      swap('apiserver.key\n    image', 'apiserver.key\n    - --audit-log-path\n    image'),
+      'FlagWithoutValue',
+    ],
+    ['whose list is no list', swap('    volumeMounts:\n', '    volumeMounts: 3\n    xs:\n'), 'ManifestNotAPod'],
+  ])('%s', async (_, manifest, code) => {
+    expect(await refused(nodeWith(manifest))).toEqual([code]);
+  });
+
+  it('that is not there, or is a link', async () => {
+    const none = nodeWith('');
+    none.live.delete(MANIFEST);
+    expect(await refused(none)).toEqual(['ManifestMissing']);
+    const link = nodeWith(KUBEADM);
+    link.live.set(MANIFEST, { kind: 'link', mode: 0o777, owner: { uid: 0, gid: 0 }, bytes: new Uint8Array() });
+    expect(await refused(link)).toEqual(['ManifestIsLink']);
+  });
+
+  it('with a backup in the same folder, which is named', async () => {
+    const disk = nodeWith(KUBEADM, { '/etc/kubernetes/manifests/kube-apiserver.yaml.bak': KUBEADM });
+    const plan = await planOn(disk, revision());
+    expect('refused' in plan && plan.refused[0]).toMatchObject({
+      code: 'SecondDefinition',
+      message: expect.stringContaining('kube-apiserver.yaml.bak'),
+    });
+  });
+
+  it('not for other pods, files that do not parse and dotfiles in its folder', async () => {
+    const folder = '/etc/kubernetes/manifests';
+    const disk = nodeWith(KUBEADM, {
+      [`${folder}/etcd.yaml`]: 'apiVersion: v1\nkind: Pod\nmetadata: {name: etcd, namespace: kube-system}\n',
+      [`${folder}/elsewhere.yaml`]: 'apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: default}\n',
+      [`${folder}/notes.txt`]: 'a: [',
+      [`${folder}/aliases.txt`]: 'a: *b',
+      [`${folder}/.kube-apiserver.yaml`]: KUBEADM,
+    });
+    expect(await refused(disk)).toEqual([]);
+  });
+});
+
+describe('a log is refused', () => {
+  const audit = 'hostPath: {path: /var/log/kube-audit/audit.log, type: FileOrCreate}\n    name: a';
+  it.each<[string, string, RevisionSketch, string]>([
+    [
+      'whose file is itself a mount',
+      withMount('{mountPath: /var/log/kube-audit/audit.log, name: a}', audit),
+      {},
+      'LogFileMounted',
+    ],
+    [
+      'whose folder is mounted read-only',
+      withMount(
+        '{mountPath: /var/log/kube-audit, name: a, readOnly: true}',
+        'hostPath: {path: /var/log/kube-audit}\n    name: a',
+      ),
+      {},
+      'LogFolderReadOnly',
+    ],
+    [
+      'whose folder is another folder of the host',
+      withMount('{mountPath: /var/log/kube-audit/, name: a}', 'hostPath: {path: /data/audit}\n    name: a'),
+      {},
+      'FolderMountedElsewhere',
+    ],
+    [
+      'whose folder is no folder of the host',
+      withMount('{mountPath: /var/log/kube-audit, name: a}', 'emptyDir: {}\n    name: a'),
+      {},
+      'FolderMountedElsewhere',
+    ],
+    [
+      'whose folder is a part of a volume',
+      withMount(
+        '{mountPath: /var/log/kube-audit, name: a, subPath: x}',
+        'hostPath: {path: /var/log/kube-audit}\n    name: a',
+      ),
+      {},
+      'FolderMountedElsewhere',
+    ],
+    ['in the manifests folder', KUBEADM, { logDir: '/etc/kubernetes/manifests' }, 'LogFolderForbidden'],
+    ['in a folder above our own', KUBEADM, { logDir: '/var/lib' }, 'LogFolderForbidden'],
+    ['below /etc', KUBEADM, { logDir: '/etc/logs' }, 'LogFolderForbidden'],
+    ['outside of any folder', KUBEADM, { logDir: '/' }, 'LogFolderForbidden'],
+    ['on a path that climbs', KUBEADM, { logDir: '/var/log/../lib/etcd' }, 'LogPathInvalid'],
+    [
+      'where a volume of the name is someone else’s',
+      withMount('{mountPath: /x, name: auditconfig-log}', 'emptyDir: {}\n    name: auditconfig-log'),
+      {},
+      'VolumeNameTaken',
+    ],
+  ])('%s', async (_, manifest, sketch, code) => {
+    expect(await refused(nodeWith(manifest), sketch)).toContain(code);
+  });
+
+  it('where something else than a file stands', async () => {
+    const folder = nodeWith(KUBEADM);
+    folder.folder('/var/log/kube-audit/audit.log');
+    expect(await refused(folder)).toEqual(['LogPathNotAFile']);
+    expect(await refused(nodeWith(KUBEADM, { '/var/log/kube-audit': 'x' }))).toEqual(['LogFolderNotAFolder']);
+  });
+
+  it('not where a mount above shows the same folder', async () => {
+    const disk = nodeWith(withMount('{mountPath: /var/log, name: a}', 'hostPath: {path: /var/log}\n    name: a'));
+    await bring(disk, revision());
+    expect(disk.text(MANIFEST)).not.toContain('auditconfig-log');
+    expect(disk.text(MANIFEST)).toContain('auditconfig-revisions');
+  });
+});
