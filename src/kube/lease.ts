@@ -171,12 +171,15 @@ class LeaseElection implements Election {
 
   /** Returns when the signal aborts, when the deadline passed, or when somebody else holds the lease. */
   async #renewWhile(signal: AbortSignal): Promise<void> {
+    const left = (): number => this.#until - this.#clock.monotonicMs();
+    let failed = false;
     while (!signal.aborted && this.leading) {
-      const left = this.#until - this.#clock.monotonicMs();
-      await delay(Math.min(this.#retryMs, left), signal);
+      // A renewal that failed is tried again soon, or the moment the server is back: the deadline does not wait.
+      if (failed && !this.#o.health.up) await this.#o.health.whenUp(Math.min(this.#retryMs, left()), signal);
+      else await delay(Math.min(failed ? this.#retryMs / 4 : this.#retryMs, left()), signal);
       if (signal.aborted || !this.leading) return;
-      const mine = await this.#tryOnce(signal, Math.min(this.#until - this.#clock.monotonicMs(), this.#deadlineMs / 2));
-      if (!mine && this.#record !== undefined && this.#record.holder !== this.#o.identity) {
+      failed = !(await this.#tryOnce(signal, Math.min(left(), this.#deadlineMs / 2)));
+      if (failed && this.#record !== undefined && this.#record.holder !== this.#o.identity) {
         this.#until = -Infinity;
         return;
       }

@@ -3,6 +3,8 @@
  * here, so that a signal ends it and leaves no timer and no listener behind.
  */
 
+import { setMaxListeners } from 'node:events';
+
 /** Where time comes from. `monotonicMs` never jumps with the wall clock; `wallMs` is milliseconds since 1970. */
 export type Clock = { readonly monotonicMs: () => number; readonly wallMs: () => number };
 export const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
@@ -10,17 +12,24 @@ export const systemClock: Clock = { monotonicMs: () => performance.now(), wallMs
 /** Uniform in [0, 1). Handed in so that tests are deterministic. */
 export type Random = () => number;
 
+/** Hundreds may wait for one signal at a time; each unhooks itself, so Node's warning at eleven says nothing here. */
+function listen(signal: AbortSignal, run: (event: Event) => void): () => void {
+  setMaxListeners(0, signal);
+  signal.addEventListener('abort', run);
+  return () => signal.removeEventListener('abort', run);
+}
+
 /** Resolves after `ms`, or at once when the signal is or gets aborted. Never rejects: look at the signal. */
 export function delay(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', done);
+      unhook();
       resolve();
     };
     const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
+    const unhook = listen(signal, done);
   });
 }
 
@@ -33,6 +42,7 @@ export type Scope = { readonly signal: AbortSignal; abort(reason: string): void;
  */
 export function scope(parents: readonly AbortSignal[], timeoutMs?: number): Scope {
   const controller = new AbortController();
+  const unhooks: (() => void)[] = [];
   let timer: NodeJS.Timeout | undefined;
   const onParent = (event: Event): void => {
     controller.abort(event.target instanceof AbortSignal ? event.target.reason : undefined);
@@ -40,14 +50,14 @@ export function scope(parents: readonly AbortSignal[], timeoutMs?: number): Scop
   };
   const dispose = (): void => {
     clearTimeout(timer);
-    for (const p of parents) p.removeEventListener('abort', onParent);
+    for (const unhook of unhooks.splice(0)) unhook();
   };
   const aborted = parents.find((p) => p.aborted);
   if (aborted !== undefined) {
     controller.abort(aborted.reason);
     return { signal: controller.signal, abort: () => undefined, dispose };
   }
-  for (const p of parents) p.addEventListener('abort', onParent);
+  for (const p of parents) unhooks.push(listen(p, onParent));
   const abort = (reason: string): void => {
     controller.abort(reason);
     dispose();
@@ -62,8 +72,11 @@ export function onAbort(signal: AbortSignal, run: () => void): () => void {
     run();
     return () => undefined;
   }
-  signal.addEventListener('abort', run, { once: true });
-  return () => signal.removeEventListener('abort', run);
+  const unhook = listen(signal, () => {
+    unhook();
+    run();
+  });
+  return unhook;
 }
 
 export type BackoffOptions = { readonly firstMs: number; readonly maxMs: number; readonly factor?: number };

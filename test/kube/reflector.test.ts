@@ -1,0 +1,340 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ServerResponse } from 'node:http';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createReflector } from '../../src/kube/reflector.ts';
+import type { Reflector } from '../../src/kube/reflector.ts';
+import { noKubeMetrics } from '../../src/telemetry/kube-metrics.ts';
+import { silentLogger } from '../../src/telemetry/logger.ts';
+import { FakeApi, connectFake, json, statusBody } from './fake-api.ts';
+import type { Connected, Handler } from './fake-api.ts';
+import { THINGS, numberIn, until } from './things.ts';
+
+/** What a well-behaved API server holds; tests replace `watch` or `list` to misbehave. */
+let objects: Map<string, { version: string; n: number }>;
+let watches: { response: ServerResponse; from: string | null }[];
+let list: Handler;
+let watch: Handler;
+let ready: Handler;
+let api: FakeApi;
+let kube: Connected;
+let stop: AbortController;
+let running: Promise<unknown>[];
+
+const item = (name: string) => {
+  const o = objects.get(name);
+  return { metadata: { name, namespace: 'd', resourceVersion: o?.version }, spec: { n: o?.n } };
+};
+const event = (type: string, object: unknown): string => `${JSON.stringify({ type, object })}\n`;
+
+beforeEach(async () => {
+  objects = new Map([
+    ['a', { version: '1', n: 1 }],
+    ['b', { version: '2', n: 2 }],
+  ]);
+  watches = [];
+  running = [];
+  list = (_asked, response) =>
+    json(response, 200, { metadata: { resourceVersion: '10' }, items: [...objects.keys()].map(item) });
+  watch = ({ query }, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+    watches.push({ response, from: query.get('resourceVersion') });
+  };
+  ready = (_asked, response) => void response.writeHead(200).end('ok');
+  api = await new FakeApi().listen();
+  api.handler = (asked, response) => {
+    if (asked.path === '/readyz') ready(asked, response);
+    else (asked.query.has('watch') ? watch : list)(asked, response);
+  };
+  kube = connectFake(api.url);
+  stop = new AbortController();
+});
+afterEach(async () => {
+  stop.abort();
+  await Promise.all(running);
+  await kube.close();
+  await api.close();
+});
+
+type Thing = { n: number | undefined };
+function start(more: object = {}): { things: Reflector<Thing, 'odd'>; changes: string[] } {
+  const things = createReflector<Thing, 'odd'>({
+    resource: THINGS,
+    ...kube,
+    log: silentLogger,
+    metrics: noKubeMetrics,
+    project: (o) => ({ n: numberIn(o, 'spec') }),
+    indexes: { odd: (t) => ((t.n ?? 0) % 2 === 1 ? ['yes'] : ['no']) },
+    random: () => 0.5,
+    ...more,
+  });
+  const changes: string[] = [];
+  things.onChange((c) => changes.push(`${c.type} ${c.key}`));
+  running.push(things.run(stop.signal));
+  return { things, changes };
+}
+const asked = (what: 'list' | 'watch') =>
+  api.asked.filter((a) => a.path !== '/readyz' && a.query.has('watch') === (what === 'watch'));
+const watched = (n: number): Promise<void> => until(() => watches.length >= n, 10_000);
+
+describe('a reflector', () => {
+  it('lists, then follows the watch from the version of the list', async () => {
+    const { things, changes } = start();
+    expect(things.synced).toBe(false);
+    expect(await things.whenSynced(stop.signal)).toBe(true);
+    await watched(1);
+    expect(watches[0]?.from).toBe('10');
+    expect(changes).toEqual(['Added d/a', 'Added d/b']);
+    objects.set('a', { version: '11', n: 5 });
+    watches[0]?.response.write(event('MODIFIED', item('a')));
+    watches[0]?.response.write(event('DELETED', { metadata: { name: 'b', namespace: 'd', resourceVersion: '12' } }));
+    await until(() => changes.length === 4);
+    expect(changes.slice(2)).toEqual(['Updated d/a', 'Deleted d/b']);
+    expect(things.store.get('d/a')).toEqual({ n: 5 });
+    expect(things.store.size).toBe(1);
+    const query = asked('watch')[0]?.query;
+    expect(query?.get('allowWatchBookmarks')).toBe('true');
+    expect(Number(query?.get('timeoutSeconds'))).toBe(450);
+  });
+
+  it('lists in pages and keeps the version of the last', async () => {
+    list = ({ query }, response) =>
+      query.get('continue') === null
+        ? json(response, 200, { metadata: { resourceVersion: '10', continue: 'more' }, items: [item('a')] })
+        : json(response, 200, { metadata: { resourceVersion: '10' }, items: [item('b')] });
+    const { things } = start({ pageSize: 1 });
+    await things.whenSynced(stop.signal);
+    expect(things.store.size).toBe(2);
+    expect(asked('list')).toHaveLength(2);
+  });
+
+  it('answers from its indexes, also after objects moved and went', async () => {
+    const { things } = start();
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    expect(things.store.keysBy('odd', 'yes')).toEqual(['d/a']);
+    objects.set('a', { version: '11', n: 4 });
+    watches[0]?.response.write(event('MODIFIED', item('a')));
+    await until(() => things.store.keysBy('odd', 'no').length === 2);
+    expect(things.store.by('odd', 'yes')).toEqual([]);
+    watches[0]?.response.write(event('DELETED', item('a')));
+    await until(() => things.store.keysBy('odd', 'no').length === 1);
+  });
+
+  it('resumes after a watch that ended from the last bookmark, without a list', async () => {
+    const { things } = start();
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    watches[0]?.response.write(event('BOOKMARK', { metadata: { resourceVersion: 'opaque-42' } }));
+    watches[0]?.response.end();
+    await watched(2);
+    expect(watches[1]?.from).toBe('opaque-42');
+    expect(asked('list')).toHaveLength(1);
+  });
+
+  it.each([
+    ['as HTTP status', (r: ServerResponse) => json(r, 410, statusBody(410, 'Expired'))],
+    [
+      'inside the stream',
+      (r: ServerResponse) => void r.writeHead(200).write(event('ERROR', statusBody(410, 'Expired'))),
+    ],
+  ])(
+    'lists at once when its version is gone (%s), and tells what was deleted and added meanwhile',
+    async (_name, gone) => {
+      const { things, changes } = start();
+      await things.whenSynced(stop.signal);
+      await watched(1);
+      objects.delete('a');
+      objects.set('c', { version: '20', n: 3 });
+      const good = watch;
+      watch = (_a, response) => {
+        watch = good;
+        gone(response);
+      };
+      const begun = performance.now();
+      watches[0]?.response.end();
+      await watched(2);
+      expect(performance.now() - begun).toBeLessThan(1_000);
+      expect(changes.slice(2).sort()).toEqual(['Added d/c', 'Deleted d/a']);
+      expect(asked('list')).toHaveLength(2);
+    },
+  );
+
+  it('tells nothing about what a second list shows unchanged', async () => {
+    const { things, changes } = start();
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    watches[0]?.response.write(event('ERROR', statusBody(410, 'Expired')));
+    await watched(2);
+    expect(changes).toEqual(['Added d/a', 'Added d/b']);
+  });
+
+  it('goes on after rubbish, torn lines, in-stream errors and broken connections', async () => {
+    const { things, changes } = start();
+    await things.whenSynced(stop.signal);
+    const endings: ((r: ServerResponse) => void)[] = [
+      (r) => void r.write('{"type":"ADDED","obj\n'),
+      (r) => void r.end('{"type":"ADDED","object":{"metadata":{"na'),
+      (r) => void r.write(event('ERROR', statusBody(500, 'InternalError'))),
+      (r) => void r.socket?.resetAndDestroy(),
+    ];
+    for (const [i, end] of endings.entries()) {
+      await watched(i + 1);
+      end(watches[i]?.response as ServerResponse);
+    }
+    await watched(endings.length + 1);
+    objects.set('z', { version: '99', n: 9 });
+    watches.at(-1)?.response.write(event('ADDED', item('z')));
+    await until(() => changes.includes('Added d/z'));
+  });
+
+  it('does not storm a server that ends every watch at once', async () => {
+    watch = (_a, response) => void response.writeHead(200).end();
+    const { things } = start();
+    await things.whenSynced(stop.signal);
+    await sleep(2_000);
+    // 100 ms, then 1.6 times as long each: six in two seconds.
+    expect(asked('watch').length).toBeGreaterThanOrEqual(4);
+    expect(asked('watch').length).toBeLessThanOrEqual(8);
+  });
+
+  it('does not storm a server that answers 429, and honours its Retry-After', async () => {
+    watch = (_a, response) => json(response, 429, statusBody(429, 'TooManyRequests'), { 'retry-after': '1' });
+    const { things } = start();
+    await things.whenSynced(stop.signal);
+    await sleep(2_500);
+    expect(asked('watch').length).toBeGreaterThanOrEqual(2);
+    expect(asked('watch').length).toBeLessThanOrEqual(3);
+  });
+
+  it('drops a watch that is silent for too long, and resumes', async () => {
+    const { things } = start({ idleMs: 150 });
+    await things.whenSynced(stop.signal);
+    await watched(2);
+    expect(asked('list')).toHaveLength(1);
+    await until(() => api.connections <= 3);
+  });
+
+  it('keeps a watch that is silent but for its bookmarks', async () => {
+    const { things } = start({ idleMs: 200 });
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    for (let i = 0; i < 8; i++) {
+      await sleep(60);
+      watches[0]?.response.write(event('BOOKMARK', { metadata: { resourceVersion: `${20 + i}` } }));
+    }
+    expect(watches).toHaveLength(1);
+  });
+
+  it('is not broken by a handler that throws', async () => {
+    const { things, changes } = start();
+    things.onChange(() => {
+      throw new Error('a bug');
+    });
+    const after: string[] = [];
+    things.onChange((c) => after.push(c.key));
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    objects.set('c', { version: '11', n: 1 });
+    watches[0]?.response.write(event('ADDED', item('c')));
+    await until(() => after.includes('d/c'));
+    expect(changes).toHaveLength(3);
+  });
+
+  it('ends with its signal and leaves no connection, whatever it is doing', async () => {
+    const { things } = start();
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    stop.abort();
+    await Promise.all(running);
+    await kube.close();
+    await until(() => api.connections === 0);
+  });
+});
+
+describe('a reflector of a server that dies', () => {
+  it('drops a silent watch as soon as the server stops listening, waits quietly, and lists when it is back', async () => {
+    running.push(kube.health.start(stop.signal));
+    const { things, changes } = start();
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    await until(() => api.asked.some((a) => a.path === '/readyz'));
+    await sleep(50);
+
+    const begun = performance.now();
+    let dropped = 0;
+    watches[0]?.response.on('close', () => (dropped = performance.now() - begun));
+    api.stopListening();
+    await until(() => !kube.health.up);
+    await until(() => dropped > 0);
+    expect(dropped).toBeLessThan(1_000);
+    await sleep(1_500);
+    objects.delete('a');
+    const listsBefore = asked('list').length;
+    await api.listen();
+    const back = performance.now();
+    await until(() => changes.includes('Deleted d/a'));
+    expect(performance.now() - back).toBeLessThan(1_500);
+    expect(asked('list').length - listsBefore).toBe(1);
+    expect(kube.health.up).toBe(true);
+  });
+
+  it('asks only for readyz while it is not ready, at most a few times a second, however many reflectors there are', async () => {
+    running.push(kube.health.start(stop.signal));
+    const all = Array.from({ length: 8 }, () => start());
+    for (const { things } of all) await things.whenSynced(stop.signal);
+    await watched(8);
+    ready = (_a, response) => void response.writeHead(500).end();
+    list = (_a, response) => void response.writeHead(503).end();
+    watch = list;
+    api.breakAll();
+    await until(() => !kube.health.up);
+    api.asked.length = 0;
+    await sleep(3_000);
+    const readyz = api.asked.filter((a) => a.path === '/readyz').length;
+    expect(readyz).toBeGreaterThanOrEqual(4);
+    expect(readyz).toBeLessThanOrEqual(15);
+    // Each had perhaps one try under way when the news came.
+    expect(api.asked.length - readyz).toBeLessThanOrEqual(16);
+  });
+
+  it('does not take a 403 on readyz for ready while the server starts', async () => {
+    running.push(kube.health.start(stop.signal));
+    const { things } = start();
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    ready = (_a, response) => void response.writeHead(500).end();
+    api.breakAll();
+    await until(() => !kube.health.up);
+    ready = (_a, response) => void response.writeHead(403).end();
+    await sleep(1_000);
+    expect(kube.health.up).toBe(false);
+    ready = (_a, response) => void response.writeHead(200).end();
+    await until(() => kube.health.up);
+  });
+
+  it('comes back within moments where custom resources answer 429 with Retry-After for a second after readyz', async () => {
+    running.push(kube.health.start(stop.signal));
+    const { things, changes } = start();
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    const [goodList, goodWatch] = [list, watch];
+    const busy: Handler = (_a, response) =>
+      json(response, 429, statusBody(429, 'TooManyRequests', 'storage is (re)initializing'), { 'retry-after': '1' });
+    ready = (_a, response) => void response.writeHead(500).end();
+    list = busy;
+    watch = busy;
+    api.breakAll();
+    await until(() => !kube.health.up);
+    objects.set('n', { version: '50', n: 1 });
+    ready = (_a, response) => void response.writeHead(200).end();
+    await until(() => kube.health.up);
+    const up = performance.now();
+    api.asked.length = 0;
+    await sleep(1_000);
+    list = goodList;
+    watch = goodWatch;
+    await until(() => changes.includes('Added d/n'));
+    expect(performance.now() - up).toBeLessThan(1_500);
+    expect(asked('list').length).toBeLessThanOrEqual(8);
+  });
+});
