@@ -1,5 +1,5 @@
 /** The kubelet's rules for a manifests folder, held with a small shell program in place of a kube-apiserver. */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -224,6 +224,20 @@ describe('the manifest runner', () => {
     expect(elsewhere).toMatch(/^--elsewhere=.+\/rootfs\/var\/x$/);
     expect(prefix).toBe('--etcd-prefix=/registry');
     expect(bare).toBe(`${folder.path}/srv/audit`);
+  });
+
+  it('shows its processes below <root>/proc with the arguments of the manifest, as long as they run', async () => {
+    await writeFile(manifest('p.yaml'), pod('--file=/etc/x'));
+    await startRunner(QUICK);
+    await until(async () => (await story()).length === 1);
+    const { pid = 0 } = view() ?? {};
+    const proc = join(folder.path, 'proc');
+    const pids = async (): Promise<string[]> => (await readdir(proc)).filter((n) => /^\d+$/.test(n));
+    expect(await pids()).toEqual([String(pid)]);
+    expect(await readFile(join(proc, `${pid}/cmdline`), 'utf8')).toBe('program\0--file=/etc/x\0');
+    expect(await readFile(join(proc, `${pid}/stat`), 'utf8')).toMatch(new RegExp(`^${pid} \\(`));
+    await rm(manifest('p.yaml'));
+    await until(async () => (await pids()).length === 0);
   });
 
   it('leaves no process behind when it stops', async () => {

@@ -13,6 +13,8 @@
  * 7. A container that ends is started again: at once, then with a doubling back-off; a changed pod starts without it.
  * 8. Volumes are checked before a start as their hostPath type says (mounts.ts).
  *
+ * 9. `<root>/proc` shows its processes, and no others, as an agent on the node would see them (proc-view.ts).
+ *
  * It runs no probes, so that a process which hangs is never killed by it, and makes no mirror pods.
  * A fixture of tests and of the demo: see plane.ts, `run: 'manifest'`.
  */
@@ -22,6 +24,7 @@ import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PodRun, QUICK_TIMES } from './pod-run.ts';
 import type { ContainerPhase, Resolve, RunnerTimes } from './pod-run.ts';
+import { makeProc } from './proc-view.ts';
 import { temporaryFolder } from './reaper.ts';
 import { decodeStaticPod } from './static-pod.ts';
 import type { StaticPod } from './static-pod.ts';
@@ -84,6 +87,7 @@ export class ManifestRunner {
 
   /** Resolves after the first list. */
   async start(): Promise<void> {
+    await makeProc(this.#options.root);
     this.#watch();
     this.#timer = setInterval(() => this.#enqueue(() => this.#relist()), this.#times.relist);
     this.#enqueue(() => this.#relist());

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mapArgs, setUpMounts } from './mounts.ts';
 import type { Place } from './mounts.ts';
+import { hideProcess, showProcess } from './proc-view.ts';
 import { ServerProcess } from './process.ts';
 import type { Command, Exit } from './process.ts';
 import type { Container, StaticPod } from './static-pod.ts';
@@ -127,7 +128,7 @@ export class PodRun {
       }
       const startedAt = Date.now();
       if ('failedStart' in command) run.failStart(command.failedStart);
-      else await this.#untilExit(run.start(command), run);
+      else await this.#shown(run.start(command), container, run);
       if (this.ending) break;
       // Twice the longest back-off without a crash, and it begins anew (client-go's flowcontrol.Backoff).
       if (Date.now() - startedAt > 2 * times.maxBackoff) delay = 0;
@@ -137,6 +138,14 @@ export class PodRun {
       delay = delay === 0 ? times.backoff : Math.min(delay * 2, times.maxBackoff);
     }
     run.phase = 'Ended';
+  }
+
+  async #shown(process: ServerProcess, container: Container, run: ContainerRun): Promise<void> {
+    const { root } = this.#options.place;
+    const { pid } = process;
+    if (pid !== undefined) await showProcess(root, pid, container.argv);
+    await this.#untilExit(process, run);
+    if (pid !== undefined) await hideProcess(root, pid);
   }
 
   async #untilExit(process: ServerProcess, run: ContainerRun): Promise<void> {
