@@ -8,6 +8,11 @@ type Entry = { readonly name: string; readonly summary: string; readonly load: (
 
 export const COMMANDS: readonly Entry[] = [
   {
+    name: 'render',
+    summary: 'print what an AuditConfig becomes: flags, policy, and where each setting is from',
+    load: () => import('./render.ts'),
+  },
+  {
     name: 'evaluate',
     summary: "a kube-apiserver's decision for each request on standard input",
     load: () => import('./evaluate.ts'),

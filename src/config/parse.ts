@@ -6,7 +6,9 @@
 import type { z } from 'zod';
 import { auditConfig } from '../api/auditconfig.ts';
 import type { AuditConfig } from '../api/auditconfig.ts';
+import { structural } from '../api/crd.ts';
 import type { Finding } from '../api/findings.ts';
+import { didYouMean } from '../policy/suggest.ts';
 
 type Issue = z.core.$ZodIssue;
 type Key = PropertyKey;
@@ -44,11 +46,15 @@ function findingsOf(issue: Issue, object: unknown): Finding[] {
   const absent = valueAt(object, at) === undefined;
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => error('FieldUnknown', [...at, key], 'there is no such field'));
+      return issue.keys.map((key) =>
+        error('FieldUnknown', [...at, key], `there is no such field${didYouMean(key, fieldsAt(at))}`),
+      );
     case 'invalid_value':
-      return [absent ? required(at) : error('FieldUnsupportedValue', at, `must be ${oneOf(issue.values)}`)];
+      return [
+        absent ? required(at) : error('FieldUnsupportedValue', at, unsupportedValue(valueAt(object, at), issue.values)),
+      ];
     case 'invalid_type':
-      return [absent ? required(at) : error('FieldWrongType', at, `must be ${article(issue.expected)}`)];
+      return [absent ? required(at) : error('FieldWrongType', at, wrongType(issue.expected, valueAt(object, at)))];
     case 'too_big':
     case 'too_small':
       return [error('FieldOutOfBounds', at, bound(issue))];
@@ -65,9 +71,27 @@ function findingsOf(issue: Issue, object: unknown): Finding[] {
   }
 }
 
+/** The names of the fields that the schema has at a path. */
+function fieldsAt(keys: readonly Key[]): readonly string[] {
+  let node: unknown = structural(auditConfig.pick({ spec: true }));
+  for (const key of keys) node = typeof key === 'number' ? child(node, 'items') : child(child(node, 'properties'), key);
+  return Object.keys(Object(child(node, 'properties')));
+}
+const child = (node: unknown, key: Key): unknown =>
+  node === undefined || node === null ? undefined : Object(node)[key];
+
+function unsupportedValue(value: unknown, values: readonly unknown[]): string {
+  const words = values.filter((v) => typeof v === 'string');
+  return `must be ${oneOf(values)}${typeof value === 'string' ? didYouMean(value, words) : ''}`;
+}
+
 const required = (at: readonly Key[]): Finding => error('FieldRequired', at, 'is required');
 const article = (type: string): string =>
   type === 'int' ? 'a whole number' : `${/^[aeio]/.test(type) ? 'an' : 'a'} ${type === 'record' ? 'map' : type}`;
+const wrongType = (expected: string, value: unknown): string =>
+  expected === 'string' && typeof value === 'boolean'
+    ? 'must be a string (yes, no, on, off, y and n are booleans in YAML: quote them)'
+    : `must be ${article(expected)}`;
 const oneOf = (values: readonly unknown[]): string =>
   values.length === 1 ? JSON.stringify(values[0]) : `one of ${values.map((v) => JSON.stringify(v)).join(', ')}`;
 

@@ -3,11 +3,18 @@
  * bytes, same digest. Refuses (findings of severity error, no revision) whatever a kube-apiserver of any of the given
  * versions would not start with. Called by the controller, and by `render`, `patch` and `diff`.
  */
-import type { Finding } from '../api/findings.ts';
+import { hasErrors } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
-import type { EffectiveConfig } from '../config/types.ts';
-import type { References } from './references.ts';
-import type { Revision } from './types.ts';
+import type { EffectiveConfig, ResolvedWebhook } from '../config/types.ts';
+import { digestOf } from './digest.ts';
+import type { RenderFinding } from './findings.ts';
+import { renderFlags } from './flags.ts';
+import { splitLogPath } from './log-path.ts';
+import { renderPolicy } from './policy.ts';
+import { readReference } from './references.ts';
+import type { Reference, References } from './references.ts';
+import type { Revision, Secret } from './types.ts';
+import { renderWebhook } from './webhook.ts';
 
 export type RenderInput = {
   readonly effective: EffectiveConfig;
@@ -21,12 +28,46 @@ export type Rendered = {
   /** Absent where a finding is an error, and where state is Disabled (there is nothing to render). */
   readonly revision?: Revision;
   /**
-   * Paths are below spec. A finding inside a referenced policy has the place in those bytes as `at` and the object's
-   * name in its message; where that object is a Secret, the message holds no word of its content.
+   * Paths begin with `spec`. A finding about a referenced object has `source`, and `at` is a place in that object's
+   * bytes; where it is a Secret, the message holds no word of its content.
    */
-  readonly findings: readonly Finding[];
+  readonly findings: readonly RenderFinding[];
 };
 
-export function buildRevision(input: RenderInput): Rendered {
-  throw new Error(`not written yet: ${input.versions.length}`);
+/** Throws only for a bug of the caller: no version. */
+export function buildRevision({ effective, references, versions }: RenderInput): Rendered {
+  if (versions.length === 0) throw new Error('buildRevision needs a version');
+  const { spec } = effective;
+  if (spec.state === 'Disabled') return { findings: [] };
+  const policy = renderPolicy({
+    spec: spec.policy,
+    versions,
+    ...(references.policy === undefined ? {} : { reference: references.policy }),
+  });
+  const webhook = webhookOf(spec.webhook, references.webhook);
+  const { flags, findings: flagFindings } = renderFlags(effective);
+  const findings = [...policy.findings, ...webhook.findings, ...flagFindings];
+  if (policy.bytes === undefined || hasErrors(findings)) return { findings };
+  const content = {
+    policy: policy.bytes,
+    ...(webhook.bytes === undefined ? {} : { webhook: webhook.bytes }),
+    flags,
+    ...(spec.log.type === 'File'
+      ? { logDir: splitLogPath(spec.log.file.path).dir, readerGroup: spec.log.file.readerGroup }
+      : {}),
+  };
+  const confidential = spec.policy.reference?.kind === 'Secret';
+  return { revision: { ...content, digest: digestOf(content), versions, confidential }, findings };
+}
+
+function webhookOf(
+  webhook: ResolvedWebhook | undefined,
+  reference: Reference | undefined,
+): { readonly bytes?: Secret<Uint8Array>; readonly findings: readonly RenderFinding[] } {
+  if (webhook === undefined) return { findings: [] };
+  const { name, key } = webhook.secretRef;
+  const read = readReference(reference, { kind: 'Secret', name, keys: [key], path: 'spec.webhook.secretRef' });
+  if ('finding' in read) return { findings: [read.finding] };
+  const { bytes, findings } = renderWebhook(read.bytes);
+  return { ...(bytes === undefined ? {} : { bytes }), findings: findings.map((f) => ({ ...f, source: read.source })) };
 }

@@ -7,7 +7,8 @@
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { LineCounter, parseDocument } from 'yaml';
-import { fromBase64, toBase64 } from './base64.ts';
+import { decodeBase64 } from '../yaml/base64.ts';
+import { toBase64 } from './base64.ts';
 import { error, warning } from './findings.ts';
 import type { RenderFinding } from './findings.ts';
 import { Secret } from './types.ts';
@@ -129,7 +130,7 @@ function checkFields(tree: Tree, known: Readonly<Record<string, 'string' | 'bool
     } else if (type === undefined) fail('WebhookInvalid', `${printable(key)} has no meaning for a webhook`);
     else if (typeof value !== (type === 'boolean' ? 'boolean' : 'string'))
       fail('WebhookInvalid', `${key} must be a ${type === 'boolean' ? 'boolean' : 'string'}`);
-    else if (type === 'base64' && fromBase64(String(value)) === undefined)
+    else if (type === 'base64' && decodeBase64(String(value)) === undefined)
       fail('WebhookInvalid', `${key} is not base64`);
   }
 }
@@ -139,7 +140,7 @@ const printable = (key: string): string => (/^[A-Za-z][A-Za-z-]{0,39}$/.test(key
 
 const textOf = (tree: Tree, key: string): string => (typeof tree[key] === 'string' ? tree[key] : '');
 const decoded = (tree: Tree, key: string): string =>
-  new TextDecoder().decode(fromBase64(textOf(tree, key)) ?? new Uint8Array());
+  new TextDecoder().decode(decodeBase64(textOf(tree, key)) ?? new Uint8Array());
 const isTls = (cluster: Tree): boolean => /^https:\/\//i.test(textOf(cluster, 'server'));
 
 const SERVER = /^https?:\/\/(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(\/[!-~]*)?$/;
@@ -224,6 +225,6 @@ const picked = (tree: Tree, known: Readonly<Record<string, string>>): Tree =>
     Object.entries(known).flatMap(([key, type]) => {
       const value = tree[key];
       if (value === undefined || value === null || value === '' || value === false) return [];
-      return [[key, type === 'base64' ? toBase64(fromBase64(String(value)) ?? new Uint8Array()) : value]];
+      return [[key, type === 'base64' ? toBase64(decodeBase64(String(value)) ?? new Uint8Array()) : value]];
     }),
   );

@@ -54,40 +54,40 @@ describe('setCondition', () => {
 });
 
 describe('the summary', () => {
-  const cases: readonly (readonly [string, readonly Verdict[], string, string, string])[] = [
-    ['knows nothing before anything was judged', [], 'Unknown', 'Pending', 'Reconciling'],
-    ['stalls on a policy that does not load', [accepted('InvalidPolicy'), rolledOut('Complete')], 'False', 'InvalidPolicy', 'Stalled'],
-    ['goes on when a reference could not be read now', [accepted('ReferenceUnreadable')], 'False', 'ReferenceUnreadable', 'Reconciling'],
-    ['waits for the nodes', [accepted('Valid'), rolledOut('Progressing')], 'False', 'Progressing', 'Reconciling'],
-    ['stalls on a held node', [accepted('Valid'), rolledOut('NodeHeld')], 'False', 'NodeHeld', 'Stalled'],
-    ['stalls while paused', [accepted('Valid'), rolledOut('Paused')], 'False', 'Paused', 'Stalled'],
-    ['is ready when all nodes have it', [accepted('Valid'), rolledOut('Complete')], 'True', 'Ready', 'None'],
-    ['is ready, and says so, when all is removed', [accepted('Valid'), rolledOut('Removed')], 'True', 'Disabled', 'None'],
+  const cases: readonly (readonly [string, readonly Verdict[], readonly [string, string, string]])[] = [
+    ['knows nothing before anything was judged', [], ['Unknown', 'Pending', 'Reconciling']],
+    ['stalls on a policy that does not load', [accepted('InvalidPolicy'), rolledOut('Complete')], ['False', 'InvalidPolicy', 'Stalled']],
+    ['goes on when a reference could not be read now', [accepted('ReferenceUnreadable')], ['False', 'ReferenceUnreadable', 'Reconciling']],
+    ['waits for the nodes', [accepted('Valid'), rolledOut('Progressing')], ['False', 'Progressing', 'Reconciling']],
+    ['stalls on a held node', [accepted('Valid'), rolledOut('NodeHeld')], ['False', 'NodeHeld', 'Stalled']],
+    ['stalls while paused', [accepted('Valid'), rolledOut('Paused')], ['False', 'Paused', 'Stalled']],
+    ['is ready when all nodes have it', [accepted('Valid'), rolledOut('Complete')], ['True', 'Ready', 'None']],
+    ['is ready, and says so, when all is removed', [accepted('Valid'), rolledOut('Removed')], ['True', 'Disabled', 'None']],
     [
       'is not held back by a proof that cannot be had',
       [accepted('Valid'), rolledOut('Complete'), { type: 'Verified', status: 'Unknown', reason: 'NothingToObserve', message: '' }],
-      'True', 'Ready', 'None',
+      ['True', 'Ready', 'None']
     ],
     [
       'is not ready when an event is proven missing',
       [accepted('Valid'), rolledOut('Complete'), { type: 'Verified', status: 'False', reason: 'EventMissing', message: '' }],
-      'False', 'EventMissing', 'None',
+      ['False', 'EventMissing', 'None']
     ],
     [
       'is not ready while degraded',
       [accepted('Valid'), rolledOut('Complete'), { type: 'Degraded', status: 'True', reason: 'DriftFight', message: '' }],
-      'False', 'DriftFight', 'Stalled',
+      ['False', 'DriftFight', 'Stalled']
     ],
     [
       'is ready when Degraded is False',
       [accepted('Valid'), rolledOut('Complete'), { type: 'Degraded', status: 'False', reason: 'AsExpected', message: '' }],
-      'True', 'Ready', 'None',
+      ['True', 'Ready', 'None']
     ],
   ]; // prettier-ignore
 
-  it.each(cases)('%s', (_name, verdicts, status, reason, work) => {
+  it.each(cases)('%s', (_name, verdicts, expected) => {
     const result = summarize(list(...verdicts), 3);
-    expect([result.ready.status, result.ready.reason, result.work]).toEqual([status, reason, work]);
+    expect([result.ready.status, result.ready.reason, result.work]).toEqual(expected);
   });
 
   it('does not take an older generation for this one', () => {

@@ -1,0 +1,107 @@
+/**
+ * `auditconfig render`: prints what an AuditConfig becomes, without a cluster: flags as they would stand on a node, the
+ * composed policy, and the layer that each setting is from. Writes nothing. Contents of Secrets (a webhook's
+ * kubeconfig, a policy that came from a Secret) are printed only when that is asked for by name.
+ */
+import { stringify } from 'yaml';
+import { hasErrors } from '../api/findings.ts';
+import type { Finding } from '../api/findings.ts';
+import { NEWEST, parseMinor } from '../api/versions.ts';
+import type { Minor } from '../api/versions.ts';
+import { layerName } from '../config/merge.ts';
+import type { EffectiveConfig } from '../config/types.ts';
+import { bundleName } from '../render/bundle.ts';
+import { renderFile } from '../render/file.ts';
+import type { RenderedFile } from '../render/file.ts';
+import type { Revision } from '../render/types.ts';
+import { DEFAULT_LAYOUT, resolveFlags } from '../targets/host-layout.ts';
+import { command, runCommand } from './parse.ts';
+import type { CommandResult, Io } from './types.ts';
+
+type Output = 'yaml' | 'json' | 'policy';
+type Options = { filename: string; kubernetesVersion: string[]; output: string; showSecrets: boolean };
+
+const EXAMPLES = `
+The file may hold, as further documents, the ConfigMaps and Secrets that the AuditConfig refers to.
+
+Examples:
+  auditconfig render -f auditconfig.yaml
+  auditconfig render -f auditconfig.yaml -o policy > policy.yaml
+  kubectl get auditconfig,configmap -o yaml ... | auditconfig render -f - --kubernetes-version 1.35`;
+
+export async function run(args: readonly string[], io: Io): Promise<CommandResult> {
+  const collect = (value: string, before: string[]): string[] => [...before, value];
+  const program = command('render', 'print what an AuditConfig becomes: flags, policy, and where each setting is from')
+    .requiredOption('-f, --filename <file>', "the AuditConfig; '-' is standard input")
+    .option('--kubernetes-version <version>', `must load on it; repeatable (default ${NEWEST})`, collect, [])
+    .option('-o, --output <format>', 'yaml, json, or policy (the policy file alone)', 'yaml')
+    .option('--show-secrets', 'print contents of Secrets too', false)
+    .addHelpText('after', EXAMPLES);
+  return runCommand(program, args, async (p) => render(p.opts<Options>(), io));
+}
+
+const isOutput = (text: string): text is Output => ['yaml', 'json', 'policy'].includes(text);
+const usage = (message: string): CommandResult => ({ code: 2, stderr: `error: ${message}\n` });
+
+async function render(options: Options, io: Io): Promise<CommandResult> {
+  const { filename, output, showSecrets } = options;
+  if (!isOutput(output)) return usage(`-o ${output}: must be yaml, json or policy`);
+  const versions: Minor[] = [];
+  for (const text of options.kubernetesVersion) {
+    const minor = parseMinor(text);
+    if (minor === undefined) return usage(`--kubernetes-version ${text}: must be a version such as ${NEWEST}`);
+    versions.push(minor);
+  }
+  const bytes = await readInput(filename, io);
+  if (typeof bytes === 'string') return usage(bytes);
+  const rendered = renderFile(bytes, versions.length === 0 ? [NEWEST] : versions);
+  const stderr = rendered.findings.map((f) => findingLine(filename, f)).join('');
+  if (hasErrors(rendered.findings)) return { code: 1, stderr };
+  const { revision } = rendered;
+  if (output === 'policy' && revision?.confidential === true && !showSecrets)
+    return { code: 1, stderr: `${stderr}error: the policy comes from a Secret; --show-secrets prints it\n` };
+  return { code: 0, stdout: printed(rendered, output, showSecrets), ...(stderr === '' ? {} : { stderr }) };
+}
+
+async function readInput(filename: string, io: Io): Promise<Uint8Array | string> {
+  try {
+    return await io.readFile(filename);
+  } catch (e) {
+    return `${filename} cannot be read: ${e instanceof Error && 'code' in e ? String(e.code) : 'unknown reason'}`;
+  }
+}
+
+/** As compilers write it, so that editors jump to it. */
+export function findingLine(file: string, f: Finding): string {
+  const place = f.at === undefined ? '' : `:${f.at.line}:${f.at.column}`;
+  return `${file === '-' ? '<stdin>' : file}${place}: ${f.severity}: ${f.message} [${f.code}]\n`;
+}
+
+function printed({ config, effective, revision }: RenderedFile, output: Output, showSecrets: boolean): string {
+  if (output === 'policy') return revision === undefined ? '' : textOf(revision.policy);
+  const document = {
+    auditConfig: config?.metadata.name,
+    ...(revision === undefined ? { state: effective?.spec.state } : describe(revision, showSecrets)),
+    ...(effective === undefined ? {} : { settings: settings(effective) }),
+  };
+  return output === 'json' ? `${JSON.stringify(document, null, 2)}\n` : stringify(document, { lineWidth: 0 });
+}
+
+const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+function describe(revision: Revision, showSecrets: boolean): object {
+  const { digest, versions, logDir, readerGroup, webhook, confidential } = revision;
+  return {
+    revision: bundleName(digest),
+    digest,
+    kubernetesVersions: versions,
+    flags: resolveFlags(revision, DEFAULT_LAYOUT).map((f) => `${f.name}=${f.value}`),
+    ...(logDir === undefined ? {} : { logFolder: { path: logDir, readerGroup } }),
+    ...(webhook === undefined ? {} : { webhook: showSecrets ? textOf(webhook.reveal()) : String(webhook) }),
+    policy: confidential && !showSecrets ? '[secret]' : textOf(revision.policy),
+  };
+}
+
+/** What some layer set, and which one; what nobody set is the built-in default and stands among the flags. */
+const settings = ({ provenance }: EffectiveConfig): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(provenance).map(([path, origin]) => [path, layerName(origin.set)]));

@@ -1,0 +1,251 @@
+/**
+ * A revision as Kubernetes objects and back. To publish: an immutable ConfigMap with policy and flags, or an immutable
+ * Secret where the policy came from one, and an immutable Secret for the webhook's kubeconfig; named by digest, so that
+ * a name never changes its content. To read: trusts nothing but the digest that was asked for. An agent runs what
+ * comes out as root, so flags, paths, policy and kubeconfig are judged again as if a stranger had written them.
+ * Called by the controller (to) and the agent (from).
+ */
+import { z } from 'zod';
+import { hasErrors } from '../api/findings.ts';
+import type { Finding } from '../api/findings.ts';
+import type { Minor } from '../api/versions.ts';
+import { canonicalJson } from '../config/canonical.ts';
+import { loadPolicy } from '../policy/load.ts';
+import { decodeBase64 } from '../yaml/base64.ts';
+import { toBase64 } from './base64.ts';
+import { digestOf, shortDigest } from './digest.ts';
+import { error } from './findings.ts';
+import { KNOWN_FLAGS } from './flags.ts';
+import { checkLogPath } from './log-path.ts';
+import { Secret } from './types.ts';
+import type { AuditFlag, Digest, FlagValue, Revision } from './types.ts';
+import { renderWebhook } from './webhook.ts';
+
+export type BundleObject = {
+  readonly apiVersion: 'v1';
+  readonly kind: 'ConfigMap' | 'Secret';
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  readonly immutable: true;
+  readonly type?: 'Opaque';
+  /** Base64 where it is a Secret. */
+  readonly data: Readonly<Record<string, string>>;
+};
+
+/** Objects above 1 MiB are refused by the API server; what is rendered stays below, with room for metadata. */
+export const MAX_BUNDLE_BYTES = 1_000_000;
+
+export const bundleName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}`;
+export const webhookName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-webhook`;
+
+/** Labels of all that is published; the controller prunes by them. */
+export const BUNDLE_LABELS = {
+  'app.kubernetes.io/managed-by': 'auditconfig',
+  'auditconfig.dev/bundle': 'revision',
+} as const;
+
+const KEYS = { policy: 'policy.yaml', revision: 'revision.json', webhook: 'webhook.yaml' } as const;
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** The policy's object first, then the webhook's where there is one. */
+export function toBundle(revision: Revision, namespace: string): readonly BundleObject[] {
+  const { digest, flags, logDir, readerGroup, webhook } = revision;
+  const content = {
+    digest,
+    flags: flags.map((f) => [f.name, f.value]),
+    logDir,
+    readerGroup,
+    webhook: webhook !== undefined,
+  };
+  const data = { [KEYS.policy]: revision.policy, [KEYS.revision]: bytesOf(`${canonicalJson(content)}\n`) };
+  const metadata = (name: string): BundleObject['metadata'] => ({
+    name,
+    namespace,
+    labels: { ...BUNDLE_LABELS, 'auditconfig.dev/revision': shortDigest(digest) },
+  });
+  const secret = (name: string, of: Readonly<Record<string, Uint8Array>>): BundleObject => ({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: metadata(name),
+    immutable: true,
+    type: 'Opaque',
+    data: Object.fromEntries(Object.entries(of).map(([k, v]) => [k, toBase64(v)])),
+  });
+  const configMap = (): BundleObject => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: metadata(bundleName(digest)),
+    immutable: true,
+    data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, new TextDecoder().decode(v)])),
+  });
+  return [
+    revision.confidential ? secret(bundleName(digest), data) : configMap(),
+    ...(webhook === undefined ? [] : [secret(webhookName(digest), { [KEYS.webhook]: webhook.reveal() })]),
+  ];
+}
+
+const flagValue = z.union([
+  z.string().max(256),
+  z.strictObject({ file: z.enum(['policy', 'webhook']) }),
+  z.strictObject({ dir: z.literal('log'), name: z.string().max(256) }),
+]);
+const stored = z.strictObject({
+  digest: z.string(),
+  flags: z.array(z.tuple([z.string().max(64), flagValue])).max(64),
+  logDir: z.string().max(512).optional(),
+  readerGroup: z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1)
+    .optional(),
+  webhook: z.boolean(),
+});
+const object = z.object({
+  kind: z.enum(['ConfigMap', 'Secret']),
+  data: z.record(z.string(), z.string()),
+});
+
+export type BundleInput = {
+  /** The object that AuditNode.spec.desired.revision names, as read. */
+  readonly bundle: unknown;
+  /** The object of webhookName(digest), where there is one. */
+  readonly webhook?: unknown;
+  /** What was asked for. */
+  readonly digest: string;
+  /** Versions that must be able to load it: the agent gives the running one. */
+  readonly versions: readonly Minor[];
+};
+
+/**
+ * The revision, or error findings with codes BundleMalformed, BundleWebhookMissing, BundleDigest, BundleFlag, BundleWebhook, and those of
+ * policies and log paths. No message holds content of a Secret.
+ */
+export function fromBundle(input: BundleInput): {
+  readonly revision?: Revision;
+  readonly findings: readonly Finding[];
+} {
+  const malformed = (message: string): { findings: readonly Finding[] } => ({
+    findings: [error('BundleMalformed', '', `the published revision ${message}`)],
+  });
+  const outer = object.safeParse(input.bundle);
+  if (!outer.success) return malformed('is neither a ConfigMap nor a Secret with data');
+  const policy = bytesAt(outer.data, KEYS.policy);
+  const inner = stored.safeParse(json(bytesAt(outer.data, KEYS.revision)));
+  if (policy === undefined || !inner.success) return malformed(`has no readable ${KEYS.policy} and ${KEYS.revision}`);
+  const { flags, logDir, readerGroup, webhook } = inner.data;
+  const kubeconfig = webhook ? webhookBytes(input.webhook) : undefined;
+  if (webhook && kubeconfig === undefined)
+    return {
+      findings: [
+        error(
+          'BundleWebhookMissing',
+          '',
+          `the published revision needs its webhook's Secret, which has no readable ${KEYS.webhook}`,
+        ),
+      ],
+    };
+
+  const content = {
+    policy,
+    ...(kubeconfig === undefined ? {} : { webhook: new Secret(kubeconfig) }),
+    flags: flags.map(([name, value]) => ({ name: name as AuditFlag, value })),
+    ...(logDir === undefined ? {} : { logDir }),
+    ...(readerGroup === undefined ? {} : { readerGroup }),
+  };
+  const digest = digestOf(content);
+  if (digest !== input.digest || digest !== inner.data.digest)
+    return {
+      findings: [
+        error(
+          'BundleDigest',
+          '',
+          'the published revision does not hash to the digest that was asked for: somebody changed it',
+        ),
+      ],
+    };
+  const revision: Revision = {
+    ...content,
+    digest,
+    versions: input.versions,
+    confidential: outer.data.kind === 'Secret',
+  };
+  const findings = [...flagFindings(revision), ...webhookFindings(kubeconfig), ...policyFindings(revision)];
+  return hasErrors(findings) ? { findings } : { revision, findings };
+}
+
+type Outer = z.infer<typeof object>;
+
+function bytesAt({ kind, data }: Outer, key: string): Uint8Array | undefined {
+  const text = Object.hasOwn(data, key) ? data[key] : undefined;
+  if (text === undefined) return undefined;
+  return kind === 'Secret' ? decodeBase64(text) : bytesOf(text);
+}
+
+function webhookBytes(secret: unknown): Uint8Array | undefined {
+  const parsed = object.safeParse(secret);
+  return parsed.success && parsed.data.kind === 'Secret' ? bytesAt(parsed.data, KEYS.webhook) : undefined;
+}
+
+function json(bytes: Uint8Array | undefined): unknown {
+  try {
+    return bytes === undefined ? undefined : JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Only flags that we render, only with values that we render, once each, and files only where they exist. */
+function flagFindings({ flags, logDir, webhook }: Revision): Finding[] {
+  const bad = (name: string, why: string): Finding => error('BundleFlag', '', `the published revision: ${name} ${why}`);
+  const findings = flags.flatMap(({ name, value }) => {
+    const known = Object.hasOwn(KNOWN_FLAGS, name) ? KNOWN_FLAGS[name] : undefined;
+    if (known === undefined) return [bad('it', 'holds a flag that is not rendered here')];
+    return isAllowed(known, name, value) ? [] : [bad(name, 'has a value that is not rendered here')];
+  });
+  const names = new Set(flags.map((f) => f.name));
+  if (names.size !== flags.length) findings.push(bad('it', 'holds a flag twice'));
+  if (!names.has('--audit-policy-file')) findings.push(bad('--audit-policy-file', 'is missing'));
+  if (names.has('--audit-webhook-config-file') !== (webhook !== undefined))
+    findings.push(bad('--audit-webhook-config-file', 'and the kubeconfig need each other'));
+  const log = flags.find((f) => f.name === '--audit-log-path')?.value;
+  const toFile = typeof log === 'object' && 'dir' in log;
+  if (toFile !== (logDir !== undefined)) findings.push(bad('--audit-log-path', 'and the log folder need each other'));
+  if (toFile && logDir !== undefined) findings.push(...checkLogPath(`${logDir}/${log.name}`));
+  return findings;
+}
+
+function isAllowed(known: RegExp | 'file' | 'log', name: AuditFlag, value: FlagValue): boolean {
+  if (known === 'log')
+    return value === '-' || (typeof value === 'object' && 'dir' in value && !value.name.includes('/'));
+  if (known === 'file')
+    return (
+      typeof value === 'object' &&
+      'file' in value &&
+      name === `--audit-${value.file === 'policy' ? 'policy-file' : 'webhook-config-file'}`
+    );
+  return typeof value === 'string' && known.test(value);
+}
+
+/** A kubeconfig that renders to itself was rendered here, and is one that an API server loads. */
+function webhookFindings(bytes: Uint8Array | undefined): readonly Finding[] {
+  if (bytes === undefined) return [];
+  const again = renderWebhook(bytes).bytes?.reveal();
+  const same = again !== undefined && again.length === bytes.length && again.every((b, i) => b === bytes[i]);
+  return same
+    ? []
+    : [error('BundleWebhook', '', "the published revision: the webhook's kubeconfig was not rendered here")];
+}
+
+/** Every version that counts must load the very bytes. */
+function policyFindings({ policy, versions, confidential }: Revision): readonly Finding[] {
+  return versions.flatMap((version) => {
+    const { policy: loaded, findings } = loadPolicy(policy, version);
+    if (loaded !== undefined) return [];
+    const why = confidential ? '' : `: ${findings.map((f) => f.message).join('; ')}`;
+    return [error('InvalidPolicy', '', `the published policy does not load on Kubernetes ${version}${why}`)];
+  });
+}

@@ -1,0 +1,165 @@
+/**
+ * The policy of a revision: preset, own rules and a referenced policy, composed, with sensitive bodies capped, written
+ * anew, and loaded again for every version before it counts. User bytes never reach an API server. Refuses whatever
+ * one of the versions would not load, with the place in the user's own words.
+ */
+import type { Policy } from '../api/audit.ts';
+import { hasErrors } from '../api/findings.ts';
+import type { Finding } from '../api/findings.ts';
+import type { Minor } from '../api/versions.ts';
+import { canonicalJson } from '../config/canonical.ts';
+import { layerName } from '../config/merge.ts';
+import type { LayerRules, PolicyReference, ResolvedPolicy } from '../config/types.ts';
+import { composePolicy } from '../policy/compose.ts';
+import { emitPolicy } from '../policy/emit.ts';
+import { loadPolicy } from '../policy/load.ts';
+import { presetPolicy } from '../policy/presets.ts';
+import { redactSensitive } from '../policy/redact.ts';
+import { MAX_BUNDLE_BYTES } from './bundle.ts';
+import { error, warning } from './findings.ts';
+import type { RenderFinding, Source } from './findings.ts';
+import { POLICY_KEYS, readReference } from './references.ts';
+import type { Reference } from './references.ts';
+import { ruleOf } from './rules.ts';
+
+export type PolicyInput = {
+  readonly spec: ResolvedPolicy;
+  readonly reference?: Reference;
+  readonly versions: readonly Minor[];
+};
+export type RenderedPolicy = { readonly bytes?: Uint8Array; readonly findings: readonly RenderFinding[] };
+
+/** `bytes` are there exactly when no finding is an error. */
+export function renderPolicy(input: PolicyInput): RenderedPolicy {
+  const { spec, versions } = input;
+  const findings: RenderFinding[] = spec.rules.flatMap((layer) => ownRuleFindings(layer, versions));
+  const referenced = spec.reference === undefined ? undefined : loadReference(spec.reference, input);
+  findings.push(...(referenced?.findings ?? []), ...unusedParameter(spec));
+  if (hasErrors(findings)) return { findings };
+  const composed = compose(spec, referenced?.policy);
+  const policy = spec.sensitiveBodies === 'Redact' ? redactSensitive(composed) : composed;
+  const bytes = emitPolicy(policy);
+  findings.push(...judge(policy, bytes, versions));
+  return hasErrors(findings) ? { findings } : { bytes, findings };
+}
+
+/** First match wins: own rules, the preset, the referenced policy; or own rules last. */
+function compose(spec: ResolvedPolicy, referenced: Policy | undefined): Policy {
+  const { preset, systemNamespaces, omitStages, omitManagedFields } = spec;
+  const shared = { omitStages, omitManagedFields: omitManagedFields ?? false };
+  const own: Policy = { rules: spec.rules.flatMap((l) => l.rules.map(ruleOf)), ...shared };
+  const given = [
+    ...(preset === undefined ? [] : [presetPolicy(preset, systemNamespaces === undefined ? {} : { systemNamespaces })]),
+    ...(referenced === undefined ? [] : [referenced]),
+  ].map((p): Policy => ({
+    rules: p.rules,
+    omitStages: [...new Set([...p.omitStages, ...omitStages])],
+    omitManagedFields: omitManagedFields ?? p.omitManagedFields,
+  }));
+  return composePolicy({ parts: spec.rulesPosition === 'Before' ? [own, ...given] : [...given, own] });
+}
+
+/** Loads the bytes for every version; a finding that several versions have is given once, with the first's words. */
+function loadForAll(bytes: Uint8Array, versions: readonly Minor[]): { policy?: Policy; findings: readonly Finding[] } {
+  const seen = new Map<string, Finding>();
+  let policy: Policy | undefined;
+  for (const version of versions) {
+    const loaded = loadPolicy(bytes, version);
+    policy ??= loaded.policy;
+    for (const f of loaded.findings) {
+      const same = `${f.severity} ${f.code} ${f.path} ${f.at?.offset ?? ''}`;
+      const where = f.severity === 'error' && versions.length > 1 ? ` (Kubernetes ${version})` : '';
+      if (!seen.has(same)) seen.set(same, { ...f, message: `${f.message}${where}` });
+    }
+  }
+  return { ...(policy === undefined ? {} : { policy }), findings: [...seen.values()] };
+}
+
+/** Own rules are checked by themselves, so that a finding names the rule as its author counts. */
+function ownRuleFindings({ layer, rules }: LayerRules, versions: readonly Minor[]): RenderFinding[] {
+  const bytes = emitPolicy({ rules: rules.map(ruleOf), omitStages: [], omitManagedFields: false });
+  const prefix = layer.from === 'AuditConfig' ? 'spec.policy' : `${layerName(layer)}: policy`;
+  // Their place in what was just written is of no use to anybody.
+  return loadForAll(bytes, versions).findings.map(({ at: _at, ...f }) => ({ ...f, path: `${prefix}.${f.path}` }));
+}
+
+function loadReference(
+  reference: PolicyReference,
+  { reference: object, versions }: PolicyInput,
+): { readonly policy?: Policy; readonly findings: readonly RenderFinding[] } {
+  const path = reference.kind === 'Secret' ? 'spec.policy.secretRef' : 'spec.policy.configMapRef';
+  const keys = reference.key === undefined ? POLICY_KEYS : [reference.key];
+  const read = readReference(object, { kind: reference.kind, name: reference.name, keys, path });
+  if ('finding' in read) return { findings: [read.finding] };
+  const { policy, findings } = loadForAll(read.bytes, versions);
+  return {
+    ...(policy === undefined ? {} : { policy }),
+    findings: findings.map((f) =>
+      read.source.kind === 'Secret' ? concealed(f, path, read.source) : placed(f, path, read.source),
+    ),
+  };
+}
+
+const nameOf = (s: Source): string => `${s.kind} ${s.name}, key ${s.key}`;
+const lineOf = (f: Finding): string => (f.at === undefined ? '' : `, line ${f.at.line}, column ${f.at.column}`);
+
+const placed = (f: Finding, path: string, source: Source): RenderFinding => ({
+  ...f,
+  path: f.path === '' ? path : `${path}.${f.path}`,
+  message: `${nameOf(source)}${lineOf(f)}: ${f.message}`,
+  source,
+});
+
+/** Findings quote what they found, and a Secret's content is not ours to quote: its place and the code must do. */
+const concealed = (f: Finding, path: string, source: Source): RenderFinding => ({
+  severity: f.severity,
+  code: f.code,
+  path,
+  message: `${nameOf(source)}${lineOf(f)}: ${f.code} (what stands there is not shown, because it is in a Secret)`,
+  ...(f.at === undefined ? {} : { at: f.at }),
+  source,
+});
+
+const unusedParameter = (spec: ResolvedPolicy): RenderFinding[] =>
+  spec.systemNamespaces === undefined || spec.preset === 'basic'
+    ? []
+    : [
+        warning(
+          'ParameterUnused',
+          'spec.policy.systemNamespaces',
+          "spec.policy.systemNamespaces: only the preset 'basic' has system namespaces",
+        ),
+      ];
+
+/** The last gate: what was written must mean what was composed, to every version that runs. */
+function judge(policy: Policy, bytes: Uint8Array, versions: readonly Minor[]): RenderFinding[] {
+  const path = 'spec.policy';
+  if (bytes.length > MAX_BUNDLE_BYTES)
+    return [
+      error(
+        'PolicyTooLarge',
+        path,
+        `${path}: the whole policy has ${bytes.length} bytes; a ConfigMap holds ${MAX_BUNDLE_BYTES}`,
+      ),
+    ];
+  const wanted = canonicalJson(policy);
+  return versions.flatMap((version) => {
+    const loaded = loadPolicy(bytes, version);
+    if (loaded.policy === undefined)
+      return [
+        error(
+          'RenderedPolicyInvalid',
+          path,
+          `${path}: the composed policy does not load on Kubernetes ${version}: ${loaded.findings.map((f) => f.code).join(', ')}`,
+        ),
+      ];
+    if (canonicalJson(loaded.policy) === wanted) return [];
+    return [
+      error(
+        'RenderedPolicyInvalid',
+        path,
+        `${path}: the composed policy reads differently on Kubernetes ${version}; please report this`,
+      ),
+    ];
+  });
+}
