@@ -52,10 +52,12 @@ export function checkKind(document: Value): readonly Finding[] {
   const wrong = judgeVersion(found.apiVersion, found.kind === '' ? 'Policy' : found.kind);
   if (wrong !== undefined) return [error(wrong.code, wrong.message, { path: 'apiVersion', at: places.apiVersion })];
   if (found.kind === '' || found.kind === 'Policy') return [];
-  const hint = didYouMean(found.kind, ['Policy']);
-  const message = `failed decoding: no kind "${found.kind}" is registered for version "${GROUP_VERSION}" as a policy${hint}`;
+  const message = `failed decoding: ${noKind(found.kind, GROUP_VERSION)}${didYouMean(found.kind, ['Policy'])}`;
   return [error('KindUnsupported', message, { path: 'kind', at: places.kind })];
 }
+
+const noKind = (kind: string, version: string): string =>
+  `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(version)} in scheme "pkg/runtime/scheme.go:111"`;
 
 type Places = { apiVersion?: Position; kind?: Position };
 
@@ -69,6 +71,6 @@ function judgeVersion(version: string, kind: string): { readonly code: string; r
   const message =
     slashes > 1
       ? `failed decoding: unexpected GroupVersion string: ${version}`
-      : `failed decoding: no kind "${kind}" is registered for version "${version}"; write apiVersion: ${GROUP_VERSION}`;
+      : `failed decoding: ${noKind(kind, version)}; write apiVersion: ${GROUP_VERSION}`;
   return { code: 'ApiVersionUnsupported', message };
 }

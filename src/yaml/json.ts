@@ -31,6 +31,15 @@ const SIMPLE_ESCAPES: ReadonlyMap<number, string> = new Map(
     ]),
 );
 
+/** As Go quotes a byte that it takes for a Latin-1 character. */
+function showByte(c: number): string {
+  if (c === 0x27) return "\\'";
+  if (c === 0x22) return '"';
+  if (c === 0x0b || c === 0x07) return c === 0x0b ? '\\v' : '\\a';
+  const shown = JSON.stringify(String.fromCharCode(c)).slice(1, -1);
+  return shown.startsWith('\\u00') ? `\\x${shown.slice(4)}` : shown;
+}
+
 class JsonReader {
   readonly #bytes: Uint8Array;
   #pos = 0;
@@ -66,8 +75,7 @@ class JsonReader {
   #fault(context: string): JsonFault {
     const c = this.#byte();
     if (c < 0) return new JsonFault('JsonSyntax', 'unexpected end of JSON input', this.#at);
-    const shown = c === 0x27 ? "\\'" : c === 0x22 ? '"' : JSON.stringify(String.fromCharCode(c)).slice(1, -1);
-    return new JsonFault('JsonSyntax', `invalid character '${shown}' ${context}`, this.#at);
+    return new JsonFault('JsonSyntax', `invalid character '${showByte(c)}' ${context}`, this.#at);
   }
 
   #value(depth: number): Value {
