@@ -68,13 +68,13 @@ function wideRows(a: Answers): [string, string][] {
     ...(acting === undefined ? [] : [['acting in groups', acting.groups.join(', ')] as [string, string]]),
     ['observed at', a.when.observed ?? 'not said'],
     ['audit ID', a.observedWhere.auditID],
-    ...Object.entries(a.annotations).map(([k, v]): [string, string] => [`note ${k}`, v]),
+    ...Object.entries(a.annotations).map(([k, v]): [string, string] => [`annotation ${k}`, v]),
   ];
 }
 
 /** A block of lines for one event, ending in a blank line. */
 export function answersText(a: Answers, wide: boolean): string {
   const all = wide ? [...rows(a), ...wideRows(a)] : rows(a);
-  const lines = all.map(([q, answer]) => `  ${`${q}:`.padEnd(16)}${printable(answer)}`);
+  const lines = all.map(([q, answer]) => `  ${`${q}: `.padEnd(16)}${printable(answer)}`);
   return `${printable(a.observedWhere.file)}:${a.observedWhere.line}\n${lines.join('\n')}\n\n`;
 }

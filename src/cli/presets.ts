@@ -3,9 +3,11 @@
  * policy itself, ready for `--audit-policy-file`. Counted by the policy engine, not written down.
  */
 import { InvalidArgumentError } from 'commander';
+import type { Policy } from '../api/audit.ts';
 import { DETECTIONS, coverage } from '../analysis/detections.ts';
 import { bodiesLeaked } from '../analysis/leaks.ts';
-import { PRESETS, PRESET_NAMES, isPresetName, presetPolicy, presetSource } from '../policy/presets.ts';
+import { emitPolicyText } from '../policy/emit.ts';
+import { PRESETS, PRESET_NAMES, presetPolicy } from '../policy/presets.ts';
 import type { Preset } from '../policy/presets.ts';
 import { didYouMean } from '../policy/suggest.ts';
 import { command, runCommand } from './parse.ts';
@@ -22,6 +24,7 @@ Examples:
   auditconfig presets
   auditconfig presets balanced > /etc/kubernetes/audit-policy.yaml
   auditconfig presets -o json
+  auditconfig presets basic --system-namespaces kube-system,d8-system,d8-monitoring
 `;
 
 /** One preset as it is listed. */
@@ -36,8 +39,7 @@ export type PresetRow = {
   readonly leaks: readonly string[];
 };
 
-export function presetRow(preset: Preset): PresetRow {
-  const policy = presetPolicy(preset.name);
+export function presetRow(preset: Preset, policy: Policy = presetPolicy(preset.name)): PresetRow {
   const missed = coverage(policy).flatMap((c) => (c.seen ? [] : [c.detection.id]));
   const leaked = bodiesLeaked(policy).map((l) => (l.group === '' ? l.resource : `${l.group}/${l.resource}`));
   const { name, version, summary, origin } = preset;
@@ -77,7 +79,7 @@ function table(rows: readonly PresetRow[]): string {
 }
 
 async function list(output: Output): Promise<string> {
-  const rows = PRESETS.map(presetRow);
+  const rows = PRESETS.map((p) => presetRow(p));
   switch (output) {
     case 'table':
       return table(rows);
@@ -88,17 +90,44 @@ async function list(output: Output): Promise<string> {
   }
 }
 
-async function presets(name: string | undefined, output: Output | undefined): Promise<CommandResult> {
-  if (name === undefined) return { code: 0, stdout: await list(output ?? 'table') };
-  if (!isPresetName(name))
-    return {
-      code: 2,
-      stderr: `error: no preset is called '${name}': ${PRESET_NAMES.join(', ')}${didYouMean(name, PRESET_NAMES)}\n`,
-    };
-  const preset = PRESETS.find((p) => p.name === name);
-  if (preset !== undefined && output === 'json')
-    return { code: 0, stdout: `${JSON.stringify({ ...presetRow(preset), policy: presetPolicy(name) }, null, 2)}\n` };
-  return { code: 0, stdout: presetSource(name) };
+type Options = { readonly output?: Output; readonly systemNamespaces?: readonly string[] };
+
+const wrongUsage = (message: string): CommandResult => ({ code: 2, stderr: `error: ${message}\n` });
+
+/** The policy with a parameter: its comments are gone, since it is no longer the text of the file. */
+function withParameter(preset: Preset, systemNamespaces: readonly string[]): string {
+  const head = `# preset: ${preset.name}\n# version: ${preset.version}\n# systemNamespaces: ${systemNamespaces.join(', ')}\n`;
+  return head + emitPolicyText(presetPolicy(preset.name, { systemNamespaces }));
+}
+
+function show(preset: Preset, { output, systemNamespaces }: Options): CommandResult {
+  if (systemNamespaces !== undefined && preset.name !== 'basic')
+    return wrongUsage(`only the preset 'basic' has system namespaces`);
+  const params = systemNamespaces === undefined ? {} : { systemNamespaces };
+  if (output === 'json') {
+    const policy = presetPolicy(preset.name, params);
+    return { code: 0, stdout: `${JSON.stringify({ ...presetRow(preset, policy), policy }, null, 2)}\n` };
+  }
+  return { code: 0, stdout: systemNamespaces === undefined ? preset.source : withParameter(preset, systemNamespaces) };
+}
+
+async function presets(name: string | undefined, options: Options): Promise<CommandResult> {
+  if (name !== undefined) {
+    const preset = PRESETS.find((p) => p.name === name);
+    if (preset !== undefined) return show(preset, options);
+    return wrongUsage(`no preset is called '${name}': ${PRESET_NAMES.join(', ')}${didYouMean(name, PRESET_NAMES)}`);
+  }
+  if (options.systemNamespaces !== undefined)
+    return wrongUsage('--system-namespaces needs the name of a preset: basic');
+  return { code: 0, stdout: await list(options.output ?? 'table') };
+}
+
+/** DNS labels: anything else is no namespace, and `d8-*` would match nothing. */
+function namespaces(v: string): readonly string[] {
+  const names = v.split(',').filter((n) => n !== '');
+  const odd = names.find((n) => !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(n));
+  if (odd !== undefined) throw new InvalidArgumentError(`'${odd}' is no namespace; there are no wildcards.`);
+  return names;
 }
 
 function output(v: string): Output {
@@ -111,6 +140,7 @@ export const run: CommandModule['run'] = (args) => {
   const program = command('presets', 'list the policies that ship here, or print one')
     .argument('[name]', 'print this preset as YAML')
     .option('-o, --output <format>', 'table, json or yaml', output)
+    .option('--system-namespaces <names>', 'for basic: all system namespaces, comma-separated, in full', namespaces)
     .addHelpText('after', EXAMPLES);
-  return runCommand(program, args, (p) => presets(p.args[0], p.opts<{ output?: Output }>().output));
+  return runCommand(program, args, (p) => presets(p.args[0], p.opts<Options>()));
 };

@@ -92,7 +92,7 @@ describe('logs', () => {
     const { out } = await logs(['-', '-o', 'wide'], lines(event({ annotations: { 'a/b': 'c' } })));
     expect(out).toContain('system:authenticated');
     expect(out).toContain('a-1');
-    expect(out).toContain('note a/b:');
+    expect(out).toContain('annotation a/b: c');
   });
 
   it('reads gzip by its content, whatever the name, and several members in a row', async () => {

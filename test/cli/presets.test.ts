@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { run } from '../../src/cli/presets.ts';
 import type { CommandResult, Io } from '../../src/cli/types.ts';
+import { loadPolicy } from '../../src/policy/load.ts';
 import { PRESET_NAMES, presetPolicy, presetSource } from '../../src/policy/presets.ts';
 
 const IO: Io = {
@@ -46,9 +47,26 @@ describe('presets', () => {
   it('prints a preset as data with -o json', async () => {
     const { stdout } = await presets('minimal', '-o', 'json');
     expect(JSON.parse(stdout ?? '')).toMatchObject({ name: 'minimal', version: 1, policy: presetPolicy('minimal') });
+    const other = await presets('basic', '--system-namespaces', 'infra', '-o', 'json');
+    expect(JSON.parse(other.stdout ?? '')).toMatchObject({
+      policy: presetPolicy('basic', { systemNamespaces: ['infra'] }),
+      detections: { missed: expect.arrayContaining(['coredns-write']) as unknown },
+    });
+  });
+
+  it('prints basic with other system namespaces as a policy that means just that', async () => {
+    const { code, stdout } = await presets('basic', '--system-namespaces', 'infra,ops');
+    expect(code).toBe(0);
+    const loaded = loadPolicy(new TextEncoder().encode(stdout), '1.26');
+    expect(loaded.findings).toEqual([]);
+    expect(loaded.policy).toEqual(presetPolicy('basic', { systemNamespaces: ['infra', 'ops'] }));
+    expect(loaded.policy).not.toEqual(presetPolicy('basic'));
   });
 
   it.each([
+    [['basic', '--system-namespaces', 'd8-*'], "'d8-*' is no namespace"],
+    [['minimal', '--system-namespaces', 'infra'], "only the preset 'basic'"],
+    [['--system-namespaces', 'infra'], 'needs the name of a preset'],
     [['nosuch'], 'balanced, metadata, minimal'],
     [['balance'], 'did you mean "balanced"?'],
     [['none', 'minimal'], 'too many arguments'],

@@ -26,7 +26,7 @@ function table(first: string): Record<string, string>[] {
 describe('docs/presets.md', () => {
   it('lists every preset as the command does', () => {
     expect(table('preset')).toEqual(
-      PRESETS.map(presetRow).map((r) => ({
+      PRESETS.map((p) => presetRow(p)).map((r) => ({
         preset: r.name,
         version: String(r.version),
         rules: String(r.rules),
