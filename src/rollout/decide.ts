@@ -12,7 +12,8 @@ import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditNodeSpec } from '../api/auditnode.ts';
 import type { Condition, Moment, Verdict } from '../api/conditions.ts';
 import { setCondition, withSummary } from '../api/conditions.ts';
-import type { EffectiveConfig, Layer } from '../config/types.ts';
+import { layerName } from '../config/merge.ts';
+import type { EffectiveConfig } from '../config/types.ts';
 import { bundleName } from '../render/bundle.ts';
 import type { Revision } from '../render/types.ts';
 import { accept } from './accept.ts';
@@ -39,9 +40,6 @@ export type Decision = {
 };
 
 const DEFAULT_ROLLOUT = { paused: false, minReadySeconds: 30, timeoutSeconds: 300 };
-
-const layerName = (layer: Layer): string =>
-  layer.from === 'Datacenter' ? `Datacenter/${layer.name}/${layer.part}` : layer.from;
 
 /** RFC 3339 with whole seconds, as metav1.Time. */
 export const timestamp = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;

@@ -1,0 +1,144 @@
+/** A world of plain data around decide(): objects, agents that obey (or fail), and a controller that may die anywhere. */
+import type { AuditConfigStatus } from '../../src/api/auditconfig.ts';
+import type { AuditNodeSpec, AuditNodeStatus } from '../../src/api/auditnode.ts';
+import type { References } from '../../src/render/references.ts';
+import { decide, timestamp } from '../../src/rollout/decide.ts';
+import type { Decision } from '../../src/rollout/decide.ts';
+import type { Facts, NodeFact } from '../../src/rollout/facts.ts';
+
+export type WorldNode = { spec?: AuditNodeSpec; status: AuditNodeStatus; generation: number; exists: boolean };
+
+export class World {
+  now = Date.parse('2026-01-01T00:00:00Z');
+  spec: Record<string, unknown> = { target: { type: 'StaticPod' }, policy: { preset: 'metadata' } };
+  namespace = 'auditconfig-system';
+  generation = 1;
+  status: AuditConfigStatus = {};
+  finalizer = false;
+  deleting = false;
+  references: References = {};
+  readonly published = new Set<string>();
+  readonly nodes = new Map<string, WorldNode>();
+  /** Digests that API servers do not survive. */
+  readonly bad = new Set<string>();
+
+  constructor(names: readonly string[]) {
+    for (const name of names) this.nodes.set(name, { status: {}, generation: 0, exists: true });
+  }
+
+  change(spec: Record<string, unknown>): void {
+    this.spec = { ...this.spec, ...spec };
+    this.generation += 1;
+  }
+
+  facts(): Facts {
+    const nodes = [...this.nodes].map(([name, n]): NodeFact => {
+      const claimant = { key: `${this.namespace}/main`, uid: 'u1' };
+      const auditNode =
+        n.spec === undefined
+          ? {}
+          : { auditNode: { uid: `an-${name}`, generation: n.generation, spec: n.spec, status: n.status } };
+      return { name, ...(n.exists ? { nodeUid: `node-${name}` } : {}), matches: n.exists, claimant, ...auditNode };
+    });
+    return {
+      meta: {
+        namespace: this.namespace,
+        name: 'main',
+        uid: 'u1',
+        generation: this.generation,
+        creationTimestamp: '2026-01-01T00:00:00Z',
+        deleting: this.deleting,
+        hasFinalizer: this.finalizer,
+      },
+      object: {
+        apiVersion: 'auditconfig.dev/v1alpha1',
+        kind: 'AuditConfig',
+        metadata: { name: 'main', namespace: this.namespace },
+        spec: this.spec,
+      },
+      status: this.status,
+      references: this.references,
+      nodes,
+      serverVersion: '1.36',
+      settings: { operatorNamespace: 'auditconfig-system', bundlesNamespace: 'auditconfig-bundles' },
+      now: this.now,
+    };
+  }
+
+  /** Carries out the first `steps` steps of a decision: a controller may die after any of them. */
+  act(d: Decision, steps = 99): void {
+    const all: (() => void)[] = [
+      () => void (d.finalizer === 'Add' && (this.finalizer = true)),
+      () => void (d.publish !== undefined && this.published.add(d.publish.digest)),
+      () => this.#assign(d),
+      () => d.forget.forEach((name) => this.#forget(name)),
+      () => void (d.status !== undefined && (this.status = d.status)),
+      () => void (d.finalizer === 'Remove' && (this.finalizer = false)),
+    ];
+    for (const step of all.slice(0, steps)) step();
+  }
+
+  #assign(d: Decision): void {
+    if (d.assign === undefined) return;
+    const node = this.nodes.get(d.assign.node);
+    if (node === undefined) throw new Error('assigned to nobody');
+    if (!this.finalizer) throw new Error('assigned without a finalizer');
+    const digest = d.assign.spec.desired.revision?.digest;
+    if (digest !== undefined && !this.published.has(digest)) throw new Error('assigned before it was published');
+    if (JSON.stringify(node.spec) === JSON.stringify(d.assign.spec)) return;
+    node.spec = d.assign.spec;
+    node.generation += 1;
+  }
+
+  #forget(name: string): void {
+    const node = this.nodes.get(name);
+    if (node === undefined) return;
+    if (node.exists) this.nodes.set(name, { status: {}, generation: 0, exists: true });
+    else this.nodes.delete(name);
+  }
+
+  /** Names of nodes whose API server restarts at this moment; their agents then bring it to an end. */
+  runAgents(): readonly string[] {
+    const restarted: string[] = [];
+    for (const [name, n] of this.nodes) {
+      if (n.spec === undefined || n.status.observedGeneration === n.generation) continue;
+      const digest = n.spec.desired.revision?.digest;
+      const observed = { observedGeneration: n.generation };
+      if (digest === n.status.current && n.status.phase === 'Settled') {
+        n.status = { ...n.status, ...observed };
+        continue;
+      }
+      restarted.push(name);
+      if (digest !== undefined && this.bad.has(digest)) {
+        const lastFailure = { digest, reason: 'CrashLoop', message: 'unknown flag', time: timestamp(this.now) };
+        n.status = { ...n.status, ...observed, phase: 'Held', lastFailure };
+        continue;
+      }
+      const { current: _old, lastFailure: _gone, ...rest } = n.status;
+      const current = digest === undefined ? {} : { current: digest, lastKnownGood: digest };
+      n.status = { ...rest, ...current, ...observed, phase: 'Settled', settledTime: timestamp(this.now) };
+    }
+    return restarted;
+  }
+
+  /** Reconciles and lets agents work until nothing changes; `steps` says after how many steps each controller dies. */
+  run(steps: () => number = () => 99, rounds = 200): void {
+    for (let i = 0; i < rounds; i++) {
+      const before = JSON.stringify([this.facts(), this.finalizer]);
+      const d = decide(this.facts());
+      this.act(d, steps());
+      const restarted = this.runAgents();
+      if (restarted.length > 1) throw new Error(`two API servers at once: ${restarted.join(', ')}`);
+      if (d.requeueAfterMs !== undefined) this.now += d.requeueAfterMs;
+      else if (JSON.stringify([this.facts(), this.finalizer]) === before && steps() >= 99) return;
+    }
+  }
+
+  condition(type: string): { status: string; reason: string; message: string } | undefined {
+    const c = this.status.conditions?.find((x) => x.type === type);
+    return c === undefined ? undefined : { status: c.status, reason: c.reason, message: c.message };
+  }
+  currents(): (string | undefined)[] {
+    return [...this.nodes.values()].map((n) => n.status.current);
+  }
+}
