@@ -42,8 +42,7 @@ async function install(manifest: string): Promise<void> {
 async function installAndWait(manifest: string): Promise<void> {
   const before = Date.now();
   await install(manifest);
-  await until(() => (pod().processStart ?? 0) >= before && pod().phase === 'Running');
-  await plane.ready();
+  await plane.ready(undefined, before);
 }
 
 const AUDIT_FLAGS = (policy: string): string =>

@@ -64,8 +64,11 @@ export interface ControlPlane {
   readonly runner: ManifestRunner | undefined;
   /** As admin unless `token` is given. */
   request(method: Method, path: string, options?: RequestOptions): Promise<Reply>;
-  /** Resolves when /readyz says ok to admin; rejects when aborted, or when nothing runs that could become ready. */
-  ready(signal?: AbortSignal): Promise<void>;
+  /**
+   * Resolves when /readyz says ok to admin; with `since` (milliseconds since 1970), in a process that was started then
+   * or later. Rejects when aborted, and when nothing runs that could become ready.
+   */
+  ready(signal?: AbortSignal, since?: number): Promise<void>;
   /** Signals the kube-apiserver and waits until that process is gone. In `manifest` the runner starts it again. */
   kill(signal?: NodeJS.Signals): Promise<Exit>;
   /** In `direct`: starts the kube-apiserver again after kill(). Waits until it is ready in both. */
@@ -156,14 +159,19 @@ export async function startControlPlane(options: PlaneOptions): Promise<ControlP
     })();
     return stopping;
   };
-  const ready = async (waits?: AbortSignal): Promise<void> => {
+  const isReady = async (since: number): Promise<boolean> => {
+    const { pid, running, lines, startedAt } = runner.view;
+    if (!running && !runner.restarts) throw new Error(`the kube-apiserver ended:\n${lines.slice(-5).join('\n')}`);
+    if (!running || startedAt < since) return false;
+    const reply = await client.request('GET', '/readyz', { timeoutMs: 2_000 }).catch(() => undefined);
+    // The process that answered is the one that was looked at.
+    return reply?.status === 200 && runner.view.pid === pid;
+  };
+  const ready = async (waits?: AbortSignal, since = 0): Promise<void> => {
     const either = waits === undefined ? signal : AbortSignal.any([waits, signal]);
     for (;;) {
       either.throwIfAborted();
-      const { running, lines } = runner.view;
-      if (!running && !runner.restarts) throw new Error(`the kube-apiserver ended:\n${lines.slice(-5).join('\n')}`);
-      const reply = await client.request('GET', '/readyz', { timeoutMs: 2_000 }).catch(() => undefined);
-      if (reply?.status === 200) return;
+      if (await isReady(since)) return;
       await sleep(50, undefined, { signal: either }).catch(() => undefined);
     }
   };
