@@ -108,7 +108,7 @@ export const policySpec = checked(
       .enum(['Redact', 'Allow'])
       .optional()
       .describe(
-        'Redact: bodies of secrets, tokens and the like are never recorded, whatever a rule says. Unset: Redact.',
+        'Redact: bodies of secrets, config maps, tokens and the like are never recorded, whatever a rule says. Unset: Redact.',
       ),
     systemNamespaces: list(text(63), 128)
       .optional()

@@ -4,6 +4,7 @@
  * one of the versions would not load, with the place in the user's own words.
  */
 import type { Policy } from '../api/audit.ts';
+import type { PresetOfTheApi } from '../api/auditconfig-policy.ts';
 import { hasErrors } from '../api/findings.ts';
 import type { Finding } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
@@ -43,21 +44,18 @@ export function renderPolicy(input: PolicyInput): RenderedPolicy {
   return hasErrors(findings) ? { findings } : { bytes, findings };
 }
 
-/** First match wins: own rules, the preset, the referenced policy; or own rules last. */
-function compose(spec: ResolvedPolicy, referenced: Policy | undefined): Policy {
-  const { preset, systemNamespaces, omitStages, omitManagedFields } = spec;
-  const shared = { omitStages, omitManagedFields: omitManagedFields ?? false };
-  const own: Policy = { rules: spec.rules.flatMap((l) => l.rules.map(ruleOf)), ...shared };
-  const given = [
-    ...(preset === undefined ? [] : [presetPolicy(preset, systemNamespaces === undefined ? {} : { systemNamespaces })]),
-    ...(referenced === undefined ? [] : [referenced]),
-  ].map((p): Policy => ({
-    rules: p.rules,
-    omitStages: [...new Set([...p.omitStages, ...omitStages])],
-    omitManagedFields: omitManagedFields ?? p.omitManagedFields,
-  }));
-  return composePolicy({ parts: spec.rulesPosition === 'Before' ? [own, ...given] : [...given, own] });
-}
+const compose = (spec: ResolvedPolicy, referenced: Policy | undefined): Policy =>
+  composePolicy({
+    rules: spec.rules.flatMap((layer) => layer.rules.map(ruleOf)),
+    rulesPosition: spec.rulesPosition,
+    ...(referenced === undefined ? {} : { referenced }),
+    ...(spec.preset === undefined ? {} : { preset: presetOf(spec.preset, spec) }),
+    omitStages: spec.omitStages,
+    ...(spec.omitManagedFields === undefined ? {} : { omitManagedFields: spec.omitManagedFields }),
+  });
+
+const presetOf = (preset: PresetOfTheApi, { systemNamespaces }: ResolvedPolicy): Policy =>
+  presetPolicy(preset, systemNamespaces === undefined ? {} : { systemNamespaces });
 
 /** Loads the bytes for every version; a finding that several versions have is given once, with the first's words. */
 function loadForAll(bytes: Uint8Array, versions: readonly Minor[]): { policy?: Policy; findings: readonly Finding[] } {
