@@ -11,7 +11,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Verbs that are programs in TypeScript: each exports `main(args, signal)`, which gives the exit code. */
 const PROGRAMS = {
   bench: 'test/bench/main.ts',
-  demo: 'demo/main.ts',
+  demo: 'test/demo/main.ts',
   fuzz: 'test/judge/fuzz.ts',
 };
 
