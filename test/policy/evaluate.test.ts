@@ -24,9 +24,9 @@ describe('the compiled engine decides what the plain reading decides', () => {
     fc.assert(
       fc.property(arbPolicy(), fc.array(arbRequest, { minLength: 20, maxLength: 40 }), (policy, requests) => {
         const compiled = compilePolicy(policy);
-        for (const r of requests) expect(compiled.decide(r)).toEqual(plainly(policy, r));
+        expect(requests.map(compiled.decide)).toEqual(requests.map((r) => plainly(policy, r)));
       }),
-      { numRuns: 1500 },
+      { numRuns: 600 },
     );
   });
 
@@ -39,7 +39,7 @@ describe('the compiled engine decides what the plain reading decides', () => {
         for (const [i, r] of edits) own[i] = r;
         const policy: Policy = { rules: own, omitStages: [], omitManagedFields: false };
         const compiled = compilePolicy(policy);
-        for (const r of requests) expect(compiled.decide(r)).toEqual(plainly(policy, r));
+        expect(requests.map(compiled.decide)).toEqual(requests.map((r) => plainly(policy, r)));
       }),
       { numRuns: 15 },
     );

@@ -116,7 +116,7 @@ describe('the byte scanner', () => {
         if (plain) expect(got).not.toBe(undefined);
         if (got !== undefined) expect(got).toBe(referred(policy, line));
       }),
-      { numRuns: 3000 },
+      { numRuns: 1000 },
     );
   });
 
@@ -127,7 +127,7 @@ describe('the byte scanner', () => {
         const got = scanned(policy, line);
         if (got !== undefined) expect(got).toBe(referred(policy, line));
       }),
-      { numRuns: 10000 },
+      { numRuns: 3000 },
     );
   });
 

@@ -1,0 +1,137 @@
+/**
+ * Bodies that hold secrets stay out of the log: their level is capped at Metadata, and nothing else changes. Before a
+ * rule that would log such a body goes the same rule, narrowed to the sensitive resources, at Metadata: the same
+ * requests are taken from the same rule, with the same stages. What an earlier rule takes anyway is not inserted, so
+ * that a policy that is redacted already stays as it is. Called where a configuration says `sensitiveBodies: Redact`.
+ *
+ * Not for passwords in environment variables of Pods or secrets in custom resources: no rule can tell those bodies.
+ */
+import type { GroupResources, Policy, Rule } from '../api/audit.ts';
+import { atomsOf, coversAtom, coversConditions } from './cover.ts';
+import type { ResourceAtom } from './cover.ts';
+import { isResourceRule, matchesGroup } from './match.ts';
+
+/** A group and patterns as `resources` has them: `secrets` or `secrets/*` (with all subresources) or `a/b`. */
+export type Sensitive = { readonly group: string; readonly resources: readonly string[] };
+
+/**
+ * Whose bodies hold secrets: all of them in a request or an answer to reads. `imagestreams/secrets` answers with the
+ * Secrets of a namespace.
+ */
+export const SENSITIVE: readonly Sensitive[] = [
+  { group: '', resources: ['secrets/*', 'configmaps/*', 'serviceaccounts/token'] },
+  { group: 'authentication.k8s.io', resources: ['tokenreviews/*'] },
+  { group: 'image.openshift.io', resources: ['imagestreams/secrets'] },
+  {
+    group: 'oauth.openshift.io',
+    resources: ['oauthclients/*', 'oauthaccesstokens/*', 'oauthauthorizetokens/*', 'useroauthaccesstokens/*'],
+  },
+  { group: 'route.openshift.io', resources: ['routes/*'] },
+];
+
+/** The pattern that matches what both match, where there is one; both without slashes but the one before a `*`. */
+function intersection(pattern: string, cap: string): string | undefined {
+  if (pattern === '*') return cap;
+  const [resource = '', subresource, ...more] = pattern.split('/');
+  const [capResource = '', capSubresource] = cap.split('/');
+  // Patterns that match no real request: `*/*`, `*/`, `pods/`, `a/b/c`.
+  if (more.length > 0 || subresource === '' || pattern === '*/*') return undefined;
+  if (resource !== '*' && resource !== capResource) return undefined;
+  if (capSubresource === '*') return `${capResource}${subresource === undefined ? '' : `/${subresource}`}`;
+  return subresource === capSubresource || subresource === '*' ? cap : undefined;
+}
+
+const capAtoms = (caps: readonly Sensitive[]): ResourceAtom[] =>
+  caps.flatMap((c) => c.resources.map((resource) => ({ group: c.group, resource, names: [] })));
+
+/** The part of a rule's resources that is sensitive, as atoms. A rule without resources takes them all. */
+function sensitiveAtoms(rule: Rule, caps: readonly ResourceAtom[]): ResourceAtom[] {
+  if (rule.resources.length === 0) return isResourceRule(rule) || rule.nonResourceURLs.length === 0 ? [...caps] : [];
+  return rule.resources.flatMap(atomsOf).flatMap((atom) =>
+    caps.flatMap((cap) => {
+      if (!matchesGroup(atom.group, cap.group)) return [];
+      const resource = intersection(atom.resource ?? '*', cap.resource ?? '*');
+      return resource === undefined ? [] : [{ group: cap.group, resource, names: atom.names }];
+    }),
+  );
+}
+
+/** Atoms of one group and the same names share an entry; each pattern once, in order. */
+function entriesOf(atoms: readonly ResourceAtom[]): GroupResources[] {
+  const byKey = new Map<string, { group: string; resources: string[]; resourceNames: readonly string[] }>();
+  for (const { group, resource = '*', names } of atoms) {
+    const key = JSON.stringify([group, names]);
+    const e = byKey.get(key) ?? { group, resources: [], resourceNames: names };
+    if (!e.resources.includes(resource)) e.resources.push(resource);
+    byKey.set(key, e);
+  }
+  return [...byKey.values()];
+}
+
+const logsBodies = (r: Rule): boolean => r.level === 'Request' || r.level === 'RequestResponse';
+
+/**
+ * Earlier rules, found by what a rule must have in common with them to be covered: thousands of rules for one user each
+ * are not compared with one another.
+ */
+class EarlierRules {
+  readonly #unconditional: Rule[] = [];
+  readonly #byValue = new Map<string, Rule[]>();
+
+  static #values(r: Rule): string[] {
+    const [kind, list] =
+      r.users.length > 0
+        ? ['user', r.users]
+        : r.userGroups.length > 0
+          ? ['group', r.userGroups]
+          : ['namespace', r.namespaces];
+    return list.map((v) => `${kind} ${v}`);
+  }
+
+  add(r: Rule): void {
+    const values = EarlierRules.#values(r);
+    if (values.length === 0) this.#unconditional.push(r);
+    for (const v of values) {
+      const list = this.#byValue.get(v);
+      if (list === undefined) this.#byValue.set(v, [r]);
+      else list.push(r);
+    }
+  }
+
+  /** Those whose users, groups, verbs and namespaces take in those of `r`. */
+  covering(r: Rule): Rule[] {
+    const keys = [`user ${r.users[0]}`, `group ${r.userGroups[0]}`, `namespace ${r.namespaces[0]}`];
+    const found = keys.flatMap((k) => this.#byValue.get(k) ?? []);
+    return [...this.#unconditional, ...found].filter((e) => coversConditions(e, r));
+  }
+}
+
+/** The rule that has to go before `rule`, if any. */
+function cappedRule(rule: Rule, earlier: EarlierRules, caps: readonly ResourceAtom[]): Rule | undefined {
+  const atoms = sensitiveAtoms(rule, caps);
+  if (atoms.length === 0) return undefined;
+  const before = earlier.covering(rule);
+  const open = atoms.filter((atom) => !before.some((e) => coversAtom(e, atom)));
+  if (open.length === 0) return undefined;
+  return { ...rule, level: 'Metadata', resources: entriesOf(open), nonResourceURLs: [] };
+}
+
+/**
+ * Caps the level of sensitive resources at Metadata. For every request the level is the lower of the original's and the
+ * cap; stages, managed fields and all other requests stay. Same input, same output; redacting twice adds nothing; at
+ * most one rule is added for each rule that logs bodies.
+ */
+export function redactSensitive(policy: Policy, sensitive: readonly Sensitive[] = SENSITIVE): Policy {
+  const caps = capAtoms(sensitive);
+  const rules: Rule[] = [];
+  /** Rules that take a sensitive request: only they can make a further one needless. */
+  const earlier = new EarlierRules();
+  for (const rule of policy.rules) {
+    const capped = logsBodies(rule) ? cappedRule(rule, earlier, caps) : undefined;
+    for (const r of capped === undefined ? [rule] : [capped, rule]) {
+      rules.push(r);
+      if (sensitiveAtoms(r, caps).length > 0) earlier.add(r);
+    }
+  }
+  return { ...policy, rules };
+}
