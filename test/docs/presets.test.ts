@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { DETECTIONS, coverage } from '../../src/analysis/detections.ts';
 import { presetRow } from '../../src/cli/presets.ts';
 import { PRESETS, PRESET_NAMES, isPresetName, presetPolicy } from '../../src/policy/presets.ts';
+import { percentOf, recordedEvents } from '../analysis/recorded.ts';
 
 const page = readFileSync(`${import.meta.dirname}/../../docs/presets.md`, 'utf8');
 
@@ -23,14 +24,17 @@ function table(first: string): Record<string, string>[] {
     .map((l) => Object.fromEntries(cells(l).map((c, i) => [headings[i] ?? '', c])));
 }
 
+const recorded = recordedEvents();
+
 describe('docs/presets.md', () => {
   it('lists every preset as the command does', () => {
     expect(table('preset')).toEqual(
-      PRESETS.map((p) => presetRow(p)).map((r) => ({
+      PRESETS.map((p) => ({ ...presetRow(p), name: p.name })).map((r) => ({
         preset: r.name,
         version: String(r.version),
         rules: String(r.rules),
         sees: `${r.detections.seen} of ${r.detections.of}`,
+        bytes: `${Math.round(percentOf(presetPolicy(r.name), recorded))}%`,
         'leaks bodies of': r.leaks.length === 0 ? 'none' : r.leaks.join(', '),
         'what it is': r.summary,
       })),
