@@ -161,10 +161,10 @@ function unsupportedKey(tag: string, at: Position): YamlFault {
 
 const heightOf = (made: readonly Made[]): number => made.reduce((h, m) => Math.max(h, m.height + 1), 1);
 
+const byName = (a: Entry, b: Entry): number => compareCodePoints(a.name, b.name);
+
 function membersOf(entries: ReadonlyMap<string, Entry>): Member[] {
-  return [...entries.values()]
-    .sort((a, b) => compareCodePoints(a.name, b.name))
-    .map((e) => ({ key: replaceInvalid(e.name), at: e.at, value: e.value }));
+  return [...entries.values()].sort(byName).map((e) => ({ key: replaceInvalid(e.name), at: e.at, value: e.value }));
 }
 
 function duplicateFinding(d: Duplicate, path: string): Finding {

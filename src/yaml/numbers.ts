@@ -64,7 +64,7 @@ export function formatFloatKey(n: number): string {
   while (digits < 9 && Math.fround(Number(narrow.toExponential(digits - 1))) !== narrow) digits++;
   const [mantissa = '', exponent = '0'] = narrow.toExponential(digits - 1).split('e');
   const exp = Number(exponent);
-  if (exp >= -4 && exp < 21)
+  if (exp >= -4 && exp < 6)
     return exp >= 0 && exp + 1 >= digits ? integral(mantissa, exp) : narrow.toFixed(digits - 1 - exp);
   const size = Math.abs(exp);
   return `${mantissa}e${exp < 0 ? '-' : '+'}${size < 10 ? '0' : ''}${size}`;

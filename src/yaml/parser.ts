@@ -235,22 +235,29 @@ export class Parser {
       this.#take();
       return { type: 'Alias', name: first.name, start: first.start, end: first.end };
     }
-    const properties = this.#properties(first);
-    return this.#content(kind, properties);
+    if (first.type === 'Scalar') {
+      this.#popState();
+      this.#take();
+      const { text, style, start, end } = first;
+      return { type: 'Scalar', text, style, implicit: style === 'plain', tag: '', start, end };
+    }
+    return this.#content(kind, this.#properties(first));
   }
 
-  #properties(first: Token): { anchor?: string; tag: string; start: Mark; end: Mark } {
+  #properties(first: Token): Properties {
+    const { start } = first;
+    if (first.type !== 'Anchor' && first.type !== 'Tag') return { tag: '', start, end: start };
     let anchor: string | undefined;
     let tag: string | undefined;
-    let end = first.start;
-    for (let t = first; ; t = this.#peek()) {
+    let end = start;
+    for (let t: Token = first; ; t = this.#peek()) {
       if (t.type === 'Anchor' && anchor === undefined) anchor = t.name;
-      else if (t.type === 'Tag' && tag === undefined) tag = this.#resolveTag(t, first.start);
+      else if (t.type === 'Tag' && tag === undefined) tag = this.#resolveTag(t, start);
       else break;
       end = t.end;
       this.#take();
     }
-    return { ...(anchor === undefined ? {} : { anchor }), tag: tag ?? '', start: first.start, end };
+    return { ...(anchor === undefined ? {} : { anchor }), tag: tag ?? '', start, end };
   }
 
   #resolveTag(t: Token & { type: 'Tag' }, context: Mark): string {
@@ -272,8 +279,7 @@ export class Parser {
       this.#popState();
       this.#take();
       const implicit = (tag === '' && token.style === 'plain') || tag === '!';
-      const start = properties.tag === '' && properties.anchor === undefined ? token.start : properties.start;
-      return { type: 'Scalar', ...properties, text: token.text, style: token.style, implicit, start, end: token.end };
+      return { ...properties, type: 'Scalar', text: token.text, style: token.style, implicit, end: token.end };
     }
     if (token.type === 'FlowSequenceStart') return this.#collection('SequenceStart', 'flowSequenceFirst', properties);
     if (token.type === 'FlowMappingStart') return this.#collection('MappingStart', 'flowMappingFirst', properties);

@@ -32,7 +32,8 @@ export function resolvePlain(text: string): Resolved {
   const word = WORDS.get(text);
   if (word !== undefined) return word;
   if (text.startsWith('.')) return float(parseDotFloat(text)) ?? { tag: 'string', text };
-  if (!/^[-+0-9]/.test(text)) return { tag: 'string', text };
+  const first = text.charCodeAt(0);
+  if (first !== 0x2b && first !== 0x2d && (first < 0x30 || first > 0x39)) return { tag: 'string', text };
   const digits = text.replaceAll('_', '');
   const int = parseGoInt(digits);
   if (int !== undefined) return { tag: int.unsigned ? 'uint' : 'int', text: String(int.value) };

@@ -25,13 +25,11 @@ export const childPath = (path: string, key: string): string => (path === '' ? k
 
 /** The order of Go's strings: by code point, where JavaScript's `<` goes by UTF-16 unit. */
 export function compareCodePoints(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)];
-    if (x === y) continue;
-    const [sx, sy] = [(x & 0xf800) === 0xd800, (y & 0xf800) === 0xd800];
-    if (sx !== sy) return sx ? 1 : -1;
-    return x - y;
-  }
-  return a.length - b.length;
+  if (a === b) return 0;
+  let i = 0;
+  while (a.charCodeAt(i) === b.charCodeAt(i)) i++;
+  const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)];
+  const [sx, sy] = [(x & 0xf800) === 0xd800, (y & 0xf800) === 0xd800];
+  if (sx !== sy && i < a.length && i < b.length) return sx ? 1 : -1;
+  return a < b ? -1 : 1;
 }
