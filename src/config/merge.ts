@@ -154,9 +154,11 @@ function referenceOf(p: MergedPolicy): PolicyReference | undefined {
   return { kind, name: ref.name, ...(ref.key === undefined ? {} : { key: ref.key }) };
 }
 
-/** The layers of an AuditConfig alone: no datacenter has a say yet. */
-export const effectiveOf = (spec: LayerSpec): EffectiveConfig =>
-  mergeLayers([{ layer: { from: 'AuditConfig' }, spec }]);
+/** An AuditConfig's spec as the only layer: no datacenter has a say yet. Its target is no setting and does not merge. */
+export function effectiveOf(spec: LayerSpec & { readonly target?: unknown }): EffectiveConfig {
+  const { target: _target, ...layer } = spec;
+  return mergeLayers([{ layer: { from: 'AuditConfig' }, spec: layer }]);
+}
 
 /** As status and `render` name it: `Datacenter/eu-1 enforced`. */
 export const layerName = (layer: Layer): string =>

@@ -25,6 +25,13 @@ describe('an AuditConfig alone', () => {
     expect(provenance['policy.preset']).toEqual({ set: { from: 'BuiltIn' }, overrode: [] });
   });
 
+  it('has a target that is no setting', () => {
+    const target = { type: 'StaticPod' as const };
+    expect(canonicalJson(effectiveOf({ ...{ target }, state: 'Enabled' }))).toBe(
+      canonicalJson(effectiveOf({ state: 'Enabled' })),
+    );
+  });
+
   it('has no preset when rules or a reference stand instead', () => {
     expect(effectiveOf({ policy: { rules: [{ level: 'None' }] } }).spec.policy.preset).toBeUndefined();
     expect(effectiveOf({ policy: { configMapRef: { name: 'a' } } }).spec.policy.preset).toBeUndefined();
