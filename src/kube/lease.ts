@@ -132,6 +132,10 @@ class LeaseElection implements Election {
         await this.#pause(signal);
         continue;
       }
+      if (signal.aborted) {
+        await this.#release();
+        return;
+      }
       log.info({ lease: this.#label, identity: this.#o.identity }, 'leading');
       metrics.leading(this.#label, true);
       try {

@@ -28,7 +28,8 @@ export function delay(ms: number, signal: AbortSignal): Promise<void> {
       unhook();
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    // Rounded up: a wait for a fraction of a millisecond must not end before its time.
+    const timer = setTimeout(done, Math.ceil(ms));
     const unhook = listen(signal, done);
   });
 }

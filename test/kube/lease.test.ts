@@ -252,6 +252,18 @@ describe('a lease', () => {
     await end(b);
   });
 
+  it('is not led, and given back, when it was won while the process was told to stop', async () => {
+    const api = new LeaseApi();
+    const a = candidate(api, 'a');
+    a.link.thereMs = 500;
+    await pass(200);
+    a.stop.abort();
+    await pass(2_000);
+    await a.ended;
+    expect(a.terms).toHaveLength(0);
+    expect(api.spec['holderIdentity']).toBe('');
+  });
+
   it('starts no new term while the work of the last one goes on', async () => {
     const api = new LeaseApi();
     const a = candidate(api, 'a', { linger: true });
@@ -336,7 +348,7 @@ describe('two candidates', () => {
         handovers += all.filter((c) => c.terms.length > 0).length > 1 ? 1 : 0;
         await end(...all);
       }),
-      { numRuns: 40, seed: 20261121 },
+      { numRuns: 200, seed: 20261121 },
     );
     // Otherwise the property above has proved nothing.
     expect(handovers).toBeGreaterThan(5);
