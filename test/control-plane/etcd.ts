@@ -49,6 +49,9 @@ export async function startEtcd(options: EtcdOptions): Promise<ServerProcess> {
       if (process.exit !== undefined) throw new Error(`etcd ended: ${process.lines.slice(-5).join('\n')}`);
       await sleep(50, undefined, { signal: options.signal });
     }
+  } catch (error) {
+    await process.end(0);
+    throw error;
   } finally {
     await agent.destroy();
   }

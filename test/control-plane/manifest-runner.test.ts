@@ -11,12 +11,12 @@ import { temporaryFolder } from './reaper.ts';
 /** Writes its arguments and its start and end to the journal; ends on SIGTERM unless it is stubborn or to crash. */
 const PROGRAM = `
 journal=$1; shift
-echo "start $$ $*" >> "$journal"
 case " $* " in
-  *' --crash '*) echo 'no such luck' >&2; exit 3 ;;
+  *' --crash '*) echo "start $$ $*" >> "$journal"; echo 'no such luck' >&2; exit 3 ;;
   *' --stubborn '*) trap '' TERM ;;
   *) trap 'sleep 0.1; echo "end $$ $*" >> "$journal"; exit 0' TERM ;;
 esac
+echo "start $$ $*" >> "$journal"
 while :; do sleep 0.05; done
 `;
 
@@ -73,21 +73,26 @@ spec:
 `;
 const view = (): PodView | undefined => runner?.pod('kube-system/p');
 const running = (): boolean => view()?.phase === 'Running';
+/** Runs and is ready for signals, which a process that was only just started is not. */
+const up = (args: string): Promise<void> => until(async () => (await story()).includes(`start ${args}`) && running());
 
 describe('the manifest runner', () => {
   it('runs what is in the folder, and ignores dotfiles', async () => {
     await writeFile(manifest('.staged.yaml'), pod('--hidden'));
     await writeFile(manifest('p.yaml'), pod('--shown'));
     await startRunner(QUICK);
+    await up('--shown');
+    await writeFile(manifest('.kube-apiserver.yaml.new'), pod('--staged'));
     await sleep(900);
     expect(await story()).toEqual(['start --shown']);
+    expect(runner?.events.map((e) => e.what)).toEqual(['Applied', 'Started']);
   });
 
   it('has no filter by extension, and the last name in sort order wins at a relist', async () => {
     await writeFile(manifest('p.yaml'), pod('--new'));
     await writeFile(manifest('p.yaml.bak'), pod('--old'));
     await startRunner(QUICK);
-    await until(running);
+    await up('--old');
     await sleep(600);
     expect(await story()).toEqual(['start --old']);
     expect(view()?.file).toBe(manifest('p.yaml.bak'));
@@ -97,9 +102,8 @@ describe('the manifest runner', () => {
     await writeFile(manifest('p.yaml'), pod('--a'));
     await writeFile(manifest('p.yaml.bak'), pod('--a'));
     await startRunner({ ...QUICK, relist: 1_500 });
-    await until(running);
+    await up('--a');
     await rm(manifest('p.yaml.bak'));
-    await until(() => view() === undefined);
     await until(async () => (await story()).length === 3);
     expect(await story()).toEqual(['start --a', 'end --a', 'start --a']);
     expect(view()?.file).toBe(manifest('p.yaml'));
@@ -108,7 +112,7 @@ describe('the manifest runner', () => {
   it('restarts nothing for comments, white space and the order of keys', async () => {
     await writeFile(manifest('p.yaml'), pod('--a'));
     await startRunner(QUICK);
-    await until(running);
+    await up('--a');
     const { pid, uid } = view() ?? {};
     await writeFile(manifest('p.yaml'), `# hello\n${pod('--a').replace('name: p, namespace: kube-system', 'namespace:   kube-system,  name: p')}`); // prettier-ignore
     await sleep(700);
@@ -119,7 +123,7 @@ describe('the manifest runner', () => {
   it('restarts for any annotation', async () => {
     await writeFile(manifest('p.yaml'), pod('--a'));
     await startRunner(NO_RELIST);
-    await until(running);
+    await up('--a');
     await writeFile(manifest('p.yaml'), pod('--a').replace('{name: p,', '{annotations: {a: b}, name: p,'));
     await until(async () => (await story()).length === 3);
     expect(await story()).toEqual(['start --a', 'end --a', 'start --a']);
@@ -128,7 +132,7 @@ describe('the manifest runner', () => {
   it('ends the old one before it starts the new one, and says when it applied and started', async () => {
     await writeFile(manifest('p.yaml'), pod('--a'));
     await startRunner(NO_RELIST);
-    await until(running);
+    await up('--a');
     const before = Date.now();
     await writeFile(manifest('.p.new'), pod('--b'));
     await rename(manifest('.p.new'), manifest('p.yaml'));
@@ -142,7 +146,7 @@ describe('the manifest runner', () => {
   it('kills a pod that does not end within the grace period', async () => {
     await writeFile(manifest('p.yaml'), pod('--stubborn'));
     await startRunner(NO_RELIST);
-    await until(running);
+    await up('--stubborn');
     const { pid = 0 } = view() ?? {};
     const before = Date.now();
     await writeFile(manifest('p.yaml'), pod('--b'));
@@ -155,7 +159,7 @@ describe('the manifest runner', () => {
   it('keeps the newest of several changes that come while the old one ends', async () => {
     await writeFile(manifest('p.yaml'), pod('--stubborn'));
     await startRunner(NO_RELIST);
-    await until(running);
+    await up('--stubborn');
     await writeFile(manifest('p.yaml'), pod('--b'));
     await sleep(100);
     await writeFile(manifest('p.yaml'), pod('--c'));
@@ -165,8 +169,8 @@ describe('the manifest runner', () => {
 
   it('keeps a pod whose manifest no longer parses until the relist removes it', async () => {
     await writeFile(manifest('p.yaml'), pod('--a'));
-    await startRunner({ ...QUICK, relist: 1_200 });
-    await until(running);
+    await startRunner({ ...QUICK, relist: 2_500 });
+    await up('--a');
     await writeFile(manifest('p.yaml'), 'kind: Pod\n  nonsense: [');
     await sleep(300);
     expect(running()).toBe(true);
@@ -186,7 +190,7 @@ describe('the manifest runner', () => {
     expect(view()?.lines.at(-1)).toBe('no such luck');
     expect(view()?.restarts).toBe(3);
     await writeFile(manifest('p.yaml'), pod('--a'));
-    await until(running);
+    await up('--a');
     expect((view()?.processStart ?? 0) - fourth).toBeLessThan(QUICK.maxBackoff);
     expect(view()?.restarts).toBe(0);
   });
@@ -207,7 +211,7 @@ describe('the manifest runner', () => {
     await startRunner(QUICK);
     await mkdir(join(folder.path, 'etc/kubernetes/manifests'));
     await writeFile(manifest('p.yaml'), pod('--a'));
-    await until(running);
+    await up('--a');
   });
 
   it('maps mounted paths in flags, and gives others an empty file system', async () => {
@@ -243,7 +247,7 @@ describe('the manifest runner', () => {
   it('leaves no process behind when it stops', async () => {
     await writeFile(manifest('p.yaml'), pod('--stubborn'));
     await startRunner(QUICK);
-    await until(running);
+    await up('--stubborn');
     const { pid = 0 } = view() ?? {};
     await runner?.stop();
     expect(() => process.kill(pid, 0)).toThrow();

@@ -162,14 +162,16 @@ describe('a control plane whose owner goes', () => {
   });
 
   it('ends with its signal, and a start that is under way is given up', async () => {
-    const early = new AbortController();
-    const starting = startControlPlane({ version: '1.36', signal: early.signal });
-    await sleep(700);
-    early.abort(new Error('enough'));
-    await expect(starting).rejects.toThrow();
+    for (const ms of [50, 300, 1_000]) {
+      const early = new AbortController();
+      const starting = startControlPlane({ version: '1.36', signal: early.signal });
+      await Promise.all([sleep(ms).then(() => early.abort(new Error('enough'))), expect(starting).rejects.toThrow()]);
+      expect(await serversOf(process.pid)).toEqual([]);
+    }
     const late = new AbortController();
     const plane = await startControlPlane({ version: '1.36', signal: late.signal });
     const { pid = 0 } = plane.apiserver;
+    expect(await serversOf(process.pid)).toHaveLength(2);
     late.abort();
     await until(async () => !isAlive(pid) && !(await isThere(plane.root)));
   });
@@ -185,4 +187,12 @@ async function pidsWith(text: string): Promise<number[]> {
   const pids = (await readdir('/proc')).filter((n) => /^\d+$/.test(n)).map(Number);
   const lines = await Promise.all(pids.map((p) => readFile(`/proc/${p}/cmdline`, 'utf8').catch(() => '')));
   return pids.filter((p, i) => p !== process.pid && (lines[i] ?? '').includes(text));
+}
+
+/** The etcds and kube-apiservers among the children of a process. */
+async function serversOf(parent: number): Promise<number[]> {
+  const pids = await pidsWith('auditconfig-plane-');
+  const stats = await Promise.all(pids.map((p) => readFile(`/proc/${p}/stat`, 'utf8').catch(() => '')));
+  // pid (comm) state ppid ...
+  return pids.filter((_, i) => (stats[i] ?? '').split(') ').at(-1)?.split(' ')[1] === String(parent));
 }

@@ -6,16 +6,15 @@
  * `<root>/etc/kubernetes/manifests/kube-apiserver.yaml`, run by manifest-runner.ts as a kubelet would. There is no
  * controller-manager: namespaces never finish deleting, and nothing collects what has owner references.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { binariesFor } from './binaries.ts';
 import { ApiClient } from './client.ts';
 import type { Method, Reply, RequestOptions } from './client.ts';
 import { startEtcd } from './etcd.ts';
 import { adaptedManifest, flagsOnHost } from './fixture-manifest.ts';
-import { kubeadmPki } from './pki.ts';
+import { writeNodeFiles } from './node-files.ts';
+import type { NodeFiles } from './node-files.ts';
 import { freePort } from './ports.ts';
 import type { ServerProcess } from './process.ts';
 import { DirectRunner, StaticPodRunner } from './apiserver.ts';
@@ -35,7 +34,7 @@ export type PlaneOptions = {
   readonly run?: 'direct' | 'manifest';
   /** Of the manifest runner; default: seconds where a kubelet takes tens of them. */
   readonly times?: Partial<RunnerTimes>;
-  /** Changes the manifest before the first start; for `manifest` only. */
+  /** Changes the manifest before the first start; for `direct` its flags. */
   readonly manifest?: (text: string) => string;
   /** More kube-apiserver flags, last so that they win; for `direct` only. `{root}` in them is the node's root. */
   readonly flags?: readonly string[];
@@ -82,32 +81,131 @@ export interface ControlPlane {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A token file line: token,user,uid,"group,group". */
-const tokenLine = (token: string, user: string, groups: readonly string[]): string =>
-  `${token},${user},uid-${user},"${groups.join(',')}"\n`;
+type Parts = {
+  readonly version: PlaneVersion;
+  readonly binaries: Binaries;
+  readonly folder: ReturnType<typeof temporaryFolder>;
+  readonly port: number;
+  readonly node: NodeFiles;
+  readonly etcd: ServerProcess;
+  readonly apiserver: ApiServerRunner;
+  /** Ends its waits: the caller's, and the plane's own end. */
+  readonly signal: AbortSignal;
+  readonly end: () => void;
+};
 
-const kubeconfigFor = (url: string, ca: string, token: string): string =>
-  JSON.stringify(
-    {
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'plane',
-      contexts: [{ name: 'plane', context: { cluster: 'plane', user: 'admin' } }],
-      clusters: [
-        { name: 'plane', cluster: { server: url, 'certificate-authority-data': Buffer.from(ca).toString('base64') } },
-      ],
-      users: [{ name: 'admin', user: { token } }],
-    },
-    null,
-    2,
-  );
+class Plane implements ControlPlane {
+  readonly version: PlaneVersion;
+  readonly binaries: Binaries;
+  readonly url: string;
+  readonly port: number;
+  readonly ca: string;
+  readonly tokens: Readonly<Record<string, string>>;
+  readonly kubeconfigPath: string;
+  readonly root: string;
+  readonly manifestPath: string;
+  readonly runner: ManifestRunner | undefined;
+  readonly #parts: Parts;
+  readonly #client: ApiClient;
+  #stopping: Promise<void> | undefined;
 
-async function writeBelow(root: string, files: Iterable<readonly [string, string]>): Promise<void> {
-  for (const [path, content] of files) {
-    const full = join(root, path);
-    await mkdir(dirname(full), { recursive: true });
-    await writeFile(full, content, { mode: /\.(key|csv|conf)$/.test(path) ? 0o600 : 0o644 });
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.version = parts.version;
+    this.binaries = parts.binaries;
+    this.port = parts.port;
+    this.url = `https://127.0.0.1:${parts.port}`;
+    this.ca = parts.node.ca;
+    this.tokens = parts.node.tokens;
+    this.kubeconfigPath = parts.node.kubeconfigPath;
+    this.root = parts.folder.path;
+    this.manifestPath = join(this.root, 'etc/kubernetes/manifests/kube-apiserver.yaml');
+    this.runner = parts.apiserver instanceof StaticPodRunner ? parts.apiserver.kubelet : undefined;
+    this.#client = new ApiClient(this.url, parts.node.ca, parts.node.adminToken);
   }
+
+  get apiserver(): ApiServerView {
+    return this.#parts.apiserver.view;
+  }
+
+  request(method: Method, path: string, options?: RequestOptions): Promise<Reply> {
+    return this.#client.request(method, path, options);
+  }
+
+  async ready(signal?: AbortSignal, since = 0): Promise<void> {
+    const either = signal === undefined ? this.#parts.signal : AbortSignal.any([signal, this.#parts.signal]);
+    for (;;) {
+      either.throwIfAborted();
+      if (await this.#isReady(since)) return;
+      await sleep(50, undefined, { signal: either }).catch(() => undefined);
+    }
+  }
+
+  async #isReady(since: number): Promise<boolean> {
+    const { pid, running, lines, startedAt } = this.apiserver;
+    if (!running && !this.#parts.apiserver.restarts)
+      throw new Error(`the kube-apiserver ended:\n${lines.slice(-5).join('\n')}`);
+    if (!running || startedAt < since) return false;
+    const reply = await this.request('GET', '/readyz', { timeoutMs: 2_000 }).catch(() => undefined);
+    // The process that answered is the one that was looked at.
+    return reply?.status === 200 && this.apiserver.pid === pid;
+  }
+
+  kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Exit> {
+    return this.#parts.apiserver.kill(signal);
+  }
+
+  async start(): Promise<void> {
+    await this.#parts.apiserver.start();
+    await this.ready();
+  }
+
+  async restart(): Promise<void> {
+    const impatient = setTimeout(() => void this.kill('SIGKILL'), 5_000);
+    await this.kill('SIGTERM').finally(() => clearTimeout(impatient));
+    await this.start();
+  }
+
+  logs(): string {
+    return [...this.#parts.etcd.lines, ...this.apiserver.lines].join('\n');
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    this.#parts.end();
+    await Promise.all([this.#parts.apiserver.stop(), this.#parts.etcd.end(0), this.#client.close()]);
+    await this.#parts.folder.remove();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+/** Everything but a kube-apiserver that runs. */
+async function prepare(
+  options: PlaneOptions,
+  root: string,
+  signal: AbortSignal,
+): Promise<Omit<Parts, 'folder' | 'end'>> {
+  const { version } = options;
+  const binaries = await binariesFor(version, signal);
+  const [port, etcdPort, peerPort] = [await freePort(), await freePort(), await freePort()];
+  const url = `https://127.0.0.1:${port}`;
+  const node = await writeNodeFiles(root, { url, users: options.users ?? {}, files: options.files ?? {} });
+  const text = await adaptedManifest({ port, etcdPort, kubernetes: PINNED[version].kubernetes });
+  const manifest = options.manifest?.(text) ?? text;
+  const flags = [...flagsOnHost(manifest, root), ...(options.flags ?? []).map((f) => f.replaceAll('{root}', root))];
+  const apiserver =
+    options.run === 'manifest'
+      ? new StaticPodRunner({ root, apiserver: binaries.apiserver, times: options.times, manifest })
+      : new DirectRunner(binaries.apiserver, flags);
+  const etcd = await startEtcd({ file: binaries.etcd, root, port: etcdPort, peerPort, signal });
+  return { version, binaries, port, node, etcd, apiserver, signal };
 }
 
 /**
@@ -117,102 +215,21 @@ async function writeBelow(root: string, files: Iterable<readonly [string, string
 export async function startControlPlane(options: PlaneOptions): Promise<ControlPlane> {
   const ended = new AbortController();
   const signal = options.signal === undefined ? ended.signal : AbortSignal.any([options.signal, ended.signal]);
-  const binaries = await binariesFor(options.version, signal);
   const folder = temporaryFolder('auditconfig-plane');
-  const root = folder.path;
-  const [port, etcdPort, peerPort] = [await freePort(), await freePort(), await freePort()];
-  const url = `https://127.0.0.1:${port}`;
-  const users = { admin: ['system:masters'], ...options.users };
-  const tokens = Object.fromEntries(Object.keys(users).map((u) => [u, randomBytes(16).toString('hex')]));
-  const pki = kubeadmPki(['localhost', '127.0.0.1']);
-  const manifest = await adaptedManifest({ port, etcdPort, kubernetes: PINNED[options.version].kubernetes });
-  const edited = options.manifest?.(manifest) ?? manifest;
-  const adminToken = tokens['admin'] ?? '';
-
-  await writeBelow(root, [
-    ...[...pki.files].map(([path, content]) => [`etc/kubernetes/pki/${path}`, content] as const),
-    [
-      'etc/kubernetes/pki/tokens.csv',
-      Object.entries(users)
-        .map(([u, g]) => tokenLine(tokens[u] ?? '', u, g))
-        .join(''),
-    ],
-    ['etc/kubernetes/admin.conf', kubeconfigFor(url, pki.ca.cert, adminToken)],
-    ...Object.entries(options.files ?? {}),
-  ]);
-  for (const d of ['etc/kubernetes/manifests', 'var/log', 'var/lib']) await mkdir(join(root, d), { recursive: true });
-
-  const flags = [...flagsOnHost(manifest, root), ...(options.flags ?? []).map((f) => f.replaceAll('{root}', root))];
-  const client = new ApiClient(url, pki.ca.cert, adminToken);
-  const runner: ApiServerRunner =
-    options.run === 'manifest'
-      ? new StaticPodRunner({ root, apiserver: binaries.apiserver, times: options.times, manifest: edited })
-      : new DirectRunner(binaries.apiserver, flags);
-  let etcd: ServerProcess | undefined;
-  let stopping: Promise<void> | undefined;
-
-  const stop = (): Promise<void> => {
-    stopping ??= (async () => {
-      ended.abort();
-      await Promise.all([runner.stop(), etcd?.end(0), client.close()]);
-      await folder.remove();
-    })();
-    return stopping;
-  };
-  const isReady = async (since: number): Promise<boolean> => {
-    const { pid, running, lines, startedAt } = runner.view;
-    if (!running && !runner.restarts) throw new Error(`the kube-apiserver ended:\n${lines.slice(-5).join('\n')}`);
-    if (!running || startedAt < since) return false;
-    const reply = await client.request('GET', '/readyz', { timeoutMs: 2_000 }).catch(() => undefined);
-    // The process that answered is the one that was looked at.
-    return reply?.status === 200 && runner.view.pid === pid;
-  };
-  const ready = async (waits?: AbortSignal, since = 0): Promise<void> => {
-    const either = waits === undefined ? signal : AbortSignal.any([waits, signal]);
-    for (;;) {
-      either.throwIfAborted();
-      if (await isReady(since)) return;
-      await sleep(50, undefined, { signal: either }).catch(() => undefined);
-    }
-  };
-  const plane: ControlPlane = {
-    version: options.version,
-    binaries,
-    url,
-    port,
-    ca: pki.ca.cert,
-    tokens,
-    kubeconfigPath: join(root, 'etc/kubernetes/admin.conf'),
-    root,
-    manifestPath: join(root, 'etc/kubernetes/manifests/kube-apiserver.yaml'),
-    get apiserver() {
-      return runner.view;
-    },
-    request: (method, path, request) => client.request(method, path, request),
-    ready,
-    kill: (name = 'SIGKILL') => runner.kill(name),
-    start: async () => {
-      await runner.start();
-      await ready();
-    },
-    runner: runner instanceof StaticPodRunner ? runner.kubelet : undefined,
-    restart: async () => {
-      const impatient = setTimeout(() => void runner.kill('SIGKILL'), 5_000);
-      await runner.kill('SIGTERM').finally(() => clearTimeout(impatient));
-      await runner.start();
-      await ready();
-    },
-    logs: () => [...(etcd?.lines ?? []), ...runner.view.lines].join('\n'),
-    stop,
-    [Symbol.asyncDispose]: stop,
-  };
-  options.signal?.addEventListener('abort', () => void stop(), { once: true });
+  let plane: Plane;
   try {
-    etcd = await startEtcd({ file: binaries.etcd, root, port: etcdPort, peerPort, signal });
-    await plane.start();
-    return plane;
+    const parts = await prepare(options, folder.path, signal);
+    plane = new Plane({ ...parts, folder, end: () => ended.abort(new Error('the control plane was stopped')) });
   } catch (error) {
-    await stop();
+    await folder.remove();
     throw error;
   }
+  try {
+    await plane.start();
+  } catch (error) {
+    await plane.stop();
+    throw error;
+  }
+  options.signal?.addEventListener('abort', () => void plane.stop(), { once: true });
+  return plane;
 }

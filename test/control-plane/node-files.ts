@@ -1,0 +1,66 @@
+/** The files of a test's node before its first start, below the folder that plays its `/`, where kubeadm has them. */
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { kubeadmPki } from './pki.ts';
+
+export type NodeFiles = {
+  /** PEM. */
+  readonly ca: string;
+  readonly tokens: Readonly<Record<string, string>>;
+  readonly adminToken: string;
+  readonly kubeconfigPath: string;
+};
+
+export type NodeOptions = {
+  /** Of its API server. */
+  readonly url: string;
+  /** Users and their groups, besides admin (system:masters). */
+  readonly users: Readonly<Record<string, readonly string[]>>;
+  /** More files, by path below the root. */
+  readonly files: Readonly<Record<string, string>>;
+};
+
+const kubeconfigFor = (url: string, ca: string, token: string): string =>
+  JSON.stringify(
+    {
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'plane',
+      contexts: [{ name: 'plane', context: { cluster: 'plane', user: 'admin' } }],
+      clusters: [
+        { name: 'plane', cluster: { server: url, 'certificate-authority-data': Buffer.from(ca).toString('base64') } },
+      ],
+      users: [{ name: 'admin', user: { token } }],
+    },
+    null,
+    2,
+  );
+
+/** What is a secret is for its owner only. */
+async function writeBelow(root: string, path: string, content: string): Promise<void> {
+  const full = join(root, path);
+  await mkdir(dirname(full), { recursive: true });
+  await writeFile(full, content, { mode: /\.(key|csv|conf)$/.test(path) ? 0o600 : 0o644 });
+}
+
+export async function writeNodeFiles(root: string, options: NodeOptions): Promise<NodeFiles> {
+  const users = Object.entries({ admin: ['system:masters'], ...options.users }).map(([name, groups]) => {
+    const token = randomBytes(16).toString('hex');
+    return { name, token, line: `${token},${name},uid-${name},"${groups.join(',')}"\n` };
+  });
+  const adminToken = users.find((u) => u.name === 'admin')?.token ?? '';
+  const pki = kubeadmPki(['localhost', '127.0.0.1']);
+  const kubeconfig = 'etc/kubernetes/admin.conf';
+  for (const [path, content] of pki.files) await writeBelow(root, `etc/kubernetes/pki/${path}`, content);
+  await writeBelow(root, 'etc/kubernetes/pki/tokens.csv', users.map((u) => u.line).join(''));
+  await writeBelow(root, kubeconfig, kubeconfigFor(options.url, pki.ca.cert, adminToken));
+  for (const d of ['etc/kubernetes/manifests', 'var/log', 'var/lib']) await mkdir(join(root, d), { recursive: true });
+  for (const [path, content] of Object.entries(options.files)) await writeBelow(root, path, content);
+  return {
+    ca: pki.ca.cert,
+    tokens: Object.fromEntries(users.map((u) => [u.name, u.token])),
+    adminToken,
+    kubeconfigPath: join(root, kubeconfig),
+  };
+}
