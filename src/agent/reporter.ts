@@ -19,8 +19,6 @@ export type ReporterOptions = {
 export interface Reporter {
   /** Returns at once. */
   report(status: AuditNodeStatus): void;
-  /** The object came or was made anew: what was last reported is reported to it. */
-  again(): void;
   /** Sends until the signal aborts. Call once. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -46,7 +44,6 @@ export function createReporter(o: ReporterOptions): Reporter {
       latest = status;
       touch();
     },
-    again: touch,
     run: async (signal) => {
       const backoff = new Backoff(BACKOFF);
       while (!signal.aborted) {

@@ -126,11 +126,12 @@ export class World {
     for (let i = 0; i < rounds; i++) {
       const before = JSON.stringify([this.facts(), this.finalizer]);
       const d = decide(this.facts());
-      this.act(d, steps());
+      const lived = steps();
+      this.act(d, lived);
       const restarted = this.runAgents();
       if (restarted.length > 1) throw new Error(`two API servers at once: ${restarted.join(', ')}`);
       if (d.requeueAfterMs !== undefined) this.now += d.requeueAfterMs;
-      else if (JSON.stringify([this.facts(), this.finalizer]) === before && steps() >= 99) return;
+      else if (JSON.stringify([this.facts(), this.finalizer]) === before && lived >= 99) return;
     }
   }
 

@@ -1,0 +1,183 @@
+/**
+ * `auditconfig agent`: runs on a control-plane node, and is the only part that touches its files. First it brings a
+ * change that was in flight to its end, which needs no API; then it watches its AuditNode.
+ */
+import { parseArgs } from 'node:util';
+import { connectKube } from '../kube/connect.ts';
+import { kubeConfigCredentials } from '../kube/credentials.ts';
+import { createEventRecorder } from '../kube/events.ts';
+import { createWorkQueue } from '../kube/queue.ts';
+import { createStatusWriter } from '../kube/status.ts';
+import type { KubeObject } from '../kube/types.ts';
+import { resume } from '../node/apply-revision.ts';
+import { realHost } from '../node/host.ts';
+import { DEFAULT_LAYOUT } from '../targets/host-layout.ts';
+import type { StaticPodSpec } from '../targets/static-pod.ts';
+import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
+import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
+import type { LogLevel } from '../telemetry/logger.ts';
+import { createRegistry } from '../telemetry/metrics.ts';
+import { startTelemetryServer } from '../telemetry/server.ts';
+import { createReporter } from './reporter.ts';
+import { AUDIT_NODES } from './resources.ts';
+import { Worker } from './worker.ts';
+
+export const AGENT_HELP = `Usage: auditconfig agent --node-name NAME [options]
+
+Runs the node agent: installs revisions on this control-plane node, watches its kube-apiserver come back, and puts the
+old manifest back when it does not.
+
+Options:
+  --node-name NAME     name of this node, and of its AuditNode (default: NODE_NAME)
+  --root DIR           where the host's file system is (default: /)
+  --proc DIR           where the host's /proc is (default: /proc)
+  --manifest FILE      static-pod manifest of the kube-apiserver, as the host sees it
+                       (default: /etc/kubernetes/manifests/kube-apiserver.yaml)
+  --kubeconfig FILE    how to reach the API server (default: KUBECONFIG, ~/.kube/config, the pod's own account)
+  --port PORT          health and metrics, on loopback only (default: 9442; 0 takes a free one)
+  --log-level LEVEL    ${LOG_LEVELS.join(', ')} (default: info)
+
+A file /var/lib/auditconfig/HOLD on the node stops the agent until it is removed.
+
+Example:
+  auditconfig agent --node-name cp-1 --root /host
+`;
+
+export type AgentOptions = {
+  readonly nodeName: string;
+  readonly root: string;
+  readonly proc: string;
+  readonly manifest: string;
+  readonly kubeconfig?: string;
+  readonly port: number;
+  readonly logLevel: LogLevel;
+  readonly version: string;
+};
+
+/** The options, or a message about wrong usage. */
+export function parseAgentArgs(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  version: string,
+): AgentOptions | { readonly usage: string } {
+  const string = { type: 'string' } as const;
+  let values;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        'node-name': string,
+        root: string,
+        proc: string,
+        manifest: string,
+        kubeconfig: string,
+        port: string,
+        'log-level': string,
+      },
+    }));
+  } catch (e) {
+    return { usage: e instanceof Error ? e.message : String(e) };
+  }
+  const nodeName = values['node-name'] ?? env['NODE_NAME'];
+  if (nodeName === undefined || nodeName === '') return { usage: '--node-name or NODE_NAME is needed' };
+  const port = Number(values.port ?? '9442');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) return { usage: '--port must be a number from 0 to 65535' };
+  const logLevel = LOG_LEVELS.find((l) => l === (values['log-level'] ?? 'info'));
+  if (logLevel === undefined) return { usage: `--log-level must be one of ${LOG_LEVELS.join(', ')}` };
+  const manifest = values.manifest ?? '/etc/kubernetes/manifests/kube-apiserver.yaml';
+  if (!manifest.startsWith('/')) return { usage: '--manifest must be an absolute path, as the host sees it' };
+  return {
+    nodeName,
+    root: values.root ?? '/',
+    proc: values.proc ?? '/proc',
+    manifest,
+    ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
+    port,
+    logLevel,
+    version,
+  };
+}
+
+/** Resolves when the signal has aborted and everything has ended. */
+export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<void> {
+  const log = createLogger({ name: 'auditconfig-agent', level: o.logLevel });
+  const registry = createRegistry({ version: o.version, processMetrics: true });
+  const metrics = createKubeMetrics(registry);
+  const credentials = kubeConfigCredentials(
+    o.kubeconfig === undefined ? { from: 'Default' } : { from: 'File', path: o.kubeconfig },
+  );
+  const kube = connectKube({ credentials, log, metrics, userAgent: `auditconfig/${o.version} agent` });
+  const own = kube.reflect({
+    resource: AUDIT_NODES,
+    project: (object: KubeObject) => object,
+    indexes: {},
+    fieldSelector: `metadata.name=${o.nodeName}`,
+  });
+  const server = await startTelemetryServer({
+    port: o.port,
+    host: '127.0.0.1',
+    registry,
+    log,
+    readyz: { cache: () => own.synced },
+  });
+  log.info({ port: server.port, version: o.version, node: o.nodeName }, 'agent started');
+  const read = (): KubeObject | undefined => own.store.get({ name: o.nodeName });
+  const status = createStatusWriter({
+    client: kube.client,
+    resource: AUDIT_NODES,
+    fieldManager: 'auditconfig-agent',
+    metrics,
+  });
+  const reporter = createReporter({
+    status,
+    health: kube.health,
+    log,
+    target: () => {
+      const object = read();
+      return object === undefined ? undefined : { metadata: object.metadata, status: object['status'] };
+    },
+  });
+  const events = createEventRecorder({
+    client: kube.client,
+    health: kube.health,
+    log,
+    metrics,
+    reportingController: 'auditconfig.dev/agent',
+    reportingInstance: o.nodeName,
+  });
+  const host = realHost({ root: o.root, proc: o.proc });
+  const spec: StaticPodSpec = { manifest: o.manifest, layout: DEFAULT_LAYOUT };
+  const worker = new Worker({
+    host,
+    spec,
+    client: kube.client,
+    read,
+    reporter,
+    log,
+    agentVersion: o.version,
+    note: (regarding, type, reason, note) => events.record({ regarding, type, reason, action: 'Install', note }),
+  });
+  const queue = createWorkQueue({ name: 'auditnode', log, metrics });
+  const work = async (): Promise<void> => {
+    // What was in flight when a former process ended comes first, and needs no API.
+    const resumed = await resume({ host, spec, signal });
+    log.info({ outcome: resumed.kind }, 'looked for a change in flight');
+    if (signal.aborted) return;
+    let generation: number | undefined;
+    own.onChange(() => {
+      const object = read();
+      // Our own reports change the object, but not its generation.
+      if (object !== undefined && object.metadata.generation !== generation) queue.add(o.nodeName);
+      generation = object?.metadata.generation;
+    });
+    if (own.synced || read() !== undefined) queue.add(o.nodeName);
+    await queue.work({ workers: 1, reconcile: (_key, s) => worker.work(s), graceMs: 2_000 }, signal);
+  };
+  try {
+    await Promise.all([kube.health.start(signal), own.run(signal), reporter.run(signal), events.run(signal), work()]);
+  } finally {
+    await server.close();
+    await kube.close();
+  }
+  log.info({}, 'agent stopped');
+}

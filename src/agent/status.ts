@@ -1,0 +1,142 @@
+/**
+ * What a node says of itself: the node room's state and the outcome of the last call, as AuditNode.status. Pure.
+ * Messages come from checks, and from the API server's own last lines, which the node room keeps back for revisions
+ * that hold parts of a Secret.
+ */
+import type { AuditNodeStatus } from '../api/auditnode.ts';
+import type { Finding } from '../api/findings.ts';
+import type { ApplyOutcome } from '../node/outcome.ts';
+import type { StateFile } from '../node/state-file.ts';
+
+export type Adopted = { readonly flags: readonly string[] };
+
+export type Said = {
+  /** The generation of spec that is being carried out. */
+  readonly generation: number;
+  /** What spec asks for; absent for a removal. */
+  readonly digest?: string;
+  readonly file: StateFile;
+  /** Of the last call; absent while it runs. */
+  readonly outcome?: ApplyOutcome;
+  /** The bundle itself was no good. */
+  readonly refused?: readonly Finding[];
+  /** What this agent said last. */
+  readonly before: AuditNodeStatus;
+  readonly version?: string;
+  readonly agentVersion: string;
+  /** RFC 3339. */
+  readonly now: string;
+};
+
+const MAX_MESSAGE = 4_000;
+const cut = (s: string): string => (s.length > MAX_MESSAGE ? `${s.slice(0, MAX_MESSAGE)}...` : s);
+
+export const sentences = (findings: readonly Finding[]): string =>
+  findings
+    .filter((f) => f.severity === 'error')
+    .map((f) => `${f.message} (${f.code})`)
+    .join(' ');
+
+type Failure = NonNullable<AuditNodeStatus['lastFailure']>;
+
+/** The failure that stops this node from running what is asked; undefined while there is none. */
+function failureOf(s: Said): Omit<Failure, 'time'> | undefined {
+  const digest = s.digest ?? s.before.current;
+  if (digest === undefined) return undefined;
+  const because = (reason: string, message: string): Omit<Failure, 'time'> => ({
+    digest,
+    reason,
+    message: cut(message),
+  });
+  if (s.refused !== undefined) return because(s.refused[0]?.code ?? 'BundleMalformed', sentences(s.refused));
+  switch (s.outcome?.kind) {
+    case 'Refused':
+      return because(
+        s.outcome.findings.find((f) => f.severity === 'error')?.code ?? 'Refused',
+        sentences(s.outcome.findings),
+      );
+    case 'RolledBack':
+    case 'Held':
+      return s.outcome.failure === null
+        ? because('Held', 'this revision was tried before and did not work')
+        : because(s.outcome.failure.reason, s.outcome.failure.message);
+    case 'StateUnreadable':
+      return because('StateUnreadable', "the agent's state file on the node is not one that this version understands");
+    case 'Settled':
+    case 'OnHold':
+    case 'Interrupted':
+    case 'Overtaken':
+    case 'DiskFailed':
+    case undefined:
+      return undefined;
+  }
+}
+
+function messageOf(s: Said): string | undefined {
+  switch (s.outcome?.kind) {
+    case 'OnHold':
+      return 'a file HOLD on the node stops the agent; remove it to go on';
+    case 'DiskFailed':
+      return cut(`a file could not be written: ${s.outcome.message}; it is tried again`);
+    case 'Overtaken':
+      return `${s.outcome.path} was changed meanwhile; it is planned anew`;
+    case 'Settled': {
+      const told = s.outcome.findings.map((f) => f.message);
+      return told.length === 0 ? undefined : cut(told.join(' '));
+    }
+    case 'Refused':
+    case 'RolledBack':
+    case 'Held':
+    case 'StateUnreadable':
+    case 'Interrupted':
+    case undefined:
+      return undefined;
+  }
+}
+
+/** Digests of the state file: null there is absence here. */
+function digestsOf({ state }: StateFile): Pick<AuditNodeStatus, 'current' | 'target' | 'lastKnownGood'> {
+  const current =
+    state.phase === 'Settled' || state.phase === 'Held'
+      ? state.current
+      : state.phase === 'RollingBack'
+        ? null
+        : state.from;
+  const target =
+    state.phase === 'Installing' || state.phase === 'Probing' || state.phase === 'RollingBack' ? state.to : null;
+  return {
+    ...(current === null ? {} : { current }),
+    ...(target === null ? {} : { target }),
+    ...(state.lastGood === null ? {} : { lastKnownGood: state.lastGood }),
+  };
+}
+
+export function statusOf(s: Said): AuditNodeStatus {
+  const failure = failureOf(s);
+  const phase = failure !== undefined ? 'Held' : s.file.state.phase;
+  const digests = digestsOf(s.file);
+  const settled = phase === 'Settled' || phase === 'Held';
+  const unchanged = s.before.current === digests.current && s.before.settledTime !== undefined;
+  const settledTime = unchanged ? s.before.settledTime : s.now;
+  const message = failure?.message ?? messageOf(s);
+  const same =
+    failure !== undefined &&
+    s.before.lastFailure?.digest === failure.digest &&
+    s.before.lastFailure.reason === failure.reason;
+  return {
+    observedGeneration: s.generation,
+    phase,
+    ...digests,
+    ...(settled && s.outcome !== undefined ? { settledTime } : keep('settledTime', s.before.settledTime)),
+    ...(message === undefined ? {} : { message }),
+    ...(failure === undefined
+      ? {}
+      : { lastFailure: { ...failure, time: same ? (s.before.lastFailure?.time ?? s.now) : s.now } }),
+    ...keep('kubernetesVersion', s.version ?? s.before.kubernetesVersion),
+    agentVersion: s.agentVersion,
+    ...keep('adopted', s.before.adopted),
+  };
+}
+
+const keep = <K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } =>
+  (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };

@@ -1,0 +1,208 @@
+/**
+ * Works on the one AuditNode of this node: read what is asked, fetch the bundle, have the node room run it, say what
+ * became of it. Absence of the AuditNode, of its CRD or of the API means that nothing is asked, and nothing is done.
+ */
+import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
+import type { AuditNodeSpec, AuditNodeStatus } from '../api/auditnode.ts';
+import type { Finding } from '../api/findings.ts';
+import { parseMinor } from '../api/versions.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { handlingOf } from '../kube/errors.ts';
+import type { KubeError } from '../kube/errors.ts';
+import type { Outcome } from '../kube/queue.ts';
+import { isRecord } from '../kube/types.ts';
+import type { KubeObject } from '../kube/types.ts';
+import { applyRevision } from '../node/apply-revision.ts';
+import type { ApplyOutcome } from '../node/outcome.ts';
+import type { NodeHost } from '../node/host.ts';
+import { EMPTY, readState } from '../node/state-file.ts';
+import type { StateFile } from '../node/state-file.ts';
+import type { Revision } from '../render/types.ts';
+import { DEFAULT_RULES } from '../rollout/node-state.ts';
+import { recordPath, parseRecord } from '../targets/static-pod/record.ts';
+import type { StaticPodSpec } from '../targets/static-pod.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { fetchRevision } from './bundle.ts';
+import type { Reporter } from './reporter.ts';
+import { statusOf } from './status.ts';
+import type { Said } from './status.ts';
+
+export type WorkerOptions = {
+  readonly host: NodeHost;
+  readonly spec: StaticPodSpec;
+  readonly client: KubeClient;
+  /** The AuditNode as the cache has it. */
+  readonly read: () => KubeObject | undefined;
+  readonly reporter: Reporter;
+  readonly log: Logger;
+  readonly agentVersion: string;
+  readonly note: (node: KubeObject, type: 'Normal' | 'Warning', reason: string, note: string) => void;
+};
+
+/** Nothing on the node tells that the reason of a refusal has gone. */
+const REFUSED_RETRY_MS = 5 * 60_000;
+const HOLD_RETRY_MS = 60_000;
+const INCONCLUSIVE_RETRY_MS = 60_000;
+const AWAY_RETRY_MS = 1_000;
+
+type Task = {
+  readonly object: KubeObject;
+  readonly spec: AuditNodeSpec;
+  readonly generation: number;
+  readonly before: AuditNodeStatus;
+};
+
+function taskOf(object: KubeObject | undefined): Task | undefined {
+  if (object === undefined) return undefined;
+  const spec = auditNodeSpec.safeParse(object['spec']);
+  if (!spec.success) return undefined;
+  const status = auditNodeStatus.safeParse(object['status'] ?? {});
+  return {
+    object,
+    spec: spec.data,
+    generation: object.metadata.generation ?? 0,
+    before: status.success ? status.data : {},
+  };
+}
+
+export class Worker {
+  readonly #o: WorkerOptions;
+  #version: string | undefined;
+
+  constructor(options: WorkerOptions) {
+    this.#o = options;
+  }
+
+  async work(signal: AbortSignal): Promise<Outcome> {
+    const task = taskOf(this.#o.read());
+    if (task === undefined) return { kind: 'Done' };
+    await this.#askVersion(signal);
+    const named = task.spec.desired.revision;
+    if (named === undefined) return this.#run(task, null, signal);
+    const minor = parseMinor(this.#version ?? '');
+    if (minor === undefined) return { kind: 'Retry', afterMs: AWAY_RETRY_MS };
+    const fetched = await fetchRevision(this.#o.client, named, [minor], signal);
+    if (!fetched.ok) return this.#away(fetched.error);
+    const { revision, findings } = fetched.value;
+    if (revision === undefined) return this.#refused(task, findings);
+    return this.#run(task, revision, signal);
+  }
+
+  /** Of the API server that we reach: on a healthy control plane the node's own or one minor beside it. */
+  async #askVersion(signal: AbortSignal): Promise<void> {
+    const answer = await this.#o.client.raw('/version', { signal });
+    const git = answer.ok && isRecord(answer.value) ? answer.value['gitVersion'] : undefined;
+    if (typeof git === 'string' && git.length <= 64) this.#version = git;
+  }
+
+  #away(error: KubeError): Outcome {
+    this.#o.log.warn({ code: error.code }, `the revision cannot be fetched: ${error.message}`);
+    return { kind: 'Retry', afterMs: handlingOf(error) === 'Retry' ? (error.retryAfterMs ?? 0) : AWAY_RETRY_MS };
+  }
+
+  async #refused(task: Task, refused: readonly Finding[]): Promise<Outcome> {
+    const file = (await readState(this.#o.host.disk, this.#o.spec.layout.stateDir)) ?? EMPTY;
+    await this.#say(task, { file, refused });
+    return { kind: 'Again', afterMs: REFUSED_RETRY_MS };
+  }
+
+  async #run(task: Task, to: Revision | null, signal: AbortSignal): Promise<Outcome> {
+    const { host, spec, log } = this.#o;
+    const { timeoutSeconds, minReadySeconds } = task.spec;
+    let file: StateFile = (await readState(host.disk, spec.layout.stateDir)) ?? EMPTY;
+    const outcome = await applyRevision({
+      host,
+      spec,
+      to,
+      version: parseMinor(this.#version ?? '') ?? null,
+      rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
+      onState: (next) => {
+        file = next;
+        log.info({ phase: next.state.phase, digest: to?.digest ?? 'none' }, 'node state');
+        if (next.journal !== null) void this.#say(task, { file: next });
+      },
+      signal,
+    });
+    void minReadySeconds;
+    file = (await readState(host.disk, spec.layout.stateDir)) ?? file;
+    if (outcome.kind !== 'Interrupted') await this.#say(task, { file, outcome });
+    this.#tell(task, outcome);
+    return outcomeOf(outcome);
+  }
+
+  async #say(task: Task, more: Pick<Said, 'file' | 'outcome' | 'refused'>): Promise<void> {
+    const adopted = await this.#adopted();
+    const digest = task.spec.desired.revision?.digest;
+    const { adopted: _old, ...before } = taskOf(this.#o.read())?.before ?? task.before;
+    this.#o.reporter.report(
+      statusOf({
+        ...more,
+        ...(digest === undefined ? {} : { digest }),
+        generation: task.generation,
+        before: { ...before, ...(adopted === undefined ? {} : { adopted }) },
+        ...(this.#version === undefined ? {} : { version: this.#version }),
+        agentVersion: this.#o.agentVersion,
+        now: `${new Date(this.#o.host.now()).toISOString().slice(0, 19)}Z`,
+      }),
+    );
+  }
+
+  /** Audit flags that somebody had set by hand, from the record on disk. */
+  async #adopted(): Promise<AuditNodeStatus['adopted']> {
+    const { host, spec } = this.#o;
+    const bytes = await host.disk.read(recordPath(spec.manifest, spec.layout)).catch(() => null);
+    const record = bytes === null ? null : parseRecord(bytes);
+    if (record === null || record.adopted.length === 0) return undefined;
+    return { flags: record.adopted.slice(0, 64).map((f) => `${f.name}=${f.value}`.slice(0, 1024)) };
+  }
+
+  #tell(task: Task, outcome: ApplyOutcome): void {
+    const { note, log } = this.#o;
+    const what = task.spec.desired.revision?.digest.slice(0, 16) ?? 'removal';
+    switch (outcome.kind) {
+      case 'Settled':
+        if (outcome.restarted) note(task.object, 'Normal', 'Settled', `the API server runs with revision ${what}`);
+        return;
+      case 'RolledBack':
+        note(task.object, 'Warning', 'RolledBack', `${what}: ${outcome.failure.reason}: ${outcome.failure.message}`);
+        return;
+      case 'Refused':
+        note(task.object, 'Warning', 'Refused', `${what}: nothing was changed`);
+        log.warn({ codes: outcome.findings.map((f) => f.code) }, 'refused; nothing was changed');
+        return;
+      case 'DiskFailed':
+        note(task.object, 'Warning', 'DiskFailed', outcome.code);
+        log.error({ code: outcome.code }, outcome.message);
+        return;
+      case 'Held':
+      case 'OnHold':
+      case 'Interrupted':
+      case 'Overtaken':
+      case 'StateUnreadable':
+        log.info({ outcome: outcome.kind }, 'nothing was changed');
+        return;
+    }
+  }
+}
+
+function outcomeOf(outcome: ApplyOutcome): Outcome {
+  switch (outcome.kind) {
+    case 'Settled':
+    case 'Held':
+    case 'Interrupted':
+    case 'StateUnreadable':
+      return { kind: 'Done' };
+    case 'RolledBack':
+      // Nobody is to blame, so it is tried again, ever more rarely.
+      return outcome.failure.reason === 'Inconclusive'
+        ? { kind: 'Retry', afterMs: INCONCLUSIVE_RETRY_MS }
+        : { kind: 'Done' };
+    case 'Refused':
+      return { kind: 'Again', afterMs: REFUSED_RETRY_MS };
+    case 'OnHold':
+      return { kind: 'Again', afterMs: HOLD_RETRY_MS };
+    case 'Overtaken':
+    case 'DiskFailed':
+      return { kind: 'Retry', afterMs: 1_000 };
+  }
+}
