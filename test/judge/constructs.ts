@@ -3,6 +3,7 @@
  * Fragments stand under an unknown field of a policy that loads (so that they are read, resolved and warned about);
  * documents stand alone.
  */
+import { Buffer } from 'node:buffer';
 import type { Binary } from './vocabulary.ts';
 import { ODD_SCALARS, TOKENS, utf8 } from './vocabulary.ts';
 
@@ -547,6 +548,19 @@ export const FRAGMENTS: readonly Binary[] = [
     '\n  - {&m <<: {a: b}}\n',
     '\n  - {! <<: {a: b}}\n',
   ],
+  // asked by name: what coverage showed to be missing
+  ...[
+    '{false: a, no: b}',
+    '\n  - &a b\n  - {<<: [*a]}\n',
+    '\n  - &a [b]\n  - {<<: [*a]}\n',
+    '|-0\n a\n',
+    '|+0\n a\n',
+    '>-10\n a\n',
+    '!!binary "aGVsbG8"',
+    '!!str ! a',
+  ],
+  `${'? '.repeat(10_001)}a`,
+  `\n${': '.repeat(10_001)}a\n`,
 ];
 
 const deep = (open: string, close: string, n: number): string => open.repeat(n) + close.repeat(n);
@@ -918,4 +932,57 @@ export const DOCUMENTS: readonly Binary[] = [
     '{"a":.5}',
     '{"a" :1 , "b": 2 }',
   ],
+  // UTF-16
+  ...[GOOD, `${GOOD}x: "\u{1f600}"\n`].flatMap((t) =>
+    ['\xff\xfe', '\xfe\xff'].map((bom) => bom + Buffer.from(t, 'utf16le').toString('latin1')),
+  ),
+  ...[
+    '\xff\xfe',
+    '\xff\xfea',
+    '\xff\xfe\x3d\xd8',
+    '\xff\xfe\x3d\xd8\x00',
+    '\xff\xfe\x3d\xd8a\0',
+    '\xff\xfe\x00\xde',
+    '\xff\xfe\0\0',
+    '\xfe\xff\xd8\x3d\xde',
+    '\xff\xfe\xff\xfe',
+  ],
+  `\xff\xfe${Buffer.from(`${GOOD}# \u{1f600}\u00e9\n`, 'utf16le').toString('latin1')}`,
+  `\xfe\xff${Buffer.from(`${GOOD}# \u{1f600}\u00e9\n`, 'utf16le').swap16().toString('latin1')}`,
+  `--- |2\n  a\n`,
+  `--- >1\n a\n`,
+  // 400,000 nodes, nearly all through one alias
+  `${GOOD}a: &a [${'x,'.repeat(10_000)}]\nb: [${'*a,'.repeat(60)}]\n`,
+  `${GOOD}a: &a [${'x,'.repeat(10_000)}]\nb: [${'*a,'.repeat(39)}]\nc: [${'y,'.repeat(20_000)}]\n`,
+  // protobuf's mark
+  'k8s\0',
+  `k8s\0${GOOD}`,
+  '{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[{"level":"None","users":["\\u00E9\\uABCD\\b\\f\\n\\r\\t\\/\\\\\\"\\uD83D\\uDE00\\uD83Dx\\uD83D\\n\\uD83D\\u0041"]}]}',
+  '{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[{"level":"None","x":1,"x":2}],"rules":[{"level":"None","x":3}]}',
+  `${GOOD}x: !!str\n  a: b\ny: !x %\n`,
 ];
+
+/** Documents with one of everything that a scanner looks ahead in. */
+const LOOKED_AHEAD: readonly Binary[] = [
+  `%YAML 1.1 # c\n%TAG !e! tag:e,1:%41%C3%A9 # c\n%FOO bar\n--- # c\n${GOOD}x: !e!a%41 &a-b [ *a-b , !<tag:%41> "" ]\n...\n`,
+  `${GOOD}a: |2-  # c\n    a\n\n   b \n  \n# c\nb: >+ # c\n\n  c\n   d\n\n  e\n\nc: |-2\r\n  a\r\nd: >\n  \n`,
+  `${GOOD}"a\\x41\\u00e9\\U0001F600\\n \\\n  b  \n\n   c\td": 'it''s  \n\n  f\u0020 g'\n`,
+  `${GOOD}plain  text \n  over\n\n\t lines\n  a#b : c\nk: plain:x  y \t# c\n  z\n`,
+  `${GOOD}x: { a: [b, c: d, ? e : f, ? g ], "h":i, ? j : , k, ? { l: m } : n }  \t # c\n`,
+  `${GOOD}? a\n: b\n? - c\n  - d\n:\n  e: f\n!!str g: !h\n  - - i\n    -\n  - j: k\n    l:\n`,
+  `\xef\xbb\xbf---\r\n${GOOD.replaceAll('\n', '\r\n')}x: a\r\n\xe2\x80\xa8y: "\xc2\x85 \xf0\x9f\x98\x80"\xc2\x85\r\n---\r\n`,
+];
+
+/** The API server reads 512 bytes at a time: how far it looks ahead shows where a bad byte begins such a read. */
+const READ = 512;
+
+/** `text` with a bad byte at every place, which begins a read. */
+function torn(text: Binary): Binary[] {
+  return Array.from({ length: text.length - GOOD.length }, (_, i) => {
+    const at = i + (text.startsWith(GOOD) ? GOOD.length : 1);
+    const pad = `#${'c'.repeat(READ - (at % READ) - 2)}\n`;
+    return `${pad}${text.slice(0, at)}\xff${text.slice(at)}`;
+  });
+}
+
+export const TORN: readonly Binary[] = LOOKED_AHEAD.flatMap(torn);

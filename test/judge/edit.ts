@@ -162,6 +162,39 @@ const fileEdits: readonly Edit[] = [
   (t) => t.replaceAll(/^ *#.*\n/gm, ''),
 ];
 
+/** What an editor or a person does without meaning to change anything; mostly it does not. */
+const gentleEdits: readonly Edit[] = [
+  (t, r) =>
+    onLine(t, r, (line) => [`${' '.repeat(r.below(6))}# ${r.pick(['why', "don't", '[x', '- a: b', '"'])}`, line]),
+  (t, r) => onLine(t, r, (line) => [`${line}${r.pick([' # c', ' ', '  ', '\t', '\r'])}`]),
+  (t, r) => onLine(t, r, (line) => [line, r.pick(['', ' ', '#', '  # c'])]),
+  (t, r) => replaceOne(t, r, VALUE, (v) => (/^['"]/.test(v) ? `'${v.slice(1, -1)}'` : `"${v}"`)),
+  (t, r) =>
+    replaceOne(t, r, /(?<=[[,] ?)(?=[\w"'])|(?=\])/g, () =>
+      r.pick([' ', '  ', '\n      ', ' # c\n      ', '\n\n      ']),
+    ),
+  (t, r) => replaceOne(t, r, /(?<=resources: \[)(?=[\w"'])/g, () => `${JSON.stringify(r.pick(words.PATTERNS))}, `),
+  (t, r) => replaceOne(t, r, /(?<=verbs: \[)(?=[\w"'])/g, () => `${r.pick(words.VERBS.filter((v) => v !== '*'))}, `),
+  (t, r) => replaceOne(t, r, /(?<=level: )\w+/g, () => r.pick(words.LEVEL_WORDS)),
+  (t, r) =>
+    replaceOne(t, r, /^ *- level: .*$/gm, (line) => `${line}\n${' '.repeat(line.indexOf('-') + 2)}${r.pick(EXTRAS)}`),
+  (t) => t.replaceAll('\n', '\r\n'),
+  (t) => `\xef\xbb\xbf${t}`,
+  (t, r) => (t.startsWith('%') ? t : r.pick(['---\n', '--- # c\n', '\n\n', '# c\n', '%YAML 1.1\n---\n'])) + t,
+  (t, r) => `${t}${r.pick(['...\n', '---\nkind: X\n', '---\n[', '\n\n', '# c', '  \n'])}`,
+];
+
+const EXTRAS: readonly string[] = [
+  ...[
+    'namespaces: [kube-system]',
+    'users: [alice, "bob"]',
+    'omitManagedFields: on',
+    'omitStages: [Panic]',
+    'verbs: [get]',
+  ],
+  ...['userGroups: ["system:masters"]', 'verb: [get]', 'comment: x', 'resources:', 'namespaces: [""]', 'users: &u [a]'],
+];
+
 function utf16(text: Binary, little: boolean): Binary {
   return [...text].map((c) => (little ? `${c}\0` : `\0${c}`)).join('');
 }
@@ -169,10 +202,10 @@ function utf16(text: Binary, little: boolean): Binary {
 /** One to a few edits, most of them small. */
 export function edited(text: Binary, random: Random): Binary {
   let out = text;
-  const count = random.weighted({ '1': 6, '2': 2, '3': 1, '6': 0.3 });
+  const count = random.weighted({ '1': 6, '2': 2, '3': 1, '5': 0.3 });
   for (let i = 0; i < Number(count); i++) {
-    const kind = random.weighted({ byte: 3, line: 3, word: 5, file: 0.7 });
-    const edits = { byte: byteEdits, line: lineEdits, word: wordEdits, file: fileEdits }[kind];
+    const kind = random.weighted({ byte: 2.5, line: 2.5, word: 4, file: 0.5, gentle: 3.5 });
+    const edits = { byte: byteEdits, line: lineEdits, word: wordEdits, file: fileEdits, gentle: gentleEdits }[kind];
     out = random.pick(edits)(out, random);
   }
   return out;

@@ -4,14 +4,20 @@
  */
 import type { Binary } from './vocabulary.ts';
 
-const MAX_TRIES = 3000;
+/** A big input has many pieces and slow answers: enough is enough. */
+const MAX_TRIES = 1500;
+const MAX_MS = 4000;
+const SHOWN = 1500;
 
 /** The smallest text found for which `fails` still answers true. `text` itself is known to fail. */
 export async function minimized(text: Binary, fails: (text: Binary) => Promise<boolean>): Promise<Binary> {
   let best = text;
   let tries = 0;
+  const until = Date.now() + MAX_MS;
+  const exhausted = (): boolean => tries > MAX_TRIES || Date.now() > until;
   const attempt = async (candidate: Binary): Promise<boolean> => {
-    if (candidate === best || tries++ > MAX_TRIES || !(await fails(candidate))) return false;
+    tries++;
+    if (candidate === best || exhausted() || !(await fails(candidate))) return false;
     best = candidate;
     return true;
   };
@@ -37,8 +43,10 @@ export async function minimized(text: Binary, fails: (text: Binary) => Promise<b
   return best;
 }
 
-/** The bytes, readable and exact: quoted as JSON with every byte above ASCII as \xNN. */
-export const shown = (text: Binary): string =>
-  JSON.stringify(text)
+/** The bytes, readable and exact: quoted as JSON with every byte above ASCII as \xNN. A long text is cut, and says so. */
+export function shown(text: Binary): string {
+  const quoted = JSON.stringify(text)
     .replace(/\\u00([0-9a-f]{2})/g, '\\x$1')
     .replace(/[\x7f-\xff]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return quoted.length <= SHOWN ? quoted : `${quoted.slice(0, SHOWN)}... (${text.length} bytes)`;
+}

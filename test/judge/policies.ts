@@ -4,7 +4,7 @@
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { DOCUMENTS, FRAGMENTS, GOOD } from './constructs.ts';
+import { DOCUMENTS, FRAGMENTS, GOOD, TORN } from './constructs.ts';
 import { edited, spliced } from './edit.ts';
 import { policyTree } from './model.ts';
 import type { Random } from './random.ts';
@@ -12,7 +12,7 @@ import type { Binary } from './vocabulary.ts';
 import { FIELDS, LEVEL_WORDS, ODD_SCALARS, TOKENS, VERBS, binaryOf } from './vocabulary.ts';
 import { asJson, written } from './writer.ts';
 
-export type Origin = 'real' | 'construct' | 'edited' | 'spliced' | 'written' | 'odd' | 'soup' | 'json';
+export type Origin = 'regression' | 'real' | 'construct' | 'edited' | 'spliced' | 'written' | 'odd' | 'soup' | 'json';
 export type Generated = { readonly origin: Origin; readonly text: Binary };
 
 const CORPUS = join(import.meta.dirname, 'corpus');
@@ -31,7 +31,7 @@ export function fixedPolicies(): readonly Generated[] {
       origin: 'construct',
       text: `${GOOD}x:${f.startsWith('\n') ? f : ` ${f}`}\n`,
     })),
-    ...DOCUMENTS.map((text): Generated => ({ origin: 'construct', text })),
+    ...[...DOCUMENTS, ...TORN].map((text): Generated => ({ origin: 'construct', text })),
   ];
 }
 
@@ -61,7 +61,11 @@ function odd(random: Random): Binary {
   }
 }
 
-function one(origin: Exclude<Origin, 'real' | 'construct'>, random: Random, real: readonly Binary[]): Binary {
+function one(
+  origin: Exclude<Origin, 'regression' | 'real' | 'construct'>,
+  random: Random,
+  real: readonly Binary[],
+): Binary {
   switch (origin) {
     case 'edited':
       return edited(random.pick(real), random);
@@ -86,7 +90,7 @@ function one(origin: Exclude<Origin, 'real' | 'construct'>, random: Random, real
 export function* policies(random: Random): Generator<Generated, never> {
   const real = realPolicies();
   for (;;) {
-    const origin = random.weighted({ edited: 52, spliced: 3, written: 24, odd: 11, soup: 4, json: 6 });
+    const origin = random.weighted({ edited: 66, spliced: 4, written: 19, odd: 5, soup: 2, json: 4 });
     yield { origin, text: one(origin, random, real) };
   }
 }

@@ -98,12 +98,130 @@ const MACHINERY: readonly string[] = [
   ].map((f) => `${JSON_DECODER}/${f}`),
 ];
 
-type Lines = { readonly lines: readonly (number | readonly [number, number])[]; readonly why: string };
+type Lines = { readonly lines: readonly number[]; readonly why: string };
 
-/** Blocks by the line they begin on (or a range of such lines). */
-const UNREACHABLE: Readonly<Record<string, readonly Lines[]>> = {};
+/** Blocks by the line they begin on. A new module version moves them: then this list is written anew. */
+const UNREACHABLE: Readonly<Record<string, readonly Lines[]>> = {
+  [`${YAML}/apic.go`]: [{ lines: [57], why: 'an input set twice is a bug of the caller' }],
+  [`${YAML}/readerc.go`]: [
+    { lines: [28, 81, 117, 142], why: 'reading from memory does not fail' },
+    { lines: [92, 216, 338], why: 'panics and defaults for states that do not exist' },
+  ],
+  [`${YAML}/scannerc.go`]: [
+    { lines: [517], why: 'the reader has refused what is no character' },
+    { lines: [669, 1029, 1053, 1077], why: 'unroll_indent does not fail' },
+    { lines: [1147], why: 'decrease_flow_level does not fail' },
+    { lines: [1299], why: 'needs 10,000 nested lines, each indented further: 50 MB' },
+  ],
+  [`${YAML}/parserc.go`]: [
+    { lines: [67], why: 'nobody asks again after the end or an error' },
+    { lines: [103, 206, 207, 210], why: 'only the first document is read' },
+    { lines: [115, 118, 166], why: 'states that are never set' },
+    { lines: [179], why: 'the scanner begins with the stream' },
+    { lines: [221, 1060], why: 'the default tag directives do not clash' },
+    { lines: [1021], why: 'the caller has looked at this token' },
+  ],
+  [`${YAML}/resolve.go`]: [
+    { lines: [98, 155, 174, 187], why: 'int is 64 bits wide here' },
+    { lines: [171, 172, 179, 184, 185], why: 'Go reads 0b itself before this is asked' },
+    { lines: [192], why: 'a panic for a row of the table that does not exist' },
+  ],
+  [`${YAML}/decode.go`]: [
+    { lines: [46, 157, 375], why: 'panics for what does not exist' },
+    { lines: [88, 91], why: 'the parser gives events in order' },
+    { lines: [120, 129], why: 'every error has a problem, and its place is not above its context' },
+    { lines: [304, 305, 308, 312, 365], why: 'the target is an empty interface: no pointer, no Unmarshaler' },
+    { lines: [339], why: 'needs 4 million nodes' },
+    { lines: [387], why: 'a document has one child' },
+    {
+      lines: [
+        ...[
+          428, 435, 444, 446, 448, 454, 455, 458, 462, 463, 467, 472, 485, 487, 488, 492, 493, 497, 498, 502, 503, 507,
+        ],
+        ...[
+          508, 510, 516, 518, 519, 523, 524, 528, 529, 533, 534, 539, 541, 545, 547, 550, 553, 556, 560, 561, 565, 566,
+          574,
+        ],
+        ...[590, 592, 593, 600, 625, 627, 636, 638, 641, 644, 657],
+      ],
+      why: 'the target is an empty interface, never a typed value',
+    },
+  ],
+  [`${YAML}/yaml.go`]: [{ lines: [248], why: 'passes on panics that are bugs' }],
+  'sigs.k8s.io/yaml/yaml.go': [
+    {
+      lines: [
+        ...[
+          188, 192, 194, 256, 258, 263, 265, 270, 274, 279, 282, 284, 289, 292, 310, 312, 332, 337, 339, 341, 343, 345,
+        ],
+        ...[346, 348, 352],
+      ],
+      why: 'YAMLToJSON has no target type',
+    },
+    { lines: [221], why: 'int is 64 bits wide here' },
+  ],
+  'sigs.k8s.io/json/json.go': [{ lines: [108, 112, 114, 116, 118, 122], why: 'all strict options are always on' }],
+  [`${JSON_DECODER}/decode.go`]: [
+    { lines: [107], why: 'encoding/json has refused this syntax before' },
+    {
+      lines: [176, 386, 609, 748, 757, 831, 889, 914, 983, 1034, 1070],
+      why: 'panics and errors for bugs of the caller',
+    },
+    {
+      lines: [1030, 1066, 1067, 1295, 1312, 1354, 1358, 1387, 1406],
+      why: 'encoding/json has refused this syntax before',
+    },
+    {
+      lines: [478, 480, 498, 545, 546, 553, 651, 1020, 1021, 1023, 1057, 1058, 1060, 1084, 1086, 1090, 1094],
+      why: 'no field of these types is an interface',
+    },
+    {
+      lines: [510, 536, 642, 962, 963, 964, 968, 970, 972, 975, 978, 979, 980, 985, 860, 862, 865],
+      why: 'no field reads its own text',
+    },
+    { lines: [592, 594, 615, 616], why: 'no field is an array of fixed length' },
+    { lines: [531], why: 'the only types that read their own JSON list are inside an Event' },
+    { lines: [672, 673, 871, 874, 878, 880, 883, 887], why: 'maps here have string keys' },
+    { lines: [711, 714, 715, 718, 720], why: 'no struct here has more than 64 fields' },
+    { lines: [779], why: 'names are compared exactly' },
+    { lines: [792, 793, 799, 807, 809], why: 'no embedded pointers' },
+    {
+      lines: [836, 838, 839, 842, 843, 846, 952, 994, 1007, 1013, 1031, 1053, 1074, 1080],
+      why: 'no field has the string option',
+    },
+    { lines: [1044, 1046, 1050, 1104, 1106, 1110, 1112, 1114, 1118], why: 'no field is bytes, unsigned or a float' },
+    { lines: [282], why: 'only errors of readers of their own JSON have a field already' },
+  ],
+  [`${SERIALIZER}/json/json.go`]: [
+    { lines: [153], why: 'LoadPolicyFromBytes gives no default kind' },
+    { lines: [157, 168, 170, 177, 179, 185, 188, 189, 287], why: 'the target is a Policy, a registered type' },
+    { lines: [196, 199], why: 'kind and version default to those of the target' },
+    { lines: [270], why: 'lenient decoding comes after strict decoding that read the same values' },
+  ],
+  [`${SERIALIZER}/recognizer/recognizer.go`]: [
+    { lines: [91, 103, 124], why: 'each decoder here recognizes data without an error, and YAML always tries' },
+  ],
+  [`${SERIALIZER}/versioning/versioning.go`]: [
+    {
+      lines: [133, 149, 150, 151, 154, 186, 190, 191, 194],
+      why: 'the target is a Policy, which nests no other object',
+    },
+  ],
+  'k8s.io/apimachinery/pkg/api/validation/generic.go': [{ lines: [44], why: 'groups are no prefixes' }],
+  'k8s.io/apimachinery/pkg/util/validation/validation.go': [{ lines: [431, 436], why: 'exactly one example is given' }],
+  'k8s.io/apiserver/pkg/audit/policy/reader.go': [
+    { lines: [78], why: 'strict decoding has read the same values before' },
+  ],
+  'k8s.io/apiserver/pkg/audit/policy/checker.go': [{ lines: [234], why: 'the fake for tests' }],
+};
 
-type Place = { readonly file: string; readonly function: string; readonly from: number };
+type Place = {
+  readonly file: string;
+  readonly function: string;
+  readonly from: number;
+  readonly to: number;
+  readonly reached: boolean;
+};
 
 function lists(place: Place): boolean {
   const functions = RELEVANT[place.file];
@@ -112,16 +230,14 @@ function lists(place: Place): boolean {
   return functions.includes(place.function);
 }
 
-const within = (line: number, lines: Lines['lines']): boolean =>
-  lines.some((l) => (typeof l === 'number' ? l === line : l[0] <= line && line <= l[1]));
-
 export type Standing = 'Counts' | 'Unreachable' | 'Setup' | 'Elsewhere';
 
 /** How a block counts. `Unreachable` and `Elsewhere` may not be reached, or this file is wrong. */
 export function standingOf(place: Place): Standing {
   if (lists(place)) {
-    const excluded = UNREACHABLE[place.file]?.some((u) => within(place.from, u.lines)) === true;
-    return excluded ? 'Unreachable' : 'Counts';
+    const excluded = UNREACHABLE[place.file]?.some((u) => u.lines.includes(place.from)) === true;
+    // A reached block of one line is the condition whose body is meant.
+    return excluded && !(place.reached && place.from === place.to) ? 'Unreachable' : 'Counts';
   }
   const setUp = SETUP[place.file]?.includes(place.function) === true || MACHINERY.includes(place.file);
   return setUp ? 'Setup' : 'Elsewhere';

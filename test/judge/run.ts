@@ -54,7 +54,7 @@ export type Differential = {
 };
 
 const IN_FLIGHT = 48;
-const SHOW_AT_MOST = 20;
+const SHOW_AT_MOST = 8;
 
 function count(report: Report, origin: Origin, theirs: Verdict): void {
   const of = report.origins.get(origin) ?? { asked: 0, loaded: 0 };

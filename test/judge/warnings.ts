@@ -20,13 +20,11 @@ const ESCAPES: Readonly<Record<string, string>> = {
 
 /** What Go's strconv.Quote quoted. */
 export function goUnquoted(quoted: string): string {
-  return quoted
-    .slice(1, -1)
-    .replace(
-      /\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))/g,
-      (_, x: string | undefined, u: string | undefined, long: string | undefined, c: string | undefined) =>
-        c !== undefined ? (ESCAPES[c] ?? c) : String.fromCodePoint(Number.parseInt(x ?? u ?? long ?? '0', 16)),
-    );
+  return quoted.slice(1, -1).replace(/\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)/g, (escape) => {
+    const [, kind = '', ...digits] = escape;
+    if (digits.length === 0) return ESCAPES[kind] ?? kind;
+    return String.fromCodePoint(Number.parseInt(digits.join(''), 16));
+  });
 }
 
 const YAML_KEY = /^ {2}line \d+: key (.*) already set in map$/gm;
@@ -45,7 +43,10 @@ export function theirWarnings(warnings: readonly string[]): Warnings {
 export function ourWarnings(findings: readonly Finding[]): Warnings {
   const paths = (code: string): string[] =>
     findings.filter((f) => f.severity === 'warning' && f.code === code).map((f) => f.path);
-  return { unknown: [...new Set(paths('UnknownField'))].sort(), duplicate: paths('DuplicateField').sort() };
+  return {
+    unknown: [...new Set(paths('UnknownField'))].sort(),
+    duplicate: [...new Set(paths('DuplicateField'))].sort(),
+  };
 }
 
 /** Whether a path of ours ends in the key that a YAML warning names. Keys that are no strings are not compared. */
