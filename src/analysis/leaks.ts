@@ -6,9 +6,10 @@
  */
 import type { GroupResources, Level, Policy, RequestAttributes, Rule } from '../api/audit.ts';
 import { compilePolicy } from '../policy/evaluate.ts';
+import { SENSITIVE } from '../policy/redact.ts';
 import { atLeast } from './detections.ts';
 
-type Sensitive = {
+type Body = {
   readonly group: string;
   /** `resource` or `resource/subresource`. */
   readonly resource: string;
@@ -24,24 +25,22 @@ const DELETES = ['delete', 'deletecollection'];
 const WRITES = ['create', 'update', 'patch'];
 const NAMELESS = ['create', 'list', 'deletecollection'];
 
-const both = (group: string, resource: string): Sensitive => ({
-  group,
-  resource,
-  write: 'Request',
-  read: 'RequestResponse',
-});
-
-const SENSITIVE: readonly Sensitive[] = [
-  both('', 'secrets'),
-  both('', 'configmaps'),
+/** By `group/resource`, where not both writes and answers to reads hold the secret. */
+const ONE_WAY: Readonly<Record<string, Pick<Body, 'write' | 'read'>>> = {
   // The request says only for how long and for whom; the answer holds the token.
-  { group: '', resource: 'serviceaccounts/token', write: 'RequestResponse' },
-  { group: 'authentication.k8s.io', resource: 'tokenreviews', write: 'Request' },
-  both('route.openshift.io', 'routes'),
-  both('oauth.openshift.io', 'oauthclients'),
-  both('oauth.openshift.io', 'oauthaccesstokens'),
-  both('oauth.openshift.io', 'oauthauthorizetokens'),
-];
+  '/serviceaccounts/token': { write: 'RequestResponse' },
+  'authentication.k8s.io/tokenreviews': { write: 'Request' },
+  'image.openshift.io/imagestreams/secrets': { read: 'RequestResponse' },
+};
+
+/** The resources that `redactSensitive` caps, without their other subresources. */
+const BODIES: readonly Body[] = SENSITIVE.flatMap(({ group, resources }) =>
+  resources.map((pattern): Body => {
+    const resource = pattern.replace(/\/\*$/, '');
+    const oneWay = ONE_WAY[`${group}/${resource}`];
+    return { group, resource, ...(oneWay ?? { write: 'Request', read: 'RequestResponse' }) };
+  }),
+);
 
 export type Leak = {
   readonly resource: string;
@@ -56,17 +55,17 @@ const FRESH = 'auditconfig-probe-of-leaks';
 
 const orFresh = (list: readonly string[]): readonly string[] => (list.length === 0 ? [FRESH] : list);
 
-function entriesFor(rule: Rule, s: Sensitive): readonly GroupResources[] {
+function entriesFor(rule: Rule, s: Body): readonly GroupResources[] {
   return rule.resources.filter((e) => e.group === s.group || e.group === '*');
 }
 
-function names(rule: Rule, s: Sensitive, verb: string): readonly string[] {
+function names(rule: Rule, s: Body, verb: string): readonly string[] {
   if (NAMELESS.includes(verb) && !s.resource.includes('/')) return [''];
   return [...new Set([FRESH, ...entriesFor(rule, s).flatMap((e) => e.resourceNames)])];
 }
 
 /** Requests that reach `rule` if any request does: one group at most, and nothing that an earlier rule names for nothing. */
-function probes(rule: Rule, s: Sensitive, verb: string): RequestAttributes[] {
+function probes(rule: Rule, s: Body, verb: string): RequestAttributes[] {
   const [resource = '', subresource = ''] = s.resource.split('/');
   const groups = rule.userGroups.length === 0 ? [[]] : rule.userGroups.map((g) => [g]);
   return orFresh(rule.users).flatMap((user) =>
@@ -81,15 +80,16 @@ function probes(rule: Rule, s: Sensitive, verb: string): RequestAttributes[] {
   );
 }
 
-const verbsOf = (s: Sensitive): readonly [string, Level][] => [
-  ...WRITES.flatMap((v): [string, Level][] => (s.write === undefined ? [] : [[v, s.write]])),
-  ...[...READS, ...DELETES].flatMap((v): [string, Level][] => (s.read === undefined ? [] : [[v, s.read]])),
-];
+function verbsOf({ write, read }: Body): readonly (readonly [string, Level])[] {
+  const each = (verbs: readonly string[], level: Level | undefined): (readonly [string, Level])[] =>
+    level === undefined ? [] : verbs.map((v) => [v, level] as const);
+  return [...each(WRITES, write), ...each(READS, read), ...each(DELETES, write === undefined ? undefined : read)];
+}
 
 /** Every sensitive resource and verb whose body some rule logs, with the first such rule; empty is what one wants. */
 export function bodiesLeaked(policy: Policy): readonly Leak[] {
   const { decide } = compilePolicy(policy);
-  return SENSITIVE.flatMap((s) =>
+  return BODIES.flatMap((s) =>
     verbsOf(s).flatMap(([verb, least]): Leak[] => {
       const rule = policy.rules.findIndex(
         (r, i) => atLeast(r.level, least) && probes(r, s, verb).some((p) => decide(p).rule === i),

@@ -3,6 +3,7 @@ import type { Policy, Rule } from '../../src/api/audit.ts';
 import { DETECTIONS, coverage, describeGap } from '../../src/analysis/detections.ts';
 import { bodiesLeaked } from '../../src/analysis/leaks.ts';
 import { PRESET_NAMES, presetPolicy } from '../../src/policy/presets.ts';
+import { redactSensitive } from '../../src/policy/redact.ts';
 
 const rule = (over: Partial<Rule>): Rule => ({
   ...{ level: 'Metadata', users: [], userGroups: [], verbs: [], resources: [], namespaces: [] },
@@ -90,8 +91,13 @@ describe('leaks', () => {
       ...new Set(bodiesLeaked(presetPolicy(name)).map((l) => l.resource)),
     ];
     expect(resources('default')).toEqual(['oauthaccesstokens', 'oauthauthorizetokens']);
-    expect(resources('write-request-bodies')).toEqual(['configmaps', 'oauthaccesstokens', 'oauthauthorizetokens']);
-    expect(resources('all-request-bodies')).toEqual(['configmaps', 'oauthaccesstokens', 'oauthauthorizetokens']);
+    const tokens = ['oauthaccesstokens', 'oauthauthorizetokens', 'useroauthaccesstokens'];
+    expect(resources('write-request-bodies')).toEqual(['configmaps', ...tokens]);
+    expect(resources('all-request-bodies')).toEqual(['configmaps', 'imagestreams/secrets', ...tokens]);
+  });
+
+  it.each(PRESET_NAMES)('are gone from %s once sensitive bodies are redacted', (name) => {
+    expect(bodiesLeaked(redactSensitive(presetPolicy(name)))).toEqual([]);
   });
 
   it('are found behind users, groups, namespaces and names that only some requests have', () => {
@@ -115,7 +121,7 @@ describe('leaks', () => {
     const sensitive = {
       resources: [
         ...core('secrets', 'configmaps', 'serviceaccounts/token'),
-        ...['authentication.k8s.io', 'route.openshift.io', 'oauth.openshift.io'].map((group) => ({
+        ...['authentication.k8s.io', 'image.openshift.io', 'route.openshift.io', 'oauth.openshift.io'].map((group) => ({
           group,
           resources: [],
           resourceNames: [],
