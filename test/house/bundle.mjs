@@ -12,6 +12,7 @@ function hashTree(hash, root, dir) {
   }
 }
 
+/** Whether there is a bundle now; what is wrong with the sources has been printed otherwise. */
 export async function buildIfStale(root, force = false) {
   const hash = createHash('sha256');
   hashTree(hash, root, join(root, 'src'));
@@ -19,9 +20,15 @@ export async function buildIfStale(root, force = false) {
     hash.update(readFileSync(join(root, f)));
   const want = hash.digest('hex');
   const stamp = join(root, 'dist', '.stamp');
-  if (!force && existsSync(stamp) && readFileSync(stamp, 'utf8') === want) return;
+  if (!force && existsSync(stamp) && readFileSync(stamp, 'utf8') === want) return true;
   const { bundle } = await import('./build.mjs');
-  await bundle(root);
+  try {
+    await bundle(root);
+  } catch (error) {
+    console.error(`building dist/ failed: ${error.message.split('\n')[0]}`);
+    return false;
+  }
   mkdirSync(join(root, 'dist'), { recursive: true });
   writeFileSync(stamp, want);
+  return true;
 }

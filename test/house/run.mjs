@@ -27,8 +27,7 @@ async function run(verb, args) {
   switch (verb) {
     case 'prepare':
     case 'build':
-      await buildIfStale(root, verb === 'build');
-      return 0;
+      return (await buildIfStale(root, verb === 'build')) ? 0 : 1;
     case 'check':
       return (await import('./check.mjs')).check(root);
     case 'generate':
@@ -38,12 +37,12 @@ async function run(verb, args) {
     case 'unit':
       return (await import('./vitest.mjs')).vitest(root, ['--project', 'unit', ...args], { planes: false });
     case 'test':
-      await buildIfStale(root);
+      if (!(await buildIfStale(root))) return 1;
       return (await import('./vitest.mjs')).vitest(root, args, { planes: true });
     case 'bench':
     case 'demo':
     case 'fuzz':
-      await buildIfStale(root);
+      if (!(await buildIfStale(root))) return 1;
       return program(PROGRAMS[verb], args);
     default:
       console.error(`unknown command ${verb}`);
