@@ -31,13 +31,10 @@ const refuse = (reason: Reasons['Accepted'], message: string, findings: readonly
   findings,
 });
 
-/** `line 3, column 7: rules[0].level: ...`: what a person needs to go and mend it. At most five, then a count. */
+/** What a person needs to go and mend it; findings about referenced objects name line and column. At most five. */
 export function sentence(findings: readonly Finding[]): string {
   const errors = findings.filter((f) => f.severity === 'error');
-  const told = errors.slice(0, 5).map((f) => {
-    const place = f.at === undefined ? '' : `line ${f.at.line}, column ${f.at.column}: `;
-    return `${place}${f.message} (${f.code})`;
-  });
+  const told = errors.slice(0, 5).map((f) => `${f.message} (${f.code})`);
   return [...told, ...(errors.length > 5 ? [`and ${errors.length - 5} more`] : [])].join('; ');
 }
 

@@ -67,7 +67,19 @@ export class Operator {
   startAgent(): ServerProcess {
     const kubeconfig = join(this.#folder, 'agent.kubeconfig');
     const { root } = this.plane;
-    const args = ['agent', '--kubeconfig', kubeconfig, '--node-name', NODE_NAME, '--root', root, '--port', '0'];
+    const args = [
+      'agent',
+      '--kubeconfig',
+      kubeconfig,
+      '--node-name',
+      NODE_NAME,
+      '--root',
+      root,
+      '--proc',
+      join(root, 'proc'),
+      '--port',
+      '0',
+    ];
     return (this.agent = this.#process([...args, ...(this.#options.agentArgs ?? [])]));
   }
 

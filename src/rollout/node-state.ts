@@ -1,0 +1,145 @@
+/**
+ * What one node does next, decided from plain facts. Pure: the node room gathers the facts, asks here, and acts; a
+ * process that was killed asks again with the same journal and the same disk, and goes on where it was.
+ *
+ *   Settled --install--> Installing --renamed--> Probing --healthy--> Settled (new)
+ *                            |                      |
+ *                            | not renamed          | crash loop, or not healthy in time
+ *                            v                      v
+ *                    Settled (as before)       RollingBack --> Held
+ *
+ * Rules:
+ * 1. Nothing is committed but by an API server that is ready several times in a row, in a process that started after the
+ *    rename, with the new flags.
+ * 2. A rollback begins at the second crash, and in any case when the time is over and the API server is not healthy.
+ * 3. Not healthy after the rollback either: `Inconclusive`. Something else is broken (etcd, the disk): nobody is blamed.
+ * 4. A HOLD file stops everything, on either side.
+ */
+import type { Digest } from '../render/types.ts';
+
+/** Milliseconds since the epoch, by the clock that was handed in. */
+export type Instant = number;
+
+export type Reason = 'CrashLoop' | 'NotHealthyInTime' | 'DiskError';
+
+export type NodeState =
+  | { readonly phase: 'Settled'; readonly current: Digest | null; readonly lastGood: Digest | null }
+  | {
+      readonly phase: 'Installing';
+      /** null for a removal. */
+      readonly to: Digest | null;
+      readonly from: Digest | null;
+      readonly lastGood: Digest | null;
+      readonly since: Instant;
+    }
+  | {
+      readonly phase: 'Probing';
+      readonly to: Digest | null;
+      readonly from: Digest | null;
+      readonly lastGood: Digest | null;
+      readonly since: Instant;
+    }
+  | {
+      readonly phase: 'RollingBack';
+      readonly bad: Digest | null;
+      readonly to: Digest | null;
+      readonly lastGood: Digest | null;
+      readonly why: Reason;
+      readonly since: Instant;
+    }
+  | {
+      readonly phase: 'Held';
+      readonly current: Digest | null;
+      readonly lastGood: Digest | null;
+      readonly refused: Digest | null;
+      readonly why: Reason | 'Inconclusive';
+    };
+
+export type NodeFacts = {
+  readonly hold: boolean;
+  /** The manifest against the journal's hashes. */
+  readonly manifest: 'Before' | 'After' | 'Other';
+  /** Forbidden: 401 or 403, which is alive and not ready. */
+  readonly health: 'Down' | 'NotReady' | 'Forbidden' | 'Ready';
+  /**
+   * The process that listens: started since this phase began and with the flags of the manifest (`New`), another one
+   * (`Old`), none, or not to be seen from here.
+   */
+  readonly process: 'New' | 'Old' | 'None' | 'Hidden';
+  /** The API server was seen down since this phase began: all the evidence there is where processes are hidden. */
+  readonly wentDown: boolean;
+  /** Ends of processes with the new flags since this phase began. */
+  readonly crashes: number;
+  /** Ready answers in a row, this one included, and since when. */
+  readonly readyInARow: number;
+  readonly readySince: Instant | null;
+};
+
+export type ProbeRules = {
+  readonly timeoutMs: number;
+  readonly minReadyMs: number;
+  /** Ready answers in a row. */
+  readonly readyTimes: number;
+  readonly maxCrashes: number;
+};
+
+export const DEFAULT_RULES: ProbeRules = { timeoutMs: 300_000, minReadyMs: 0, readyTimes: 3, maxCrashes: 2 };
+
+export type Step =
+  | { readonly do: 'Rest' }
+  | { readonly do: 'Wait' }
+  /** The rename never happened: put the record back, forget the journal. */
+  | { readonly do: 'Abandon' }
+  | { readonly do: 'StartProbing' }
+  | { readonly do: 'Commit' }
+  | { readonly do: 'RollBack'; readonly why: Reason }
+  | { readonly do: 'RestoreManifest' }
+  | { readonly do: 'EndRollBack'; readonly verdict: Reason | 'Inconclusive' };
+
+const isNewProcess = (f: NodeFacts): boolean => f.process === 'New' || (f.process === 'Hidden' && f.wentDown);
+
+function isProven(f: NodeFacts, rules: ProbeRules, now: Instant): boolean {
+  if (f.health !== 'Ready' || !isNewProcess(f) || f.readyInARow < rules.readyTimes) return false;
+  return f.readySince !== null && now - f.readySince >= rules.minReadyMs;
+}
+
+/** A clock that jumped back counts as no time gone by. */
+const isOver = (since: Instant, now: Instant, ms: number): boolean => now - since >= ms;
+
+function probing(since: Instant, f: NodeFacts, rules: ProbeRules, now: Instant): Step {
+  if (isProven(f, rules, now)) return { do: 'Commit' };
+  if (f.crashes >= rules.maxCrashes) return { do: 'RollBack', why: 'CrashLoop' };
+  // An API server that is healthy when the time is over is only waited for, up to minReadyMs more.
+  const healthy = f.health === 'Ready' && isNewProcess(f);
+  const limit = rules.timeoutMs + (healthy ? rules.minReadyMs : 0);
+  return isOver(since, now, limit) ? { do: 'RollBack', why: 'NotHealthyInTime' } : { do: 'Wait' };
+}
+
+function rollingBack(
+  s: Extract<NodeState, { phase: 'RollingBack' }>,
+  f: NodeFacts,
+  rules: ProbeRules,
+  now: Instant,
+): Step {
+  if (f.manifest === 'After') return { do: 'RestoreManifest' };
+  // The previous flags are in a process that may never have ended (the kubelet had not acted yet): alive is enough.
+  const back = f.health === 'Ready' && f.process !== 'Old' && f.readyInARow >= rules.readyTimes;
+  if (back) return { do: 'EndRollBack', verdict: s.why };
+  return isOver(s.since, now, rules.timeoutMs) ? { do: 'EndRollBack', verdict: 'Inconclusive' } : { do: 'Wait' };
+}
+
+/** `now` in ms since the epoch. */
+export function nextStep(state: NodeState, facts: NodeFacts, rules: ProbeRules, now: Instant): Step {
+  if (facts.hold) return { do: 'Wait' };
+  switch (state.phase) {
+    case 'Settled':
+    case 'Held':
+      return { do: 'Rest' };
+    case 'Installing':
+      return facts.manifest === 'After' ? { do: 'StartProbing' } : { do: 'Abandon' };
+    case 'Probing':
+      return probing(state.since, facts, rules, now);
+    case 'RollingBack':
+      return rollingBack(state, facts, rules, now);
+  }
+}
