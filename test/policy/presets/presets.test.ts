@@ -56,6 +56,33 @@ describe('the presets', () => {
   });
 });
 
+describe('the preset balanced', () => {
+  const { rules, omitStages } = presetPolicy('balanced');
+  const dropping = rules.filter((r) => r.level === 'None');
+
+  it('drops nothing for everyone: each None names who', () => {
+    expect(dropping.length).toBeGreaterThan(5);
+    expect(dropping.filter((r) => r.users.length === 0 && r.userGroups.length === 0)).toEqual([]);
+  });
+
+  it('drops nothing of anonymous callers but health probes', () => {
+    const groups = ['system:unauthenticated', 'system:anonymous'];
+    const anonymous = dropping.filter((r) => [...r.users, ...r.userGroups].some((w) => groups.includes(w)));
+    expect(anonymous.map((r) => [r.verbs, r.nonResourceURLs])).toEqual([
+      [['get'], ['/healthz', '/healthz/*', '/livez', '/livez/*', '/readyz', '/readyz/*']],
+    ]);
+  });
+
+  it('keeps ResponseStarted and Panic everywhere: the first is all that refused credentials leave', () => {
+    const omitted = new Set([...omitStages, ...rules.flatMap((r) => r.omitStages)]);
+    expect([...omitted].sort()).toEqual(['RequestReceived', 'ResponseComplete']);
+    expect(rules.filter((r) => r.omitStages.includes('ResponseComplete')).map((r) => r.verbs)).toEqual([
+      ['watch'],
+      ['watch'],
+    ]);
+  });
+});
+
 describe('the parameter systemNamespaces of basic', () => {
   const change = (who: 'alice' | 'account', namespace: string): string => {
     const groups = ['system:authenticated', ...(who === 'alice' ? [] : [`system:serviceaccounts:${namespace}`])];
