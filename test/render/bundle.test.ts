@@ -158,7 +158,9 @@ describe('what an agent reads', () => {
   });
 
   it('tells no content of a confidential policy', () => {
-    const broken = forged(secret, { policy: bytes('CANARY: [') });
+    const broken = forged(secret, {
+      policy: bytes('apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: CANARY}]\n'),
+    });
     const r = read(broken);
     expect(codes(r)).toEqual(['InvalidPolicy']);
     expect(JSON.stringify(r.findings)).not.toContain('CANARY');
