@@ -4,9 +4,9 @@
  */
 import type { Finding, Position } from '../api/findings.ts';
 import { isInt64 } from '../yaml/numbers.ts';
+import { isRfc3339 } from '../yaml/times.ts';
 import { childPath } from '../yaml/value.ts';
 import type { Member, Value } from '../yaml/value.ts';
-import { isGoTime } from './decode-time.ts';
 import type { GoField, GoStruct, GoType } from './decode-types.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -80,7 +80,7 @@ class Decoder {
   }
 
   #time(value: Value, { path }: Place): GoValue {
-    if (value.kind === 'null' || (value.kind === 'string' && isGoTime(value.value))) return undefined;
+    if (value.kind === 'null' || (value.kind === 'string' && isRfc3339(value.value))) return undefined;
     const message =
       value.kind === 'string'
         ? `parsing time ${JSON.stringify(value.value)} as "2006-01-02T15:04:05Z07:00": not an RFC 3339 time`

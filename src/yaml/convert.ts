@@ -16,7 +16,8 @@ import type { Mapping, Node, Scalar } from './types.ts';
 export type Converted = { readonly value?: Value; readonly findings: readonly Finding[] };
 
 type Entry = { readonly name: string; readonly at: Position; readonly value: Value };
-type Duplicate = { readonly name: string; readonly at: Position };
+/** `replaced` is what the key held before: no longer read, but the API server warns of duplicates in it too. */
+type Duplicate = { readonly name: string; readonly at: Position; readonly replaced: Value };
 type Made = {
   readonly value: Value;
   readonly height: number;
@@ -42,6 +43,7 @@ class Converter {
   readonly #duplicates = new Map<readonly Member[], Duplicate[]>();
   readonly #notJson = new Map<Value | readonly Member[], YamlFault>();
   readonly #seen = new Set<Value>();
+  readonly #replaced = new Set<readonly unknown[]>();
   readonly findings: Finding[] = [];
 
   #make(node: Node, depth: number): Made {
@@ -108,7 +110,8 @@ class Converter {
     let badKey: YamlFault | undefined;
     const set = (key: string, entry: Entry): void => {
       const unique = key === NAN ? `${NAN} ${entries.size}` : key;
-      if (entries.has(unique)) duplicates.push({ name: entry.name, at: entry.at });
+      const before = entries.get(unique);
+      if (before !== undefined) duplicates.push({ name: entry.name, at: entry.at, replaced: before.value });
       entries.set(unique, entry);
     };
     for (const { key, value } of node.pairs) {
@@ -142,9 +145,30 @@ class Converter {
       this.#seen.add(value);
       const badKey = this.#notJson.get(value.members);
       if (badKey !== undefined) throw badKey;
-      for (const d of this.#duplicates.get(value.members) ?? []) this.findings.push(duplicateFinding(d, path));
+      this.#tell(value.members, path);
       for (const { key, value: v } of value.members) this.#finish(v, childPath(path, key));
     }
+  }
+
+  /** Warns of a mapping's duplicates, and of those in the values that they replaced. */
+  #tell(members: readonly Member[], path: string): void {
+    for (const d of this.#duplicates.get(members) ?? []) {
+      this.findings.push(duplicateFinding(d, path));
+      this.#tellReplaced(d.replaced, childPath(path, replaceInvalid(d.name)));
+    }
+  }
+
+  #tellReplaced(value: Value, path: string): void {
+    if (value.kind !== 'array' && value.kind !== 'object') return;
+    const parts = value.kind === 'array' ? value.items : value.members;
+    if (this.#replaced.has(parts)) return;
+    this.#replaced.add(parts);
+    if (value.kind === 'array') {
+      value.items.forEach((item, i) => this.#tellReplaced(item, `${path}[${i}]`));
+      return;
+    }
+    this.#tell(value.members, path);
+    for (const { key, value: v } of value.members) this.#tellReplaced(v, childPath(path, key));
   }
 
   convert(root: Node): Value {

@@ -34,7 +34,6 @@ export type YamlCode =
   | 'YamlBadBase64'
   | 'YamlNotInJson'
   | 'YamlNestingTooDeep'
-  | 'YamlTimestampTagNotSupported'
   | 'YamlServerPanics';
 
 /** The sentence names no line; it does not come from the YAML library at all. */

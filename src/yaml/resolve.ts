@@ -5,6 +5,7 @@
 import { decodeBase64, textOfBytes } from './base64.ts';
 import type { YamlCode } from './fault.ts';
 import { formatFloat, parseDotFloat, parseGoInt, parseSignedBinary, parseYamlFloat } from './numbers.ts';
+import { isYamlTimestamp } from './times.ts';
 import type { ScalarTag } from './types.ts';
 
 const PREFIX = 'tag:yaml.org,2002:';
@@ -66,7 +67,7 @@ export function resolveScalar(text: string, tag: string, implicit: boolean): Res
       return { tag: 'binary', text: textOfBytes(bytes) };
     }
     case 'timestamp':
-      return { code: 'YamlTimestampTagNotSupported', problem: 'the tag !!timestamp is not supported here' };
+      return isYamlTimestamp(text) ? { tag: 'string', text } : misfit(resolvePlain(text), text, 'timestamp');
     case 'bool':
       return as('bool', text);
     case 'int':
@@ -84,8 +85,10 @@ function as(wanted: 'bool' | 'int' | 'float' | 'null', text: string): Resolved |
   const found = resolvePlain(text);
   if (found.tag === wanted || (wanted === 'int' && found.tag === 'uint')) return found;
   if (wanted === 'float' && found.tag === 'int') return { tag: 'float', text: formatFloat(Number(found.text)) };
-  return {
-    code: 'YamlTagMismatch',
-    problem: `cannot decode ${SHORT[found.tag]} \`${text}\` as a ${SHORT[wanted]}`,
-  };
+  return misfit(found, text, wanted);
+}
+
+function misfit(found: Resolved, text: string, wanted: string): Unresolved {
+  const problem = `cannot decode ${SHORT[found.tag]} \`${text}\` as a !!${wanted}`;
+  return { code: 'YamlTagMismatch', problem };
 }
