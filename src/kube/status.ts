@@ -1,14 +1,15 @@
 /**
  * Writes status, and writes nothing when nothing changed. The reconciler's own writes wake it again before its cache
- * has them: a controller without memory writes up to half of its statuses twice. Server-side apply of the whole status:
- * one writer (field manager) owns it, and fields that are no longer said disappear. Called by controllers and agent.
+ * has them: a controller without memory writes up to half of its statuses twice. One writer owns the whole status: it is
+ * set by a JSON patch that first tests the uid, since the status subresource of a custom resource takes a server-side
+ * apply for an object that was deleted and made anew (its uid is ignored, seen on 1.35 and 1.36). Called by controllers
+ * and agent.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
 import type { KubeClient } from './client.ts';
 import { ok } from './errors.ts';
-import type { Result } from './errors.ts';
-import { apiVersionOf } from './types.ts';
+import type { KubeError, Result } from './errors.ts';
 import type { KubeObject, Resource } from './types.ts';
 
 export type StatusWriterOptions = {
@@ -39,6 +40,12 @@ type Written = { readonly over: string; readonly status: unknown };
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? {})) as unknown;
 
+/** A failed `test` is an Invalid without causes; a status that the schema refuses has them. */
+const explained = (error: KubeError): KubeError =>
+  error.code === 'Invalid' && error.causes.length === 0
+    ? { ...error, code: 'Conflict', message: 'the object is not the one that was read' }
+    : error;
+
 export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const { client, resource, fieldManager, metrics } = options;
   const written = new Map<string, Written>();
@@ -57,11 +64,12 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
         metrics.statusWrite('unchanged');
         return ok(false);
       }
-      const at = { name, ...(namespace === undefined ? {} : { namespace }), ...(uid === undefined ? {} : { uid }) };
-      const object = { apiVersion: apiVersionOf(resource), kind: resource.kind, metadata: at, status };
-      const result = await client.apply(resource, object, { signal, fieldManager, force: true, subresource: 'status' });
+      const same = uid === undefined ? [] : [{ op: 'test' as const, path: '/metadata/uid', value: uid }];
+      const ref = namespace === undefined ? { name } : { namespace, name };
+      const patch = [...same, { op: 'add' as const, path: '/status', value: status }];
+      const result = await client.jsonPatch(resource, ref, patch, { signal, fieldManager, subresource: 'status' });
       metrics.statusWrite(result.ok ? 'written' : 'failed');
-      if (!result.ok) return result;
+      if (!result.ok) return { ok: false, error: explained(result.error) };
       if (uid !== undefined && resourceVersion !== undefined) written.set(uid, { over: resourceVersion, status });
       return ok(true);
     },

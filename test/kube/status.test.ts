@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import type { ApplyCall, KubeClient } from '../../src/kube/client.ts';
+import type { JsonPatch, KubeClient, PatchCall } from '../../src/kube/client.ts';
 import { fail, ok } from '../../src/kube/errors.ts';
 import type { Result } from '../../src/kube/errors.ts';
 import { createStatusWriter } from '../../src/kube/status.ts';
-import type { KubeObject, Resource } from '../../src/kube/types.ts';
+import type { KubeObject, ObjectRef } from '../../src/kube/types.ts';
 import { noKubeMetrics } from '../../src/telemetry/kube-metrics.ts';
 import { THINGS } from './things.ts';
 
 function make(answer: () => Result<KubeObject> = () => ok({ apiVersion: '', kind: '', metadata: { name: 'a' } })) {
-  const sent: { object: KubeObject; call: ApplyCall }[] = [];
-  const apply = (_r: Resource, object: KubeObject, call: ApplyCall): Promise<Result<KubeObject>> => {
-    sent.push({ object, call });
+  const sent: { ref: ObjectRef; patch: JsonPatch; call: PatchCall }[] = [];
+  const jsonPatch: KubeClient['jsonPatch'] = (_r, ref, patch, call) => {
+    sent.push({ ref, patch, call });
     return Promise.resolve(answer());
   };
-  const client = { apply } as unknown as KubeClient;
+  const client = { jsonPatch } as unknown as KubeClient;
   return { sent, writer: createStatusWriter({ client, resource: THINGS, fieldManager: 'm', metrics: noKubeMetrics }) };
 }
 const { signal } = new AbortController();
@@ -23,21 +23,27 @@ const at = (resourceVersion: string, status?: object) => ({
 });
 
 describe('a status', () => {
-  it('is applied whole, as its own field manager, to the object of that uid only', async () => {
+  it('is set whole, on the object of that uid only', async () => {
     const { sent, writer } = make();
     expect(await writer.apply(at('1'), { n: 1, gone: undefined }, signal)).toEqual(ok(true));
-    expect(sent).toMatchObject([
+    expect(sent).toEqual([
       {
-        object: {
-          apiVersion: 'test.dev/v1',
-          kind: 'Thing',
-          metadata: { name: 'a', namespace: 'd', uid: 'u' },
-          status: { n: 1 },
-        },
-        call: { fieldManager: 'm', force: true, subresource: 'status' },
+        ref: { namespace: 'd', name: 'a' },
+        patch: [
+          { op: 'test', path: '/metadata/uid', value: 'u' },
+          { op: 'add', path: '/status', value: { n: 1 } },
+        ],
+        call: { signal, fieldManager: 'm', subresource: 'status' },
       },
     ]);
-    expect(Object.keys(sent[0]?.object.metadata ?? {})).not.toContain('resourceVersion');
+  });
+
+  it('that the schema refuses is Invalid, another object of that name is a Conflict', async () => {
+    const causes = [{ field: 'status.n', reason: 'x', message: 'x' }];
+    const answers = [fail('Invalid', 'x', { causes }), fail('Invalid', 'x')];
+    const { writer } = make(() => answers.shift() as Result<KubeObject>);
+    expect(await writer.apply(at('1'), { n: 1 }, signal)).toMatchObject({ error: { code: 'Invalid' } });
+    expect(await writer.apply(at('1'), { n: 1 }, signal)).toMatchObject({ error: { code: 'Conflict' } });
   });
 
   it('that is there already is not written', async () => {
