@@ -11,7 +11,7 @@ import { temporaryFolder } from './reaper.ts';
 /** Counts its builds, takes $SECONDS_A_BUILD for each, and names packages as `go build -v` does. */
 const FAKE_GO = `#!/bin/sh
 case $1 in
-  version) echo 'go version go1.26.8 linux/amd64'; exit ;;
+  version) echo "go version $GO_VERSION linux/amd64"; exit ;;
   list) seq 20; exit ;;
 esac
 echo "$$" >> "$BUILDS"
@@ -47,7 +47,7 @@ const cached = async (): Promise<string[]> =>
 
 type Provider = { readonly child: ChildProcess; readonly done: Promise<number | null>; stderr: string };
 
-function provider(secondsABuild: number): Provider {
+function provider(secondsABuild: number, go = 'go1.26.8'): Provider {
   const root = join(import.meta.dirname, '../..');
   const main = join(import.meta.dirname, 'provision-main.ts');
   const child = spawn(process.execPath, ['--import', './test/house/typescript.mjs', main], {
@@ -58,6 +58,7 @@ function provider(secondsABuild: number): Provider {
       XDG_CACHE_HOME: join(folder.path, 'cache'),
       AUDITCONFIG_ENVTEST_INDEX: '',
       DOCKER_HOST: 'unix:///nowhere',
+      GO_VERSION: go,
       BUILDS: join(folder.path, 'builds'),
       SECONDS_A_BUILD: String(secondsABuild),
     },
@@ -101,6 +102,13 @@ describe('providing the binaries', () => {
     const again = provider(0.5);
     expect(await again.done).toBe(0);
     expect(again.stderr).toBe('');
+  });
+
+  it('builds again for another Go', async () => {
+    expect(await provider(0).done).toBe(0);
+    expect(await provider(0, 'go1.26.9').done).toBe(0);
+    expect(await builds()).toHaveLength(4);
+    expect(await cached()).toEqual([...BOTH, ...BOTH].sort());
   });
 
   it('goes on after a builder that was killed, and clears up behind it', async () => {
