@@ -818,6 +818,7 @@ export const DOCUMENTS: readonly Binary[] = [
     'metadata: {creationTimestamp: "2024-01-01T00:00:00.5+01:00"}',
     'metadata: {creationTimestamp: "2024-02-30T00:00:00Z"}',
     'metadata: {creationTimestamp: {}}',
+    'metadata: {creationTimestamp: []}',
     'metadata: {creationTimestamp: 1}',
     'metadata: {creationTimestamp: "2024-01-01T24:00:00Z"}',
     'metadata: {creationTimestamp: "2024-01-01t00:00:00z"}',

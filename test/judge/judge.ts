@@ -5,7 +5,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { Buffer } from 'node:buffer';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { Decision, Policy } from '../../src/api/audit.ts';
@@ -59,11 +58,6 @@ export class Judge {
       this.#waiting.push({ resolve, reject });
       this.#child.stdin.write(`${JSON.stringify({ policy: Buffer.from(policy).toString('base64'), requests })}\n`);
     });
-  }
-
-  /** Resolves when the judge can take more. */
-  async drained(): Promise<void> {
-    if (this.#child.stdin.writableNeedDrain) await Promise.race([once(this.#child.stdin, 'drain'), this.#ended]);
   }
 
   /** Lets it end by itself (a judge with coverage writes its counters then). */

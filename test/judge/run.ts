@@ -53,6 +53,7 @@ export type Differential = {
   readonly report: Report;
 };
 
+/** Questions that the judge has not answered yet: also what bounds memory. */
 const IN_FLIGHT = 48;
 const SHOW_AT_MOST = 8;
 
@@ -83,7 +84,6 @@ async function compare(d: Differential, q: Question): Promise<{ ours: Ours; thei
   const lines: RequestLine[] =
     ours.policy === undefined ? [] : requestsFor(ours.policy, new Random(q.seed), q.requests);
   const judge = d.judges[q.version];
-  await judge.drained();
   const theirs = await judge.ask(bytes, lines);
   const found = difference(d.engine, ours, theirs, lines);
   return found === undefined ? { ours, theirs } : { ours, theirs, found };
