@@ -19,7 +19,7 @@ import { command, runCommand } from './parse.ts';
 import type { CommandResult, Io } from './types.ts';
 
 type Output = 'yaml' | 'json' | 'policy';
-type Options = { filename: string; kubernetesVersion: string[]; output: string; showSecrets: boolean };
+type Options = { filename: string; kubernetesVersion?: string[]; output: string; showSecrets: boolean };
 
 const EXAMPLES = `
 The file may hold, as further documents, the ConfigMaps and Secrets that the AuditConfig refers to.
@@ -27,13 +27,13 @@ The file may hold, as further documents, the ConfigMaps and Secrets that the Aud
 Examples:
   auditconfig render -f auditconfig.yaml
   auditconfig render -f auditconfig.yaml -o policy > policy.yaml
-  kubectl get auditconfig,configmap -o yaml ... | auditconfig render -f - --kubernetes-version 1.35`;
+  kubectl get auditconfigs,configmaps -n NAMESPACE -o yaml | auditconfig render -f - --kubernetes-version 1.35`;
 
 export async function run(args: readonly string[], io: Io): Promise<CommandResult> {
-  const collect = (value: string, before: string[]): string[] => [...before, value];
+  const collect = (value: string, before: string[] = []): string[] => [...before, value];
   const program = command('render', 'print what an AuditConfig becomes: flags, policy, and where each setting is from')
     .requiredOption('-f, --filename <file>', "the AuditConfig; '-' is standard input")
-    .option('--kubernetes-version <version>', `must load on it; repeatable (default ${NEWEST})`, collect, [])
+    .option('--kubernetes-version <version>', `must load on it; repeatable (default ${NEWEST})`, collect)
     .option('-o, --output <format>', 'yaml, json, or policy (the policy file alone)', 'yaml')
     .option('--show-secrets', 'print contents of Secrets too', false)
     .addHelpText('after', EXAMPLES);
@@ -47,7 +47,7 @@ async function render(options: Options, io: Io): Promise<CommandResult> {
   const { filename, output, showSecrets } = options;
   if (!isOutput(output)) return usage(`-o ${output}: must be yaml, json or policy`);
   const versions: Minor[] = [];
-  for (const text of options.kubernetesVersion) {
+  for (const text of options.kubernetesVersion ?? []) {
     const minor = parseMinor(text);
     if (minor === undefined) return usage(`--kubernetes-version ${text}: must be a version such as ${NEWEST}`);
     versions.push(minor);

@@ -51,7 +51,8 @@ export function readDocuments(bytes: Uint8Array): {
     if (findings.length > before || doc.contents === null || isEmpty(doc)) continue;
     findings.push(...duplicates(doc, place));
     const value: unknown = toValue(doc);
-    if (isRecord(value)) documents.push({ value, locate: locator(doc, place), inside: insider(doc, text, place) });
+    const whole = { locate: locator(doc, place), inside: insider(doc, text, place) };
+    if (isRecord(value)) documents.push(...itemsOf({ value, ...whole }));
     else
       findings.push(
         finding('DocumentNotAMap', 'a document must be a map with apiVersion and kind', place(doc.range[0])),
@@ -72,6 +73,16 @@ const finding = (code: string, message: string, at: Position, path = ''): Findin
 
 const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null && !Array.isArray(v);
 const isEmpty = (doc: Document): boolean => isScalar(doc.contents) && doc.contents.value === null;
+
+/** The items of a List, as `kubectl get -o yaml` prints them; any other document is itself. */
+function itemsOf(document: FileDocument): readonly FileDocument[] {
+  const { value, locate, inside } = document;
+  if (value['kind'] !== 'List' || !Array.isArray(value['items'])) return [document];
+  return value['items'].filter(isRecord).map((item, i) => {
+    const below = (path: string): string => (path === '' ? `items[${i}]` : `items[${i}].${path}`);
+    return { value: item, locate: (path) => locate(below(path)), inside: (path, at) => inside(below(path), at) };
+  });
+}
 
 function decode(bytes: Uint8Array): string | undefined {
   try {

@@ -78,7 +78,11 @@ function ownRuleFindings({ layer, rules }: LayerRules, versions: readonly Minor[
   const bytes = emitPolicy({ rules: rules.map(ruleOf), omitStages: [], omitManagedFields: false });
   const prefix = layer.from === 'AuditConfig' ? 'spec.policy' : `${layerName(layer)}: policy`;
   // Their place in what was just written is of no use to anybody.
-  return loadForAll(bytes, versions).findings.map(({ at: _at, ...f }) => ({ ...f, path: `${prefix}.${f.path}` }));
+  return loadForAll(bytes, versions).findings.map(({ at: _at, ...f }) => ({
+    ...f,
+    path: `${prefix}.${f.path}`,
+    message: `${prefix}: ${f.message}`,
+  }));
 }
 
 function loadReference(

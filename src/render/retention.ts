@@ -5,7 +5,6 @@
  */
 import { parseSize } from '../api/quantity.ts';
 import type { EffectiveConfig, ResolvedLog } from '../config/types.ts';
-import type { AuditFlag, FlagValue } from './types.ts';
 import { error, warning } from './findings.ts';
 import type { RenderFinding } from './findings.ts';
 
@@ -92,16 +91,4 @@ function sizeWarnings(r: ResolvedLog['retention'], bytes: number, mib: number): 
       ),
     );
   return found;
-}
-
-type Flags = readonly { readonly name: AuditFlag; readonly value: FlagValue }[];
-
-/**
- * The most bytes that the log folder of these flags may hold, uncompressed: the log and its rotated files, and one more
- * while rotation deletes the oldest. Undefined where nothing is written to a file.
- */
-export function retentionBytes(flags: Flags): number | undefined {
-  const number = (name: AuditFlag): number => Number(flags.find((f) => f.name === name)?.value ?? Number.NaN);
-  const bytes = (number('--audit-log-maxbackup') + 2) * number('--audit-log-maxsize') * MIB;
-  return Number.isFinite(bytes) ? bytes : undefined;
 }

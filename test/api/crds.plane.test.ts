@@ -93,6 +93,17 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('on a kube-apiserver %s',
     ]); // prettier-ignore
   });
 
+  it('has short names, and one category for all', async () => {
+    const found = (await plane.request('GET', '/apis/auditconfig.dev/v1alpha1')).body as {
+      resources: { name: string; shortNames?: string[]; categories?: string[]; namespaced: boolean }[];
+    };
+    const kinds = found.resources.filter((r) => !r.name.includes('/'));
+    expect(kinds.map((r) => [r.name, r.shortNames, r.categories, r.namespaced])).toEqual([
+      ['auditconfigs', ['ac'], ['audit'], true],
+      ['auditnodes', ['an'], ['audit'], false],
+    ]);
+  });
+
   it('keeps status apart from spec', async () => {
     const r = await plane.request('PATCH', `${CONFIGS}/least`, { body: { status: { observedGeneration: 7 } } });
     expect((r.body as { status?: unknown }).status).toBeUndefined();

@@ -119,6 +119,32 @@ ${data}
     expect(errors(secret('data: {policy.yaml: "%"}'))).toEqual([['ReferenceUnreadable', 8, 12]]);
   });
 
+  it('reads what kubectl prints for several objects', () => {
+    const list = `apiVersion: v1
+kind: List
+items:
+- apiVersion: auditconfig.dev/v1alpha1
+  kind: AuditConfig
+  metadata: {name: a, namespace: ns, uid: u, generation: 3, managedFields: [{manager: x}]}
+  spec:
+    target: {type: StaticPod}
+    policy: {configMapRef: {name: p}}
+  status: {observedGeneration: 3}
+- kind: ConfigMap
+  metadata: {name: p, namespace: ns}
+  data:
+    policy.yaml: |
+      apiVersion: audit.k8s.io/v1
+      kind: Policy
+      rules:
+      - level: Metadata
+`;
+    expect(findings(list)).toEqual([]);
+    expect(renderFile(bytes(list), ['1.36']).revision).toBeDefined();
+    expect(errors(list.replace('level: Metadata', 'level: X')).map((e) => e?.slice(1))).toEqual([[18, 16]]);
+    expect(errors(list.replace('type: StaticPod', 'type: X')).map((e) => e?.slice(1))).toEqual([[8, 14]]);
+  });
+
   it('does not take an object of another namespace', () => {
     const file = `${REFERRING}---\nkind: ConfigMap\nmetadata: {name: p, namespace: other}\ndata: {policy.yaml: x}\n`;
     expect(errors(file).map((e) => e?.[0])).toEqual(['ReferenceNotFound']);

@@ -6,7 +6,7 @@ import { parseSize } from '../../src/api/quantity.ts';
 import { effectiveOf, mergeLayers } from '../../src/config/merge.ts';
 import { KNOWN_FLAGS, renderFlags } from '../../src/render/flags.ts';
 import { checkLogPath } from '../../src/render/log-path.ts';
-import { retentionBytes, retentionOf } from '../../src/render/retention.ts';
+import { retentionOf } from '../../src/render/retention.ts';
 
 const rendered = (spec: LayerSpec): Record<string, unknown> =>
   Object.fromEntries(renderFlags(effectiveOf(spec)).flags.map((f) => [f.name, f.value]));
@@ -148,12 +148,6 @@ describe('retention', () => {
 
   it('is refused when there is no room for one rotated file', () => {
     expect(retention({ totalSize: '150Mi' }).findings.map((f) => f.code)).toEqual(['TotalSizeTooSmall']);
-  });
-
-  it('says how much room a node must have', () => {
-    const { flags } = renderFlags(effectiveOf({}));
-    expect(retentionBytes(flags)).toBe(12 * 100 * 2 ** 20);
-    expect(retentionBytes(renderFlags(effectiveOf({ log: { type: 'Stdout' } })).flags)).toBeUndefined();
   });
 });
 
