@@ -3,8 +3,8 @@
  * disk, the host's file system inside the agent's container, or a test's folder. It decides nothing.
  */
 import { constants } from 'node:fs';
-import { chown, lstat, mkdir, open, readdir, readFile, rename, rmdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chown, lstat, mkdir, open, readdir, readFile, rename, rmdir, statfs, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Disk, DiskOwner, DiskStat } from './types.ts';
 
 const codeOf = (e: unknown): string | undefined =>
@@ -61,6 +61,12 @@ async function syncDir(path: string): Promise<void> {
   }
 }
 
+async function freeBytes(path: string): Promise<number | null> {
+  const s = await unless(ABSENT, () => statfs(path));
+  if (s !== null) return s.bavail * s.bsize;
+  return dirname(path) === path ? null : freeBytes(dirname(path));
+}
+
 /** Links are followed only above the last part of a path; a file is read whole, up to what fits in memory. */
 export function realDisk(root: string): Disk {
   const at = (path: string): string => join(root, path);
@@ -74,5 +80,6 @@ export function realDisk(root: string): Disk {
     remove: async (path) => void (await unless(ABSENT, () => unlink(at(path)))),
     removeDir: async (path) => void (await unless([...ABSENT, 'ENOTEMPTY', 'EEXIST'], () => rmdir(at(path)))),
     syncDir: (path) => syncDir(at(path)),
+    freeBytes: (path) => freeBytes(at(path)),
   };
 }

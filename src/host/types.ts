@@ -28,4 +28,6 @@ export type Disk = {
   /** Only an empty folder goes; one with something in it, or none, is no error. */
   readonly removeDir: (path: string) => Promise<void>;
   readonly syncDir: (path: string) => Promise<void>;
+  /** Bytes that whoever runs the API server may still write at a path or, if it is not there, above it; null: unknown. */
+  readonly freeBytes: (path: string) => Promise<number | null>;
 };

@@ -70,9 +70,11 @@ export type NodeFacts = {
   readonly wentDown: boolean;
   /** Ends of processes with the new flags since this phase began. */
   readonly crashes: number;
-  /** Ready answers in a row, this one included, and since when. */
+  /** Ready answers in a row, this one included, and for how long. */
   readonly readyInARow: number;
-  readonly readySince: Instant | null;
+  readonly readyMs: number;
+  /** How long this process has watched this phase, by a clock that no one sets: a jump of time changes no verdict. */
+  readonly watchedMs: number;
 };
 
 export type ProbeRules = {
@@ -98,38 +100,27 @@ export type Step =
 
 const isNewProcess = (f: NodeFacts): boolean => f.process === 'New' || (f.process === 'Hidden' && f.wentDown);
 
-function isProven(f: NodeFacts, rules: ProbeRules, now: Instant): boolean {
-  if (f.health !== 'Ready' || !isNewProcess(f) || f.readyInARow < rules.readyTimes) return false;
-  return f.readySince !== null && now - f.readySince >= rules.minReadyMs;
-}
+const isProven = (f: NodeFacts, rules: ProbeRules): boolean =>
+  f.health === 'Ready' && isNewProcess(f) && f.readyInARow >= rules.readyTimes && f.readyMs >= rules.minReadyMs;
 
-/** A clock that jumped back counts as no time gone by. */
-const isOver = (since: Instant, now: Instant, ms: number): boolean => now - since >= ms;
-
-function probing(since: Instant, f: NodeFacts, rules: ProbeRules, now: Instant): Step {
-  if (isProven(f, rules, now)) return { do: 'Commit' };
+function probing(f: NodeFacts, rules: ProbeRules): Step {
+  if (isProven(f, rules)) return { do: 'Commit' };
   if (f.crashes >= rules.maxCrashes) return { do: 'RollBack', why: 'CrashLoop' };
   // An API server that is healthy when the time is over is only waited for, up to minReadyMs more.
   const healthy = f.health === 'Ready' && isNewProcess(f);
   const limit = rules.timeoutMs + (healthy ? rules.minReadyMs : 0);
-  return isOver(since, now, limit) ? { do: 'RollBack', why: 'NotHealthyInTime' } : { do: 'Wait' };
+  return f.watchedMs >= limit ? { do: 'RollBack', why: 'NotHealthyInTime' } : { do: 'Wait' };
 }
 
-function rollingBack(
-  s: Extract<NodeState, { phase: 'RollingBack' }>,
-  f: NodeFacts,
-  rules: ProbeRules,
-  now: Instant,
-): Step {
+function rollingBack(s: Extract<NodeState, { phase: 'RollingBack' }>, f: NodeFacts, rules: ProbeRules): Step {
   if (f.manifest === 'After') return { do: 'RestoreManifest' };
   // The previous flags are in a process that may never have ended (the kubelet had not acted yet): alive is enough.
   const back = f.health === 'Ready' && f.process !== 'Old' && f.readyInARow >= rules.readyTimes;
   if (back) return { do: 'EndRollBack', verdict: s.why };
-  return isOver(s.since, now, rules.timeoutMs) ? { do: 'EndRollBack', verdict: 'Inconclusive' } : { do: 'Wait' };
+  return f.watchedMs >= rules.timeoutMs ? { do: 'EndRollBack', verdict: 'Inconclusive' } : { do: 'Wait' };
 }
 
-/** `now` in ms since the epoch. */
-export function nextStep(state: NodeState, facts: NodeFacts, rules: ProbeRules, now: Instant): Step {
+export function nextStep(state: NodeState, facts: NodeFacts, rules: ProbeRules): Step {
   if (facts.hold) return { do: 'Wait' };
   switch (state.phase) {
     case 'Settled':
@@ -138,8 +129,8 @@ export function nextStep(state: NodeState, facts: NodeFacts, rules: ProbeRules, 
     case 'Installing':
       return facts.manifest === 'After' ? { do: 'StartProbing' } : { do: 'Abandon' };
     case 'Probing':
-      return probing(state.since, facts, rules, now);
+      return probing(facts, rules);
     case 'RollingBack':
-      return rollingBack(state, facts, rules, now);
+      return rollingBack(state, facts, rules);
   }
 }

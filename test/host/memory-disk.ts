@@ -178,4 +178,7 @@ export class MemoryDisk implements Disk {
     for (const p of this.#pending.filter((x) => x.dir === path)) p.apply(this.#durable);
     this.#pending = this.#pending.filter((x) => x.dir !== path);
   };
+
+  free: number | null = null;
+  freeBytes = async (): Promise<number | null> => this.free;
 }

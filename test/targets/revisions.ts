@@ -1,7 +1,7 @@
 /** Hand-made revisions for tests of targets and of the node room. */
-import { createHash } from 'node:crypto';
+import { digestOf } from '../../src/render/digest.ts';
 import { Secret } from '../../src/render/types.ts';
-import type { AuditFlag, Digest, FlagValue, Revision } from '../../src/render/types.ts';
+import type { AuditFlag, FlagValue, Revision } from '../../src/render/types.ts';
 
 export type RevisionSketch = {
   readonly policy?: string;
@@ -33,21 +33,12 @@ export function revision(s: RevisionSketch = {}): Revision {
     .flatMap(([name, value]) => (value === null ? [] : [{ name: name as AuditFlag, value }]))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   const policy = new TextEncoder().encode(s.policy ?? METADATA_POLICY);
-  const content = JSON.stringify([
-    s.policy ?? METADATA_POLICY,
-    flags,
-    logDir ?? null,
-    s.webhook ?? null,
-    s.readerGroup ?? null,
-  ]);
-  return {
-    digest: createHash('sha256').update(content).digest('hex') as Digest,
-    versions: ['1.36'],
-    confidential: s.confidential ?? false,
+  const content = {
     policy,
     flags,
     ...(s.webhook === undefined ? {} : { webhook: new Secret(new TextEncoder().encode(s.webhook)) }),
     ...(logDir === undefined ? {} : { logDir }),
     ...(s.readerGroup === undefined ? {} : { readerGroup: s.readerGroup }),
   };
+  return { ...content, digest: digestOf(content), versions: ['1.36'], confidential: s.confidential ?? false };
 }

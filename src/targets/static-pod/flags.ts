@@ -38,7 +38,7 @@ export const pathOf = (w: { readonly list: string; readonly index: number }, m: 
   `spec.containers[${m.container}].${w.list}[${w.index}]`;
 
 /** The words behind the program's name. */
-function flagWords(m: Manifest): Read<readonly Word[]> {
+export function flagWords(m: Manifest): Read<readonly Word[]> {
   const all = (['command', 'args'] as const).flatMap((list) =>
     wordTexts(m.lists[list]).map((text, index): Word => ({ list, index, text })),
   );

@@ -75,3 +75,23 @@ export function undo(current: Manifest, record: AdoptionRecord | null, layout: H
   const base = merged(current, record, layout) ?? piecewise(current, 'ok' in was ? auditWords(was.ok) : []);
   return base === null ? { base } : { base, lost: false };
 }
+
+/**
+ * One edit taken back, from a manifest that someone changed since: `before` and `after` are the texts around that edit.
+ * What they changed stays; the audit flags become those of `before`. null where that is not safe.
+ */
+export function revertEdit(current: string, image: { readonly before: string; readonly after: string }): string | null {
+  const [now, was] = [readManifestText(current), readManifestText(image.before)];
+  if ('refused' in now || 'refused' in was) return null;
+  const text = merge3(image.after, current, image.before);
+  const read = text === null ? null : readManifestText(text);
+  const words = auditWords(was.ok);
+  if (read !== null && 'ok' in read && auditWords(read.ok).join('\0') === words.join('\0'))
+    if (samePod(stripped(read.ok), stripped(now.ok))) return text;
+  // Mounts that were there before our edit are needed by its flags.
+  const mounts = ownMountRemovals(was.ok).length > 0 ? [] : ownMountRemovals(now.ok);
+  const flags = readFlags(now.ok);
+  if ('refused' in flags) return null;
+  const gone = flags.ok.found.flatMap((f) => f.words);
+  return editText(now.ok, [...removeWords(gone), ...insertWords(flags.ok, words, gone), ...mounts]);
+}

@@ -1,0 +1,64 @@
+/**
+ * Which kube-apiservers run on this host, with which arguments, and since when: from /proc. Start times are in
+ * milliseconds since boot, so that a clock that jumps changes no verdict. Mirror pods lag (kubernetes#116725), so the
+ * process itself is asked. Gives null where this host's processes cannot be seen (no hostPID).
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export type ApiServerProcess = {
+  readonly pid: number;
+  /** Without the program's name. */
+  readonly args: readonly string[];
+  /** Milliseconds since boot. */
+  readonly startedAt: number;
+};
+
+export type ProcessView = {
+  /** Milliseconds since boot, on the same scale. */
+  readonly now: number;
+  /** Changes with every boot: times of another boot compare with nothing. */
+  readonly bootId: string;
+  readonly apiServers: readonly ApiServerProcess[];
+};
+
+/** Clock ticks of /proc/PID/stat: 100 a second for user space on every Linux. */
+const TICKS_PER_SECOND = 100;
+
+async function tryRead(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    // The process ended meanwhile, or is not ours to see.
+    return null;
+  }
+}
+
+/** Field 22 of stat, counted behind the last `)`: a program's name may hold blanks and parentheses. */
+function startOf(stat: string): number | null {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const ticks = Number(fields[19]);
+  return Number.isFinite(ticks) ? (ticks * 1000) / TICKS_PER_SECOND : null;
+}
+
+async function processAt(proc: string, pid: number): Promise<ApiServerProcess | null> {
+  const cmdline = await tryRead(join(proc, String(pid), 'cmdline'));
+  const [program = '', ...args] = cmdline?.replace(/\0$/, '').split('\0') ?? [];
+  if (program.slice(program.lastIndexOf('/') + 1) !== 'kube-apiserver') return null;
+  const startedAt = startOf((await tryRead(join(proc, String(pid), 'stat'))) ?? '');
+  return startedAt === null ? null : { pid, args, startedAt };
+}
+
+/** `proc`: where the host's /proc is. */
+export async function listApiServers(proc = '/proc'): Promise<ProcessView | null> {
+  const [uptime, bootId] = [
+    await tryRead(join(proc, 'uptime')),
+    await tryRead(join(proc, 'sys/kernel/random/boot_id')),
+  ];
+  const seconds = Number(uptime?.split(' ')[0]);
+  if (uptime === null || !Number.isFinite(seconds)) return null;
+  const pids = (await readdir(proc)).filter((n) => /^\d+$/.test(n)).map(Number);
+  const found = await Promise.all(pids.map((pid) => processAt(proc, pid)));
+  const apiServers = found.filter((p) => p !== null).sort((a, b) => a.startedAt - b.startedAt);
+  return { now: Math.round(seconds * 1000), bootId: bootId?.trim() ?? '', apiServers };
+}

@@ -1,0 +1,218 @@
+/**
+ * Makes this node run a revision, alone: without the API, through kills and reboots. Gather, decide, act:
+ *   1. a journal that is there is brought to its end first (resume.ts);
+ *   2. the target plans, the rules of checks.ts judge; a refusal changes no file;
+ *   3. the journal is written (intent, texts of the manifest before and after), then the revision's files, then the
+ *      manifest by rename;
+ *   4. the node's own API server is watched until it has proven the revision, or it is rolled back (follow.ts).
+ * Disk errors come back as a value; the file that was being written is whole, and the next call goes on from the journal.
+ */
+import type { Finding } from '../api/findings.ts';
+import type { Minor } from '../api/versions.ts';
+import type { Digest, Revision } from '../render/types.ts';
+import type { NodeState, ProbeRules } from '../rollout/node-state.ts';
+import { DEFAULT_RULES } from '../rollout/node-state.ts';
+import { foldersTo } from '../targets/host-layout.ts';
+import { staticPod } from '../targets/static-pod.ts';
+import type { StaticPodSpec } from '../targets/static-pod.ts';
+import { logFileOf } from '../targets/static-pod/mounts.ts';
+import { recordPath } from '../targets/static-pod/record.ts';
+import { serverView } from '../targets/static-pod/server.ts';
+import type { ServerView } from '../targets/static-pod/server.ts';
+import type { HostChange, HostObserved } from '../targets/types.ts';
+import { applyAll, applyChange, bytesOf } from './apply.ts';
+import { CHECKS, runChecks } from './checks.ts';
+import type { Check } from './checks.ts';
+import { follow } from './follow.ts';
+import type { Node } from './follow.ts';
+import { gather } from './gather.ts';
+import type { NodeHost } from './host.ts';
+import type { ApplyOutcome } from './outcome.ts';
+import { holdPath, readState, writeState } from './state-file.ts';
+import type { Journal, StateFile } from './state-file.ts';
+
+export type ApplyInput = {
+  readonly host: NodeHost;
+  readonly spec: StaticPodSpec;
+  /** null takes away exactly what was added. */
+  readonly to: Revision | null;
+  /** Of the running API server; null where it is not known. */
+  readonly version: Minor | null;
+  readonly rules?: ProbeRules;
+  /** Try a revision again that this node went back from. */
+  readonly again?: boolean;
+  readonly checks?: readonly Check[];
+  /** Told of each new state, for status. */
+  readonly onState?: (s: StateFile) => void;
+  readonly signal: AbortSignal;
+};
+
+const diskCode = (e: unknown): string | null =>
+  e instanceof Error && 'code' in e && typeof e.code === 'string' && /^E[A-Z0-9]+$/.test(e.code) ? e.code : null;
+
+/** Runs `act`; a disk's error is a value, the signal's end too, everything else is a bug. */
+async function guarded(signal: AbortSignal, act: () => Promise<ApplyOutcome>): Promise<ApplyOutcome> {
+  try {
+    return await act();
+  } catch (e) {
+    if (signal.aborted) return { kind: 'Interrupted' };
+    const code = diskCode(e);
+    if (code === null) throw e;
+    return { kind: 'DiskFailed', code, message: e instanceof Error ? e.message : code };
+  }
+}
+
+/** Brings the node to `to`, or says why not. One call at a time for a node. */
+export const applyRevision = (input: ApplyInput): Promise<ApplyOutcome> => guarded(input.signal, () => run(input));
+
+const nodeOf = (input: ApplyInput): Node => ({
+  host: input.host,
+  spec: input.spec,
+  rules: input.rules ?? DEFAULT_RULES,
+  onState: input.onState ?? (() => undefined),
+  signal: input.signal,
+});
+
+/** Brings a change that is in flight to its end, if there is one: what a process does first when it starts. */
+export function resume(input: Omit<ApplyInput, 'to' | 'version'>): Promise<ApplyOutcome> {
+  return guarded(input.signal, async () => {
+    const { host, spec } = input;
+    const file = await readState(host.disk, spec.layout.stateDir);
+    if (file === null) return { kind: 'StateUnreadable' };
+    return (await follow(nodeOf({ ...input, to: null, version: null }), file)).outcome;
+  });
+}
+
+async function run(input: ApplyInput): Promise<ApplyOutcome> {
+  const { host, spec, to } = input;
+  const { stateDir } = spec.layout;
+  if ((await host.disk.stat(holdPath(stateDir))) !== null) return { kind: 'OnHold' };
+  const found = await readState(host.disk, stateDir);
+  if (found === null) return { kind: 'StateUnreadable' };
+  const resumed = await follow(nodeOf(input), found);
+  if (resumed.file.journal !== null) return resumed.outcome;
+  const { state } = resumed.file;
+  if (isHeld(state, to) && input.again !== true) return { kind: 'Held', failure: resumed.file.lastFailure };
+  return change(input, resumed.file);
+}
+
+/** This node went back from exactly this. An inconclusive end blames no revision. */
+const isHeld = (state: NodeState, to: Revision | null): boolean =>
+  state.phase === 'Held' && state.why !== 'Inconclusive' && state.refused === (to?.digest ?? null);
+
+/** Plans, checks, and starts what the plan says. */
+async function change(input: ApplyInput, file: StateFile): Promise<ApplyOutcome> {
+  const { host, spec, to } = input;
+  const seen = await gather(host.disk, staticPod, to, spec);
+  const plan = staticPod.plan(to, seen, spec);
+  if ('refused' in plan) return { kind: 'Refused', findings: plan.refused };
+  const manifest = seen.files.get(spec.manifest) ?? null;
+  const server = manifest === null ? null : serverView(manifest.bytes);
+  if (to !== null && server !== null) {
+    const findings = runChecks(input.checks ?? CHECKS, await checkFacts(input, to, server));
+    if (findings.length > 0) return { kind: 'Refused', findings };
+  }
+  const at = plan.changes.findIndex((c) => 'path' in c && c.path === spec.manifest);
+  const edit = plan.changes[at];
+  if (at < 0 || edit?.do !== 'WriteFile' || !plan.restarts || server === null)
+    return settleWithoutRestart(input, file, { changes: plan.changes, findings: plan.findings });
+  const journal = await journalOf(input, seen, { edit, server });
+  return install(input, file, { journal, findings: plan.findings, before: plan.changes.slice(0, at), edit });
+}
+
+async function checkFacts(input: ApplyInput, to: Revision, server: ServerView): Promise<Parameters<Check>[0]> {
+  const { host, version, signal } = input;
+  const log = logFileOf(to);
+  const free = log === null ? null : await host.disk.freeBytes(foldersTo(log.dir).at(-1) ?? log.dir);
+  const health = await host.probe(server.address, signal);
+  return { to, version, server, health, hasCredentials: host.hasCredentials, freeBytes: free };
+}
+
+/** Nothing that the API server would notice: files are put right, the node is where it should be. */
+async function settleWithoutRestart(
+  input: ApplyInput,
+  file: StateFile,
+  plan: { readonly changes: readonly HostChange[]; readonly findings: readonly Finding[] },
+): Promise<ApplyOutcome> {
+  const { host, spec, to } = input;
+  const overtaken = await applyAll(host.disk, plan.changes);
+  if (overtaken !== null) return { kind: 'Overtaken', path: overtaken.path };
+  const current = to?.digest ?? null;
+  const { lastGood } = file.state;
+  // What the API server already runs with has proven nothing new; a removal leaves nothing to remember.
+  const next: StateFile = {
+    state: { phase: 'Settled', current, lastGood: to === null ? null : lastGood },
+    journal: null,
+    lastFailure: file.lastFailure,
+  };
+  if (plan.changes.length > 0 || file.state.phase !== 'Settled' || file.state.current !== current) {
+    await writeState(host.disk, spec.layout.stateDir, next);
+    input.onState?.(next);
+  }
+  return { kind: 'Settled', current, restarted: false, findings: plan.findings };
+}
+
+type Edit = Extract<HostChange, { do: 'WriteFile' }>;
+
+const textOf = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+
+async function journalOf(
+  input: ApplyInput,
+  seen: HostObserved,
+  plan: { readonly edit: Edit; readonly server: ServerView },
+): Promise<Journal> {
+  const { host, spec, to } = input;
+  const { server } = plan;
+  const record = recordPath(spec.manifest, spec.layout);
+  const recorded = seen.files.get(record) ?? null;
+  const view = await host.processes();
+  const pod = { namespace: server.namespace, name: server.pod, container: server.container };
+  return {
+    manifest: spec.manifest,
+    before: textOf(seen.files.get(spec.manifest)?.bytes ?? new Uint8Array()),
+    after: textOf(bytesOf(plan.edit.after)),
+    record: { path: record, before: recorded === null ? null : textOf(recorded.bytes) },
+    boot: view === null ? null : { id: view.bootId, at: view.now },
+    knownLogs: [...(await host.logFolders(pod))],
+    confidential: to !== null && (to.confidential || to.webhook !== undefined),
+  };
+}
+
+type Start = {
+  readonly journal: Journal;
+  readonly findings: readonly Finding[];
+  /** Changes in front of the manifest's. */
+  readonly before: readonly HostChange[];
+  readonly edit: Edit;
+};
+
+const currentOf = (file: StateFile): Digest | null =>
+  file.state.phase === 'Settled' || file.state.phase === 'Held' ? file.state.current : null;
+
+/** Intent first, then the files, and last the manifest. */
+async function install(input: ApplyInput, file: StateFile, start: Start): Promise<ApplyOutcome> {
+  const { host, spec, to } = input;
+  const { disk } = host;
+  const digest = to?.digest ?? null;
+  const intent: StateFile = {
+    state: { phase: 'Installing', to: digest, from: currentOf(file), lastGood: file.state.lastGood, since: host.now() },
+    journal: start.journal,
+    lastFailure: file.lastFailure,
+  };
+  await writeState(disk, spec.layout.stateDir, intent);
+  input.onState?.(intent);
+  const overtaken = (await applyAll(disk, start.before)) ?? (await applyChange(disk, start.edit));
+  const followed = await follow(nodeOf(input), intent);
+  if (overtaken !== null && followed.file.state.phase === 'Settled') return { kind: 'Overtaken', path: overtaken.path };
+  if (followed.outcome.kind !== 'Settled') return followed.outcome;
+  if (to === null) return cleanUp(input, start.findings);
+  return { ...followed.outcome, restarted: true, findings: start.findings };
+}
+
+/** After a removal: the API server no longer needs our files. */
+async function cleanUp(input: ApplyInput, findings: readonly Finding[]): Promise<ApplyOutcome> {
+  const { host, spec } = input;
+  const plan = staticPod.plan(null, await gather(host.disk, staticPod, null, spec), spec);
+  if ('changes' in plan) await applyAll(host.disk, plan.changes);
+  return { kind: 'Settled', current: null, restarted: true, findings };
+}

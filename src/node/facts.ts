@@ -1,0 +1,94 @@
+/**
+ * Gathers the facts that src/rollout/node-state.ts decides on: the manifest against the journal, the API server's health,
+ * the process that runs. Keeps what only time shows (ready in a row, went down, crashes) for one phase.
+ */
+import type { NodeFacts } from '../rollout/node-state.ts';
+import type { NodeState } from '../rollout/node-state.ts';
+import type { ApiServerProcess, ProcessView } from '../host/processes.ts';
+import { auditFlagsOf, portOf, sameFlags, serverView } from '../targets/static-pod/server.ts';
+import type { ServerView } from '../targets/static-pod/server.ts';
+import type { NodeHost } from './host.ts';
+import { holdPath } from './state-file.ts';
+import type { Journal } from './state-file.ts';
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** The manifest now, against the two texts of the journal: someone else's edit around ours is still ours inside. */
+export function compareManifest(now: Uint8Array | null, journal: Journal): NodeFacts['manifest'] {
+  const text = now === null ? '' : new TextDecoder('utf-8', { ignoreBOM: true }).decode(now);
+  if (text === journal.before) return 'Before';
+  if (text === journal.after) return 'After';
+  const [is, after] = [now === null ? null : serverView(now), serverView(bytes(journal.after))];
+  return is !== null && after !== null && sameFlags(is.auditFlags, after.auditFlags) ? 'After' : 'Other';
+}
+
+/** The server of that phase: what the manifest that should be there says. */
+export const wantedServer = (state: NodeState, journal: Journal): ServerView | null =>
+  serverView(bytes(state.phase === 'RollingBack' ? journal.before : journal.after));
+
+/** What one phase has seen so far. */
+export class Watch {
+  #readyInARow = 0;
+  #readySince: number | null = null;
+  #wentDown = false;
+  #began: number | null = null;
+  #server: ServerView | null = null;
+  /** Start times of processes with the wanted flags. */
+  readonly #starts = new Set<number>();
+
+  /** `null` facts: the manifest that should run cannot be read; nothing can be decided. */
+  async look(host: NodeHost, at: Place, signal: AbortSignal): Promise<NodeFacts | null> {
+    const { state, journal } = at;
+    const server = (this.#server ??= wantedServer(state, journal));
+    if (server === null) return null;
+    const [health, view, manifest, hold] = await Promise.all([
+      host.probe(server.address, signal),
+      host.processes(),
+      host.disk.read(journal.manifest),
+      host.disk.stat(holdPath(at.stateDir)),
+    ]);
+    const process = this.#judge(view, server, journal);
+    const now = host.ticks();
+    this.#began ??= now;
+    this.#count(health === 'Ready' && process !== 'Old', health, now);
+    const pod = { namespace: server.namespace, name: server.pod, container: server.container };
+    const words = await host.lastWords(pod, new Set(journal.knownLogs));
+    return {
+      hold: hold !== null,
+      manifest: compareManifest(manifest, journal),
+      health,
+      process,
+      wentDown: this.#wentDown,
+      crashes: this.#crashes(process, words?.starts ?? 0),
+      readyInARow: this.#readyInARow,
+      readyMs: this.#readySince === null ? 0 : now - this.#readySince,
+      watchedMs: now - this.#began,
+    };
+  }
+
+  #count(ready: boolean, health: NodeFacts['health'], now: number): void {
+    if (health === 'Down') this.#wentDown = true;
+    this.#readyInARow = ready ? this.#readyInARow + 1 : 0;
+    if (!ready) this.#readySince = null;
+    else this.#readySince ??= now;
+  }
+
+  /** A start beyond the first means that the one before it ended; with nothing running, the last one ended too. */
+  #crashes(process: NodeFacts['process'], logged: number): number {
+    const starts = Math.max(this.#starts.size, logged);
+    return Math.max(0, starts - (process === 'New' || process === 'Hidden' ? 1 : 0));
+  }
+
+  #judge(view: ProcessView | null, server: ServerView, journal: Journal): NodeFacts['process'] {
+    if (view === null || journal.boot === null) return 'Hidden';
+    const mine = view.apiServers.filter((p) => portOf(p.args) === server.address.port);
+    const since = journal.boot.id === view.bootId ? journal.boot.at : 0;
+    const isNew = (p: ApiServerProcess): boolean =>
+      p.startedAt >= since && sameFlags(auditFlagsOf(p.args), server.auditFlags);
+    for (const p of mine.filter(isNew)) this.#starts.add(p.startedAt);
+    if (mine.some((p) => !isNew(p))) return 'Old';
+    return mine.length > 0 ? 'New' : 'None';
+  }
+}
+
+export type Place = { readonly state: NodeState; readonly journal: Journal; readonly stateDir: string };

@@ -1,0 +1,183 @@
+/**
+ * Follows a change that is in flight to its end: asks src/rollout/node-state.ts what to do with the facts of the moment,
+ * does it, and writes the new state before it goes on. Starts anywhere: right after the rename, or in the next life of a
+ * process that was killed. Called by apply-revision.ts and at the start of an agent; the guard will call it too.
+ */
+import { installFile } from '../host/install.ts';
+import type { NodeState, ProbeRules, Reason, Step } from '../rollout/node-state.ts';
+import { nextStep } from '../rollout/node-state.ts';
+import { ROOT_OWNER, sha256 } from '../targets/host-layout.ts';
+import type { StaticPodSpec } from '../targets/static-pod.ts';
+import { revertEdit } from '../targets/static-pod/undo.ts';
+import { compareManifest, wantedServer, Watch } from './facts.ts';
+import type { NodeHost } from './host.ts';
+import type { ApplyOutcome } from './outcome.ts';
+import { writeState } from './state-file.ts';
+import type { Failure, Journal, StateFile } from './state-file.ts';
+
+export type Node = {
+  readonly host: NodeHost;
+  readonly spec: StaticPodSpec;
+  readonly rules: ProbeRules;
+  readonly onState: (s: StateFile) => void;
+  readonly signal: AbortSignal;
+};
+
+export type Followed = { readonly file: StateFile; readonly outcome: ApplyOutcome };
+
+const POLL_MS = 250;
+
+type InFlight = { readonly state: NodeState; readonly journal: Journal; readonly lastFailure: Failure | null };
+
+const outcomeOf = (file: StateFile): ApplyOutcome => {
+  if (file.state.phase === 'Held')
+    return file.lastFailure === null
+      ? { kind: 'Held', failure: null }
+      : { kind: 'RolledBack', failure: file.lastFailure };
+  const current = file.state.phase === 'Settled' ? file.state.current : null;
+  return { kind: 'Settled', current, restarted: false, findings: [] };
+};
+
+/** Until nothing is in flight any more. Throws what the disk throws, and the signal's reason; the journal stays then. */
+export async function follow(node: Node, from: StateFile): Promise<Followed> {
+  let file = from;
+  let watch = new Watch();
+  while (file.journal !== null) {
+    const now: InFlight = { state: file.state, journal: file.journal, lastFailure: file.lastFailure };
+    const facts = await watch.look(node.host, { ...now, stateDir: node.spec.layout.stateDir }, node.signal);
+    if (facts?.hold === true) return { file, outcome: { kind: 'OnHold' } };
+    const step: Step =
+      facts === null ? { do: 'RollBack', why: 'NotHealthyInTime' } : nextStep(file.state, facts, node.rules);
+    if (step.do === 'Wait') {
+      await node.host.sleep(POLL_MS, node.signal);
+      continue;
+    }
+    file = await act(node, now, step);
+    watch = new Watch();
+    node.onState(file);
+  }
+  return { file, outcome: outcomeOf(file) };
+}
+
+async function save(node: Node, file: StateFile): Promise<StateFile> {
+  await writeState(node.host.disk, node.spec.layout.stateDir, file);
+  return file;
+}
+
+/** Does a step, and gives the state that follows from it, which is on disk by then. */
+async function act(node: Node, now: InFlight, step: Step): Promise<StateFile> {
+  const { state, journal, lastFailure } = now;
+  switch (step.do) {
+    case 'Rest':
+    case 'Wait':
+      return save(node, { state, journal: null, lastFailure });
+    case 'Abandon':
+      return abandon(node, now);
+    case 'StartProbing':
+      return state.phase === 'Installing'
+        ? save(node, { state: { ...state, phase: 'Probing' }, journal, lastFailure })
+        : now;
+    case 'Commit':
+      return state.phase === 'Probing' ? commit(node, state) : now;
+    case 'RollBack':
+      return startRollBack(node, now, step.why);
+    case 'RestoreManifest':
+      return restore(node, now);
+    case 'EndRollBack':
+      return state.phase === 'RollingBack' ? endRollBack(node, now, step.verdict) : now;
+  }
+}
+
+/** The rename did not happen: the record goes back to what it was, the node to where it was. */
+async function abandon(node: Node, { state, journal, lastFailure }: InFlight): Promise<StateFile> {
+  await restoreRecord(node, journal);
+  const current = state.phase === 'Installing' ? state.from : null;
+  return save(node, { state: { phase: 'Settled', current, lastGood: state.lastGood }, journal: null, lastFailure });
+}
+
+function commit(node: Node, state: Extract<NodeState, { phase: 'Probing' }>): Promise<StateFile> {
+  const settled: NodeState = { phase: 'Settled', current: state.to, lastGood: state.to };
+  return save(node, { state: settled, journal: null, lastFailure: null });
+}
+
+/** The API server's own last words are the reason; of a confidential revision they are not repeated. */
+async function lastWords(node: Node, now: InFlight, why: Reason): Promise<string> {
+  const server = wantedServer(now.state, now.journal);
+  const pod = server === null ? null : { namespace: server.namespace, name: server.pod, container: server.container };
+  const words = pod === null ? null : await node.host.lastWords(pod, new Set(now.journal.knownLogs));
+  const head = why === 'CrashLoop' ? 'kube-apiserver does not stay up' : 'kube-apiserver did not become ready in time';
+  if (now.journal.confidential)
+    return `${head}. Its last lines are in its log on the node; they may hold parts of a Secret.`;
+  return words === null || words.lines.length === 0 ? `${head}.` : `${head}:\n${words.lines.join('\n')}`;
+}
+
+/** Decided once and written down, so that a process that is killed now goes on rolling back. */
+async function startRollBack(node: Node, now: InFlight, why: Reason): Promise<StateFile> {
+  const { state, journal } = now;
+  if (state.phase !== 'Probing' && state.phase !== 'Installing') return { ...now };
+  const failure: Failure = {
+    digest: state.to,
+    reason: why,
+    message: await lastWords(node, now, why),
+    time: node.host.now(),
+  };
+  const next: NodeState = {
+    phase: 'RollingBack',
+    bad: state.to,
+    to: state.from,
+    lastGood: state.lastGood,
+    why,
+    since: node.host.now(),
+  };
+  // Whether the previous flags run is then told by the flags alone: the kubelet may not have acted yet.
+  const boot = journal.boot === null ? null : { ...journal.boot, at: 0 };
+  return save(node, { state: next, journal: { ...journal, boot }, lastFailure: failure });
+}
+
+/** Our edit out of the manifest: the text before it where nobody came between, else only what is ours. */
+async function restore(node: Node, { state, journal, lastFailure }: InFlight): Promise<StateFile> {
+  const { disk } = node.host;
+  const bytes = await disk.read(journal.manifest);
+  const text = bytes === null ? null : new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  if (bytes === null || text === null || compareManifest(bytes, journal) !== 'After')
+    return { state, journal, lastFailure };
+  // Their edit of ours that cannot be told apart: our last good text is better than an API server that does not start.
+  const back = text === journal.after ? journal.before : (revertEdit(text, journal) ?? journal.before);
+  await restoreRecord(node, journal);
+  // Written down first: if the rename is not reached, the manifest still reads as `After`, and this is done again.
+  const file = await save(node, { state, journal: { ...journal, before: back }, lastFailure });
+  const seen = sha256(bytes);
+  await installFile(disk, {
+    path: journal.manifest,
+    bytes: new TextEncoder().encode(back),
+    mode: 0o600,
+    owner: ROOT_OWNER,
+    guard: (is) => is !== null && sha256(is) === seen,
+  });
+  return file;
+}
+
+async function restoreRecord(node: Node, { record }: Journal): Promise<void> {
+  if (record === null) return;
+  const { disk } = node.host;
+  if (record.before === null) {
+    if ((await disk.read(record.path)) === null) return;
+    await disk.remove(record.path);
+    await disk.syncDir(record.path.slice(0, record.path.lastIndexOf('/')));
+    return;
+  }
+  const bytes = new TextEncoder().encode(record.before);
+  const is = await disk.read(record.path);
+  if (is !== null && sha256(is) === sha256(bytes)) return;
+  await installFile(disk, { path: record.path, bytes, mode: 0o600, owner: ROOT_OWNER, guard: () => true });
+}
+
+function endRollBack(node: Node, now: InFlight, verdict: Reason | 'Inconclusive'): Promise<StateFile> {
+  const { state, lastFailure } = now;
+  if (state.phase !== 'RollingBack') return Promise.resolve({ ...now });
+  // Not healthy after the rollback either: something else is broken, and the revision is not blamed.
+  const blamed = verdict === 'Inconclusive' ? null : state.bad;
+  const held: NodeState = { phase: 'Held', current: state.to, lastGood: state.lastGood, refused: blamed, why: verdict };
+  const failure = lastFailure === null ? null : { ...lastFailure, reason: verdict };
+  return save(node, { state: held, journal: null, lastFailure: failure });
+}

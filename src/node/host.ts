@@ -1,0 +1,51 @@
+/** What the node room needs of the world, as the smallest struct of functions: real in production, played in tests. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { realDisk } from '../host/disk.ts';
+import { podFolders, readLastWords } from '../host/pod-logs.ts';
+import type { LastWords, PodName } from '../host/pod-logs.ts';
+import { probeApiServer } from '../host/probe.ts';
+import type { Health, ProbeAddress, ProbeCredentials } from '../host/probe.ts';
+import { listApiServers } from '../host/processes.ts';
+import type { ProcessView } from '../host/processes.ts';
+import type { Disk } from '../host/types.ts';
+
+export type NodeHost = {
+  readonly disk: Disk;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets; only differences mean something. */
+  readonly ticks: () => number;
+  /** Rejects with the signal's reason when aborted. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly probe: (address: ProbeAddress, signal: AbortSignal) => Promise<Health>;
+  /** True where the probe carries credentials, so that a server without anonymous access can be seen ready. */
+  readonly hasCredentials: boolean;
+  /** null where the host's processes cannot be seen from here. */
+  readonly processes: () => Promise<ProcessView | null>;
+  /** Folders of the pod's logs that are there now. */
+  readonly logFolders: (pod: PodName) => Promise<readonly string[]>;
+  readonly lastWords: (pod: PodName, known: ReadonlySet<string>) => Promise<LastWords | null>;
+};
+
+export type RealHostOptions = {
+  /** Where the host's file system is; `/` on the node itself. */
+  readonly root: string;
+  readonly proc?: string;
+  readonly credentials?: ProbeCredentials;
+};
+
+export function realHost({ root, proc, credentials }: RealHostOptions): NodeHost {
+  const disk = realDisk(root);
+  return {
+    disk,
+    now: () => Date.now(),
+    ticks: () => performance.now(),
+    sleep: async (ms, signal) => sleep(ms, undefined, { signal }),
+    probe: (address, signal) =>
+      probeApiServer(address, credentials === undefined ? { signal } : { credentials, signal }),
+    hasCredentials: credentials !== undefined,
+    processes: () => listApiServers(proc),
+    logFolders: (pod) => podFolders(disk, pod),
+    lastWords: (pod, known) => readLastWords(disk, pod, known),
+  };
+}

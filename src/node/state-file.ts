@@ -1,0 +1,111 @@
+/**
+ * What a node remembers between two lives of a process, in one file that is written whole or not at all: its state, and,
+ * while a change is in flight, the journal of it. The journal alone decides what a restarted process (or the guard) does.
+ * It holds the manifest's texts, and never a policy or a Secret.
+ */
+import { z } from 'zod';
+import { installFile, makeFolder } from '../host/install.ts';
+import type { Disk } from '../host/types.ts';
+import type { Digest } from '../render/types.ts';
+import type { NodeState } from '../rollout/node-state.ts';
+import { ROOT_OWNER, sha256 } from '../targets/host-layout.ts';
+import type { HostPath } from '../targets/types.ts';
+
+const digest = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/)
+  .transform((d) => d as Digest);
+const optional = digest.nullable();
+const reason = z.enum(['CrashLoop', 'NotHealthyInTime', 'DiskError']);
+
+const state = z.discriminatedUnion('phase', [
+  z.object({ phase: z.literal('Settled'), current: optional, lastGood: optional }),
+  z.object({ phase: z.literal('Installing'), to: optional, from: optional, lastGood: optional, since: z.number() }),
+  z.object({ phase: z.literal('Probing'), to: optional, from: optional, lastGood: optional, since: z.number() }),
+  z.object({
+    phase: z.literal('RollingBack'),
+    bad: optional,
+    to: optional,
+    lastGood: optional,
+    why: reason,
+    since: z.number(),
+  }),
+  z.object({
+    phase: z.literal('Held'),
+    current: optional,
+    lastGood: optional,
+    refused: optional,
+    why: z.enum([...reason.options, 'Inconclusive']),
+  }),
+]);
+
+const journal = z.object({
+  manifest: z.string(),
+  /** Texts of the manifest before and after the edit. After a rollback `before` is what was put back. */
+  before: z.string(),
+  after: z.string(),
+  /** The target's record as it was, to be put back with the manifest; null where there was none. */
+  record: z.object({ path: z.string(), before: z.string().nullable() }).nullable(),
+  /** When the phase began, in ms since boot, and of which boot: compared with the start of processes. */
+  boot: z.object({ id: z.string(), at: z.number() }).nullable(),
+  /** Folders of the pod's logs that were there before. */
+  knownLogs: z.array(z.string()),
+  /** The revision came from a Secret: the API server's words about it are not repeated. */
+  confidential: z.boolean(),
+});
+
+const failure = z.object({ digest: optional, reason: z.string(), message: z.string(), time: z.number() });
+
+const file = z.object({ version: z.literal(1), state, journal: journal.nullable(), lastFailure: failure.nullable() });
+
+export type Journal = Readonly<z.infer<typeof journal>>;
+export type Failure = Readonly<z.infer<typeof failure>>;
+export type StateFile = {
+  readonly state: NodeState;
+  readonly journal: Journal | null;
+  readonly lastFailure: Failure | null;
+};
+
+export const EMPTY: StateFile = {
+  state: { phase: 'Settled', current: null, lastGood: null },
+  journal: null,
+  lastFailure: null,
+};
+
+export const statePath = (stateDir: HostPath): HostPath => `${stateDir}/state.json`;
+export const holdPath = (stateDir: HostPath): HostPath => `${stateDir}/HOLD`;
+
+/** `null`: there is a file that is not ours to understand; nothing may be done then. */
+export async function readState(disk: Disk, stateDir: HostPath): Promise<StateFile | null> {
+  const bytes = await disk.read(statePath(stateDir));
+  if (bytes === null) return EMPTY;
+  try {
+    const { state, journal, lastFailure } = file.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    return { state, journal, lastFailure };
+  } catch {
+    return null;
+  }
+}
+
+const isEmpty = ({ state, journal, lastFailure }: StateFile): boolean =>
+  journal === null &&
+  lastFailure === null &&
+  state.phase === 'Settled' &&
+  state.current === null &&
+  state.lastGood === null;
+
+/** A node with nothing to remember keeps no file. */
+async function forget(disk: Disk, stateDir: HostPath): Promise<void> {
+  if ((await disk.read(statePath(stateDir))) === null) return;
+  await disk.remove(statePath(stateDir));
+  await disk.syncDir(stateDir);
+}
+
+export async function writeState(disk: Disk, stateDir: HostPath, s: StateFile): Promise<void> {
+  if (isEmpty(s)) return forget(disk, stateDir);
+  const bytes = new TextEncoder().encode(`${JSON.stringify({ version: 1, ...s }, null, 2)}\n`);
+  const old = await disk.read(statePath(stateDir));
+  if (old !== null && sha256(old) === sha256(bytes)) return;
+  await makeFolder(disk, stateDir, 0o700, ROOT_OWNER);
+  await installFile(disk, { path: statePath(stateDir), bytes, mode: 0o600, owner: ROOT_OWNER, guard: () => true });
+}

@@ -1,0 +1,294 @@
+/** One node, brought to a revision, away from it and back, with every kind of API server behind the manifest. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { applyRevision, resume } from '../../src/node/apply-revision.ts';
+import type { ApplyInput } from '../../src/node/apply-revision.ts';
+import type { ApplyOutcome } from '../../src/node/outcome.ts';
+import { readState } from '../../src/node/state-file.ts';
+import { DEFAULT_RULES } from '../../src/rollout/node-state.ts';
+import type { Revision } from '../../src/render/types.ts';
+import { revision } from '../targets/revisions.ts';
+import { MANIFEST, nodeWith, SPEC } from '../targets/static-pod-host.ts';
+import { World } from './world.ts';
+import type { Behaviour } from './world.ts';
+
+const KUBEADM = readFileSync(`${import.meta.dirname}/../targets/static-pod/golden/kubeadm-1.36/before.yaml`, 'utf8');
+const STATE_DIR = SPEC.layout.stateDir;
+
+const A = revision();
+const B = revision({ flags: { '--audit-log-maxage': '7' } });
+const BROKEN = revision({ flags: { '--audit-log-mode': 'broken' } });
+const HANGING = revision({ flags: { '--audit-log-mode': 'hanging' } });
+
+const behaves = (args: readonly string[]): Behaviour =>
+  args.includes('--audit-log-mode=broken') ? 'crashes' : args.includes('--audit-log-mode=hanging') ? 'hangs' : 'good';
+
+const worldWith = (manifest = KUBEADM): World => new World(nodeWith(manifest), MANIFEST, behaves);
+
+const apply = (w: World, to: Revision | null, more: Partial<ApplyInput> = {}): Promise<ApplyOutcome> =>
+  applyRevision({ host: w.host, spec: SPEC, to, version: '1.36', signal: new AbortController().signal, ...more });
+/** Past the checks: what a fault of our own, or of a check, would let through. */
+const force = (w: World, to: Revision | null, more: Partial<ApplyInput> = {}): Promise<ApplyOutcome> =>
+  apply(w, to, { checks: [], ...more });
+
+const stateOf = async (w: World): Promise<unknown> => (await readState(w.disk, STATE_DIR))?.state;
+
+describe('a good revision', () => {
+  it('runs in a new process before it is committed, and is last known good then', async () => {
+    const w = worldWith();
+    expect(await apply(w, A)).toMatchObject({ kind: 'Settled', current: A.digest, restarted: true });
+    expect(w.runningText).toBe(w.disk.text(MANIFEST));
+    expect(w.isReady).toBe(true);
+    expect(await stateOf(w)).toEqual({ phase: 'Settled', current: A.digest, lastGood: A.digest });
+  });
+
+  it('asked for again changes nothing', async () => {
+    const w = worldWith();
+    await apply(w, A);
+    const before = [w.disk.operations.length, w.now];
+    expect(await apply(w, A)).toMatchObject({ kind: 'Settled', restarted: false });
+    expect([w.disk.operations.length, w.now]).toEqual(before);
+  });
+
+  it('is not committed before it was ready for minReadyMs', async () => {
+    const [fast, slow] = [worldWith(), worldWith()];
+    const start = fast.now;
+    await apply(fast, A);
+    await apply(slow, A, { rules: { ...DEFAULT_RULES, minReadyMs: 30_000 } });
+    expect(slow.now - start).toBeGreaterThan(fast.now - start + 29_000);
+  });
+
+  it('works where processes cannot be seen, by the outage that was seen', async () => {
+    const w = worldWith();
+    w.hidden = true;
+    expect(await apply(w, A)).toMatchObject({ kind: 'Settled', current: A.digest });
+    expect(w.isReady).toBe(true);
+  });
+
+  it('is removed without a trace', async () => {
+    const w = worldWith();
+    const untouched = w.disk.snapshot();
+    await apply(w, A);
+    await apply(w, B);
+    expect(await apply(w, null)).toMatchObject({ kind: 'Settled', current: null, restarted: true });
+    expect(w.disk.snapshot()).toEqual(untouched);
+    expect(w.isReady).toBe(true);
+  });
+});
+
+describe('a revision with which the API server does not start', () => {
+  it('is rolled back soon after the second crash, with the last words as the reason', async () => {
+    const w = worldWith();
+    await apply(w, A);
+    const good = w.disk.text(MANIFEST);
+    const since = w.now;
+    const outcome = await force(w, BROKEN);
+    expect(outcome).toMatchObject({
+      kind: 'RolledBack',
+      failure: {
+        digest: BROKEN.digest,
+        reason: 'CrashLoop',
+        message: expect.stringContaining('invalid audit log mode'),
+      },
+    });
+    expect(w.disk.text(MANIFEST)).toBe(good);
+    expect(w.isReady).toBe(true);
+    expect(w.now - since).toBeLessThan(10_000);
+    expect(await stateOf(w)).toEqual({
+      phase: 'Held',
+      current: A.digest,
+      lastGood: A.digest,
+      refused: BROKEN.digest,
+      why: 'CrashLoop',
+    });
+  });
+
+  it('is rolled back after the timeout where it only hangs', async () => {
+    const w = worldWith();
+    const since = w.now;
+    const outcome = await force(w, HANGING, { rules: { ...DEFAULT_RULES, timeoutMs: 60_000 } });
+    expect(outcome).toMatchObject({ kind: 'RolledBack', failure: { reason: 'NotHealthyInTime' } });
+    expect(w.now - since).toBeGreaterThanOrEqual(60_000);
+    expect(w.now - since).toBeLessThan(70_000);
+    expect(w.disk.text(MANIFEST)).toBe(KUBEADM);
+  });
+
+  it('is not tried again, unless told so; a newer one is', async () => {
+    const w = worldWith();
+    await force(w, BROKEN);
+    const writes = w.disk.operations.length;
+    expect(await force(w, BROKEN)).toMatchObject({ kind: 'Held', failure: { digest: BROKEN.digest } });
+    expect(w.disk.operations.length).toBe(writes);
+    expect(await force(w, BROKEN, { again: true })).toMatchObject({ kind: 'RolledBack' });
+    expect(await apply(w, A)).toMatchObject({ kind: 'Settled', current: A.digest });
+    expect(await apply(w, B)).toMatchObject({ kind: 'Settled', current: B.digest });
+  });
+
+  it('says nothing of the log where the revision is confidential', async () => {
+    const w = worldWith();
+    const outcome = await force(w, { ...BROKEN, confidential: true });
+    expect(outcome).toMatchObject({ kind: 'RolledBack', failure: { message: expect.not.stringContaining('invalid') } });
+  });
+
+  it('keeps what someone else changed meanwhile', async () => {
+    const w = worldWith();
+    await apply(w, A);
+    const since = w.now;
+    let done = false;
+    w.onTick = () => {
+      if (done || w.now - since < 1_000) return;
+      done = true;
+      w.disk.put(MANIFEST, (w.disk.text(MANIFEST) ?? '').replace('v1.36.3', 'v1.36.4'));
+    };
+    expect(await force(w, BROKEN)).toMatchObject({ kind: 'RolledBack' });
+    expect(w.disk.text(MANIFEST)).toContain('v1.36.4');
+    expect(w.disk.text(MANIFEST)).not.toContain('broken');
+    expect(w.disk.text(MANIFEST)).toContain(A.digest.slice(0, 16));
+    expect(w.isReady).toBe(true);
+  });
+
+  it('is not blamed where the API server is not healthy after the rollback either', async () => {
+    const w = new World(nodeWith(KUBEADM), MANIFEST, () => 'hangs');
+    const outcome = await force(w, A, { rules: { ...DEFAULT_RULES, timeoutMs: 30_000 } });
+    expect(outcome).toMatchObject({ kind: 'RolledBack', failure: { reason: 'Inconclusive' } });
+    expect(await stateOf(w)).toMatchObject({ phase: 'Held', refused: null, why: 'Inconclusive' });
+    expect(w.disk.text(MANIFEST)).toBe(KUBEADM);
+  });
+});
+
+describe('nothing is touched', () => {
+  const unchanged = async (w: World, act: () => Promise<ApplyOutcome>): Promise<ApplyOutcome> => {
+    const before = w.disk.snapshot();
+    const outcome = await act();
+    expect(w.disk.snapshot()).toEqual(before);
+    return outcome;
+  };
+
+  it.each<[string, Revision, string]>([
+    ['whose content is not what the digest says', { ...A, digest: B.digest }, 'DigestMismatch'],
+    [
+      'with a flag that is not of auditing',
+      revision({ flags: { '--authorization-mode': 'AlwaysAllow' } }),
+      'FlagUnknown',
+    ],
+    [
+      'with an audit flag that nobody renders',
+      revision({ flags: { '--audit-dynamic-configuration': 'true' } }),
+      'FlagUnknown',
+    ],
+    ['with a value that no API server takes', BROKEN, 'FlagValueInvalid'],
+    ['with a path of its own', revision({ flags: { '--audit-policy-file': '/etc/shadow' } }), 'FlagValueInvalid'],
+    ['whose log climbs out of its folder', revision({ logName: '../etcd/db' }), 'LogPathInvalid'],
+    [
+      'whose policy does not load',
+      revision({ policy: 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: []\n' }),
+      'PolicyDoesNotLoad',
+    ],
+    [
+      'whose log folder is the manifests folder',
+      revision({ logDir: '/etc/kubernetes/manifests' }),
+      'LogFolderForbidden',
+    ],
+  ])('for a revision %s', async (_, to, code) => {
+    const w = worldWith();
+    const outcome = await unchanged(w, () => apply(w, to));
+    expect(outcome.kind === 'Refused' && outcome.findings.map((f) => f.code)).toContain(code);
+  });
+
+  it('where the disk has no room for the log', async () => {
+    const w = worldWith();
+    w.disk.free = 1024 ** 3;
+    const outcome = await unchanged(w, () => apply(w, A));
+    expect(outcome).toMatchObject({ kind: 'Refused', findings: [{ code: 'NoRoomForLog' }] });
+    w.disk.free = 2 * 1024 ** 3;
+    expect(await apply(w, A)).toMatchObject({ kind: 'Settled' });
+  });
+
+  it('where nobody could see the API server become ready', async () => {
+    const w = worldWith(
+      KUBEADM.replace(
+        '    - --allow-privileged=true\n',
+        '    - --allow-privileged=true\n    - --anonymous-auth=false\n',
+      ),
+    );
+    expect(await unchanged(w, () => apply(w, A))).toMatchObject({
+      kind: 'Refused',
+      findings: [{ code: 'CannotProbe' }],
+    });
+    const silent = worldWith();
+    silent.anonymous = false;
+    expect(await unchanged(silent, () => apply(silent, A))).toMatchObject({
+      kind: 'Refused',
+      findings: [{ code: 'CannotProbe' }],
+    });
+  });
+
+  it('while a file HOLD is there', async () => {
+    const w = worldWith();
+    w.disk.put(`${STATE_DIR}/HOLD`, '');
+    expect(await unchanged(w, () => apply(w, A))).toEqual({ kind: 'OnHold' });
+  });
+
+  it('by whom does not understand the state file', async () => {
+    const w = worldWith();
+    w.disk.put(`${STATE_DIR}/state.json`, '{"version":2}');
+    expect(await unchanged(w, () => apply(w, A))).toEqual({ kind: 'StateUnreadable' });
+  });
+});
+
+describe('a change in flight', () => {
+  it('stops at a HOLD file and goes on without it', async () => {
+    const w = worldWith();
+    const since = w.now;
+    w.onTick = () => {
+      if (w.now - since > 500) w.disk.put(`${STATE_DIR}/HOLD`, '');
+    };
+    expect(await force(w, BROKEN)).toEqual({ kind: 'OnHold' });
+    const stuck = w.disk.text(MANIFEST);
+    w.settle();
+    w.onTick = () => undefined;
+    expect(w.disk.text(MANIFEST)).toBe(stuck);
+    w.disk.live.delete(`${STATE_DIR}/HOLD`);
+    expect(await resume({ host: w.host, spec: SPEC, signal: new AbortController().signal })).toMatchObject({
+      kind: 'RolledBack',
+    });
+    expect(w.disk.text(MANIFEST)).toBe(KUBEADM);
+  });
+
+  it('is interrupted by the signal, and resumed to its end in the next life', async () => {
+    const w = worldWith();
+    const stop = new AbortController();
+    const since = w.now;
+    w.onTick = () => w.now - since > 500 && stop.abort();
+    expect(await apply(w, A, { signal: stop.signal })).toEqual({ kind: 'Interrupted' });
+    expect(await stateOf(w)).toMatchObject({ phase: 'Probing', to: A.digest });
+    w.onTick = () => undefined;
+    expect(await resume({ host: w.host, spec: SPEC, signal: new AbortController().signal })).toMatchObject({
+      kind: 'Settled',
+      current: A.digest,
+    });
+  });
+
+  it('survives a reboot', async () => {
+    for (const to of [A, BROKEN]) {
+      const w = worldWith();
+      const stop = new AbortController();
+      const since = w.now;
+      w.onTick = () => w.now - since > 300 && stop.abort();
+      await force(w, to, { signal: stop.signal });
+      w.onTick = () => undefined;
+      w.reboot();
+      const outcome = await resume({ host: w.host, spec: SPEC, signal: new AbortController().signal });
+      expect(outcome.kind).toBe(to === A ? 'Settled' : 'RolledBack');
+      expect(w.isReady).toBe(true);
+    }
+  });
+
+  it('is not fooled by a clock that jumps', async () => {
+    const w = worldWith();
+    const host = w.host;
+    let jump = 0;
+    w.onTick = () => (jump -= 3_600_000);
+    expect(await apply(w, A, { host: { ...host, now: () => w.now + jump } })).toMatchObject({ kind: 'Settled' });
+  });
+});

@@ -1,0 +1,124 @@
+/**
+ * Every operation on the disk is a point where the process may be killed, where the disk may fail, and where the power
+ * may go. Whatever happens: the manifest is a whole old or a whole new one, and the next life brings the node to where an
+ * undisturbed one stands.
+ */
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { applyRevision } from '../../src/node/apply-revision.ts';
+import type { ApplyOutcome } from '../../src/node/outcome.ts';
+import type { Revision } from '../../src/render/types.ts';
+import { Killed, MemoryDisk } from '../host/memory-disk.ts';
+import type { Fault } from '../host/memory-disk.ts';
+import { revision } from '../targets/revisions.ts';
+import { MANIFEST, nodeWith, SPEC } from '../targets/static-pod-host.ts';
+import { World } from './world.ts';
+import type { Behaviour } from './world.ts';
+
+const KUBEADM = readFileSync(`${import.meta.dirname}/../targets/static-pod/golden/kubeadm-1.36/before.yaml`, 'utf8');
+const A = revision();
+const B = revision({ policy: '{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[{"level":"Request"}]}' });
+const BROKEN = revision({ flags: { '--audit-log-mode': 'broken' } });
+
+const behaves = (args: readonly string[]): Behaviour => (args.includes('--audit-log-mode=broken') ? 'crashes' : 'good');
+
+const apply = (w: World, to: Revision | null): Promise<ApplyOutcome> =>
+  applyRevision({ host: w.host, spec: SPEC, to, version: null, checks: [], signal: new AbortController().signal });
+
+/** A node on which `steps` were done, without any fault. */
+async function nodeAfter(steps: readonly (Revision | null)[]): Promise<World> {
+  const w = new World(nodeWith(KUBEADM), MANIFEST, behaves);
+  for (const to of steps) await apply(w, to);
+  return w;
+}
+
+const copyOf = (w: World): World => new World(w.disk.reopened(), MANIFEST, behaves);
+
+type Scenario = { readonly name: string; readonly before: readonly (Revision | null)[]; readonly to: Revision | null };
+const SCENARIOS: readonly Scenario[] = [
+  { name: 'a first installation', before: [], to: A },
+  { name: 'a change of the policy', before: [A], to: B },
+  { name: 'a rollback', before: [A], to: BROKEN },
+  { name: 'a removal', before: [A, B], to: null },
+];
+
+/** Dotfiles that a kill left behind are overwritten by the next write; the kubelet does not see them. */
+const visible = (disk: MemoryDisk): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(disk.snapshot())
+      .filter(([p]) => !p.includes('/.'))
+      .map(([p, text]) => [p, p.endsWith('state.json') ? text.replace(/"(time|since)": \d+/g, '') : text]),
+  );
+
+describe.each(SCENARIOS)('$name', ({ before, to }) => {
+  let start: World;
+  let end: Record<string, string>;
+  let whole: readonly string[];
+  let operations: readonly string[];
+
+  beforeAll(async () => {
+    start = await nodeAfter(before);
+    const w = copyOf(start);
+    const seen = new Set<string>([w.disk.text(MANIFEST) ?? '']);
+    w.onTick = () => seen.add(w.disk.text(MANIFEST) ?? '');
+    await apply(w, to);
+    seen.add(w.disk.text(MANIFEST) ?? '');
+    [end, whole, operations] = [visible(w.disk), [...seen], w.disk.operations];
+  });
+
+  async function withFault(fault: Fault): Promise<World> {
+    const w = copyOf(start);
+    w.disk.fault = fault;
+    try {
+      await apply(w, to);
+    } catch (e) {
+      if (!(e instanceof Killed)) throw e;
+    }
+    expect(whole).toContain(w.disk.text(MANIFEST));
+    return w;
+  }
+
+  /** Another life on the same disk, with the same wish, until it rests. */
+  async function comesToRest(disk: MemoryDisk): Promise<void> {
+    const w = new World(disk, MANIFEST, behaves);
+    await apply(w, to);
+    expect(visible(w.disk)).toEqual(end);
+    w.settle();
+    expect(w.isReady).toBe(true);
+    expect(w.runningText).toBe(w.disk.text(MANIFEST));
+  }
+
+  it('has operations to be disturbed at', () => {
+    expect(operations.length).toBeGreaterThan(8);
+    expect(whole.length).toBeGreaterThan(1);
+  });
+
+  it('survives a kill before and in the middle of each, and after each', async () => {
+    for (const after of [false, true])
+      for (let at = 0; at < operations.length; at++) {
+        const w = await withFault({ kind: 'kill', at, after });
+        await comesToRest(w.disk.reopened());
+      }
+  }, 120_000);
+
+  it('survives a disk that fails once at each, and one that fails from there on', async () => {
+    for (const lasting of [false, true])
+      for (let at = 0; at < operations.length; at++) {
+        const w = await withFault({ kind: 'error', at, code: lasting ? 'EROFS' : 'ENOSPC', lasting });
+        await comesToRest(w.disk.reopened());
+      }
+  }, 120_000);
+
+  it('survives a power cut at each, whichever of the names not yet synced are lost', async () => {
+    for (let at = 0; at < operations.length; at++) {
+      const w = await withFault({ kind: 'kill', at, after: true });
+      const n = w.disk.pendingCount;
+      const subsets = n <= 3 ? Array.from({ length: 2 ** n }, (_, i) => i) : [0, 2 ** n - 1, 0b101, 0b010];
+      for (const keep of subsets) {
+        const disk = w.disk.afterPowerCut((i) => (keep & (1 << i)) !== 0);
+        expect(whole).toContain(disk.text(MANIFEST));
+        await comesToRest(disk);
+      }
+    }
+  }, 180_000);
+});
