@@ -1,5 +1,6 @@
 /** The smallest client that tests need: one JSON request to a plane as one of its users. The product's client is src/kube. */
 import { Agent, request } from 'undici';
+import { withDeadline } from './deadline.ts';
 
 export type Reply = { readonly status: number; readonly body: unknown; readonly text: string };
 
@@ -29,21 +30,22 @@ export class ApiClient {
   /** Throws where no answer came; any status is an answer. */
   async request(method: Method, path: string, options: RequestOptions = {}): Promise<Reply> {
     const type = options.contentType ?? (method === 'PATCH' ? 'application/merge-patch+json' : 'application/json');
-    const timeout = AbortSignal.timeout(options.timeoutMs ?? 30_000);
-    const response = await request(`${this.#url}${path}`, {
-      method,
-      dispatcher: this.#agent,
-      headers: {
-        authorization: `Bearer ${options.token ?? this.#token}`,
-        accept: 'application/json',
-        ...(options.body === undefined ? {} : { 'content-type': type }),
-        ...options.headers,
-      },
-      signal: options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]),
-      ...(options.body === undefined ? {} : { body: encode(options.body) }),
+    return withDeadline(options.timeoutMs ?? 30_000, options.signal, async (signal) => {
+      const response = await request(`${this.#url}${path}`, {
+        method,
+        dispatcher: this.#agent,
+        headers: {
+          authorization: `Bearer ${options.token ?? this.#token}`,
+          accept: 'application/json',
+          ...(options.body === undefined ? {} : { 'content-type': type }),
+          ...options.headers,
+        },
+        signal,
+        ...(options.body === undefined ? {} : { body: encode(options.body) }),
+      });
+      const text = await response.body.text();
+      return { status: response.statusCode, body: decode(text), text };
     });
-    const text = await response.body.text();
-    return { status: response.statusCode, body: decode(text), text };
   }
 
   async close(): Promise<void> {

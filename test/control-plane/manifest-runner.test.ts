@@ -55,9 +55,9 @@ async function startRunner(times: RunnerTimes): Promise<ManifestRunner> {
 }
 
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 20_000;
   while (!(await what())) {
-    if (Date.now() > end) throw new Error(`not in 10 s: ${what}\n${(await journal()).join('\n')}`);
+    if (Date.now() > end) throw new Error(`not in 20 s: ${what}\n${(await journal()).join('\n')}`);
     await sleep(10);
   }
 }
@@ -76,7 +76,7 @@ const running = (): boolean => view()?.phase === 'Running';
 /** Runs and is ready for signals, which a process that was only just started is not. */
 const up = (args: string): Promise<void> => until(async () => (await story()).includes(`start ${args}`) && running());
 
-describe('the manifest runner', () => {
+describe('the manifest runner', { timeout: 60_000 }, () => {
   it('runs what is in the folder, and ignores dotfiles', async () => {
     await writeFile(manifest('.staged.yaml'), pod('--hidden'));
     await writeFile(manifest('p.yaml'), pod('--shown'));

@@ -1,7 +1,8 @@
 /**
  * `npm test` starts this beside vitest, so that a first build runs while the unit tests do: 1.36 and then 1.35, which
  * fewer tests need. Tests that want a plane meanwhile wait for it (provision.ts). Ends when its standard input does,
- * that is with the process that started it. A version that cannot be had is the tests' failure to report, not this one's.
+ * that is with the process that started it. A version that cannot be had
+ * is told here, once, and fails the tests that need it.
  */
 import { NoControlPlane, provide } from './provision.ts';
 import { PLANE_VERSIONS } from './versions.ts';
@@ -19,7 +20,7 @@ try {
     } catch (error) {
       if (ended.signal.aborted) break;
       if (!(error instanceof NoControlPlane)) throw error;
-      progress(`none for ${version}; the tests that need it will say why`);
+      progress(error.message);
     }
   }
 } finally {

@@ -74,9 +74,9 @@ function provider(secondsABuild: number, go = 'go1.26.8'): Provider {
 }
 
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 15_000;
+  const end = Date.now() + 30_000;
   while (!(await what())) {
-    if (Date.now() > end) throw new Error(`not in 15 s: ${what}`);
+    if (Date.now() > end) throw new Error(`not in 30 s: ${what}`);
     await sleep(20);
   }
 }
@@ -90,7 +90,7 @@ const isAlive = (pid: number): boolean => {
 };
 const BOTH = ['v1.35.4-go-KEY', 'v1.36.3-go-KEY'];
 
-describe('providing the binaries', () => {
+describe('providing the binaries', { timeout: 60_000 }, () => {
   it('builds each version once, 1.36 first, however many ask, and tells how far it is', async () => {
     const [a, b] = [provider(0.5), provider(0.5)];
     expect(await Promise.all([a.done, b.done])).toEqual([0, 0]);

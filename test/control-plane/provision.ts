@@ -3,7 +3,7 @@
  * this machine has. Every process that needs them calls this; one of them works, the others wait for the cache entry.
  * Called by binaries.ts in tests and in the demo, and ahead of them by provision-main.ts, which `npm test` starts.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tryLock } from './lock.ts';
@@ -52,7 +52,8 @@ async function askAll(sources: readonly Source[], ask: Ask, tried: Tried[]): Pro
 }
 
 /**
- * A run (`npm test`) in which every source has failed remembers it, so that not every test file asks the network again.
+ * A run (`npm test`) in which every source has failed remembers it, so that not every test file asks the network again
+ * and the long message is printed once.
  * undefined outside of a run: then each call tries for itself.
  */
 const failureFile = (ask: Ask): string | undefined => {
@@ -60,9 +61,15 @@ const failureFile = (ask: Ask): string | undefined => {
   return run === undefined ? undefined : join(cacheFolder(ask.env), `${run}.${ask.version}.failed`);
 };
 
-async function failedBefore(ask: Ask): Promise<string | undefined> {
+async function failedBefore(ask: Ask): Promise<boolean> {
   const file = failureFile(ask);
-  return file === undefined ? undefined : readFile(file, 'utf8').catch(() => undefined);
+  return (
+    file !== undefined &&
+    access(file).then(
+      () => true,
+      () => false,
+    )
+  );
 }
 
 /** Throws NoControlPlane when no source has them, and the signal's reason when aborted. */
@@ -74,8 +81,8 @@ export async function provide(ask: Ask): Promise<Binaries> {
     const tried: Tried[] = [];
     const found = await askAll(AT_HAND, ask, tried);
     if (found !== undefined) return found;
-    const failed = await failedBefore(ask);
-    if (failed !== undefined) throw new NoControlPlane(failed);
+    if (await failedBefore(ask))
+      throw new NoControlPlane(`no kube-apiserver ${ask.version}: what to install is said above`);
     await mkdir(folder, { recursive: true });
     const unlock = await tryLock(lockFile);
     if (unlock !== undefined) {

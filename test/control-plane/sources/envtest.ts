@@ -13,6 +13,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { EnvHttpProxyAgent, fetch } from 'undici';
 import { parse } from 'yaml';
+import { withDeadline } from '../deadline.ts';
 import { planeVersionOf } from '../versions.ts';
 import type { PlaneVersion } from '../versions.ts';
 import { askVersion } from './assets.ts';
@@ -65,10 +66,12 @@ function reasonOf(error: unknown): string {
 }
 
 async function fetchIndex(url: string, dispatcher: EnvHttpProxyAgent, signal: AbortSignal): Promise<unknown> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(INDEX_MS)]);
-  const response = await fetch(url, { dispatcher, signal: limit });
-  if (!response.ok) throw new Error(`HTTP ${response.status}`);
-  return parse(await response.text());
+  return withDeadline(INDEX_MS, signal, async (limited) => {
+    const response = await fetch(url, { dispatcher, signal: limited });
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    const index: unknown = parse(await response.text());
+    return index;
+  });
 }
 
 /** The archive as a file; throws where it does not come whole or is not what the index says. */
