@@ -15,16 +15,16 @@ import { isResourceRule, matchesGroup } from './match.ts';
 export type Sensitive = { readonly group: string; readonly resources: readonly string[] };
 
 /**
- * Whose bodies hold secrets: all of them in a request or an answer to reads. `imagestreams/secrets` answers with the
- * Secrets of a namespace.
+ * Whose bodies hold secrets: what is written, what is read, or both. `imagestreams/secrets` answers with the Secrets of
+ * a namespace; Routes hold private keys, and so do the answers of their subresources.
  */
 export const SENSITIVE: readonly Sensitive[] = [
-  { group: '', resources: ['secrets/*', 'configmaps/*', 'serviceaccounts/token'] },
-  { group: 'authentication.k8s.io', resources: ['tokenreviews/*'] },
+  { group: '', resources: ['secrets', 'configmaps', 'serviceaccounts/token'] },
+  { group: 'authentication.k8s.io', resources: ['tokenreviews'] },
   { group: 'image.openshift.io', resources: ['imagestreams/secrets'] },
   {
     group: 'oauth.openshift.io',
-    resources: ['oauthclients/*', 'oauthaccesstokens/*', 'oauthauthorizetokens/*', 'useroauthaccesstokens/*'],
+    resources: ['oauthclients', 'oauthaccesstokens', 'oauthauthorizetokens', 'useroauthaccesstokens'],
   },
   { group: 'route.openshift.io', resources: ['routes/*'] },
 ];
@@ -37,7 +37,7 @@ function intersection(pattern: string, cap: string): string | undefined {
   // Patterns that match no real request: `*/*`, `*/`, `pods/`, `a/b/c`.
   if (more.length > 0 || subresource === '' || pattern === '*/*') return undefined;
   if (resource !== '*' && resource !== capResource) return undefined;
-  if (capSubresource === '*') return `${capResource}${subresource === undefined ? '' : `/${subresource}`}`;
+  if (capSubresource === '*') return subresource === undefined ? capResource : `${capResource}/${subresource}`;
   return subresource === capSubresource || subresource === '*' ? cap : undefined;
 }
 
@@ -67,8 +67,6 @@ function entriesOf(atoms: readonly ResourceAtom[]): GroupResources[] {
   }
   return [...byKey.values()];
 }
-
-const logsBodies = (r: Rule): boolean => r.level === 'Request' || r.level === 'RequestResponse';
 
 /**
  * Earlier rules, found by what a rule must have in common with them to be covered: thousands of rules for one user each
@@ -106,15 +104,25 @@ class EarlierRules {
   }
 }
 
-/** The rule that has to go before `rule`, if any. */
-function cappedRule(rule: Rule, earlier: EarlierRules, caps: readonly ResourceAtom[]): Rule | undefined {
-  const atoms = sensitiveAtoms(rule, caps);
-  if (atoms.length === 0) return undefined;
-  const before = earlier.covering(rule);
-  const open = atoms.filter((atom) => !before.some((e) => coversAtom(e, atom)));
-  if (open.length === 0) return undefined;
-  return { ...rule, level: 'Metadata', resources: entriesOf(open), nonResourceURLs: [] };
+/** Sensitive requests that a rule is the first to take: `entries` are its resources, narrowed to them. */
+export type SensitivePart = { readonly rule: number; readonly entries: readonly GroupResources[] };
+
+/**
+ * For each rule the sensitive resources of which it takes requests that no earlier rule surely takes. `bodiesOf` says
+ * which resources count for a rule; none where it logs no bodies of them.
+ */
+export function sensitiveParts(policy: Policy, bodiesOf: (rule: Rule) => readonly Sensitive[]): SensitivePart[] {
+  const earlier = new EarlierRules();
+  return policy.rules.flatMap((rule, index) => {
+    const atoms = sensitiveAtoms(rule, capAtoms(bodiesOf(rule)));
+    const before = atoms.length === 0 ? [] : earlier.covering(rule);
+    const open = atoms.filter((atom) => !before.some((e) => coversAtom(e, atom)));
+    earlier.add(rule);
+    return open.length === 0 ? [] : [{ rule: index, entries: entriesOf(open) }];
+  });
 }
+
+const logsBodies = (r: Rule): boolean => r.level === 'Request' || r.level === 'RequestResponse';
 
 /**
  * Caps the level of sensitive resources at Metadata. For every request the level is the lower of the original's and the
@@ -122,16 +130,12 @@ function cappedRule(rule: Rule, earlier: EarlierRules, caps: readonly ResourceAt
  * most one rule is added for each rule that logs bodies.
  */
 export function redactSensitive(policy: Policy, sensitive: readonly Sensitive[] = SENSITIVE): Policy {
-  const caps = capAtoms(sensitive);
-  const rules: Rule[] = [];
-  /** Rules that take a sensitive request: only they can make a further one needless. */
-  const earlier = new EarlierRules();
-  for (const rule of policy.rules) {
-    const capped = logsBodies(rule) ? cappedRule(rule, earlier, caps) : undefined;
-    for (const r of capped === undefined ? [rule] : [capped, rule]) {
-      rules.push(r);
-      if (sensitiveAtoms(r, caps).length > 0) earlier.add(r);
-    }
-  }
+  const parts = new Map(
+    sensitiveParts(policy, (r) => (logsBodies(r) ? sensitive : [])).map((p) => [p.rule, p.entries]),
+  );
+  const rules = policy.rules.flatMap((rule, i): Rule[] => {
+    const resources = parts.get(i);
+    return resources === undefined ? [rule] : [{ ...rule, level: 'Metadata', resources, nonResourceURLs: [] }, rule];
+  });
   return { ...policy, rules };
 }

@@ -83,6 +83,15 @@ describe('findings', () => {
     expect(findings.map((f) => f.severity)).toEqual(['error', 'error', 'error', 'warning']);
   });
 
+  it.each(['', '- a', 'kind: Policy', HEAD, `${HEAD}rules: []`, 'k8s\0', '{', 'a: [', `${HEAD}rules: [null]`, '\0'])(
+    'always have a line and a column: %j',
+    (text) => {
+      const { findings } = load(text);
+      expect(findings.length).toBeGreaterThan(0);
+      for (const { at } of findings) expect(at).toMatchObject({ line: expect.any(Number), column: expect.any(Number) });
+    },
+  );
+
   it('keep the sentence of the API server', () => {
     const { findings } = load(`${HEAD}rules: [{level: None, users: [1]}]\n`);
     expect(findings[0]?.message).toBe(
@@ -98,6 +107,7 @@ describe('positions', () => {
     );
     const lines = [...positions].map(([path, at]) => `${path} ${at.line}:${at.column}`);
     expect(lines).toEqual([
+      ' 1:1',
       'apiVersion 1:13',
       'kind 2:7',
       'omitStages 3:1',
