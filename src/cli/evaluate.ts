@@ -29,9 +29,9 @@ async function evaluate({ policy: path, kubernetesVersion }: Options, io: Io): P
   if (path === '-') return usage('the policy cannot come from standard input: the requests do');
   const version = versionOf(kubernetesVersion);
   if (isResult(version)) return version;
-  const policy = await policyFrom(path, version, io);
-  if (isResult(policy)) return policy;
-  const bad = await evaluateStream(compilePolicy(policy), io);
+  const file = await policyFrom(path, version, io);
+  if (isResult(file)) return file;
+  const bad = await evaluateStream(compilePolicy(file.policy), io);
   return bad === '' ? { code: 0 } : { code: 1, stderr: bad };
 }
 

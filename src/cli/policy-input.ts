@@ -7,6 +7,7 @@ import type { Finding } from '../api/findings.ts';
 import { minorNumber, NEWEST, OLDEST, parseMinor } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
 import { loadPolicy } from '../policy/load.ts';
+import type { Loaded } from '../policy/types.ts';
 import type { CommandResult, Io } from './types.ts';
 
 /** The version asked for, or a usage error. Versions before 1.26 read policies in other ways. */
@@ -33,15 +34,18 @@ export function findingText(file: string, f: Finding): string {
   return `${file === '-' ? '<stdin>' : file}${at}: ${f.severity} ${f.code}: ${f.message}`;
 }
 
+/** A policy that loads, and where its fields stand. */
+export type PolicyFile = { readonly policy: Policy; readonly positions: Loaded['positions'] };
+
 /** The policy of a file, or the result with which the command ends: 1 where an API server would not load it. */
-export async function policyFrom(path: string, version: Minor, io: Io): Promise<Policy | CommandResult> {
+export async function policyFrom(path: string, version: Minor, io: Io): Promise<PolicyFile | CommandResult> {
   const input = await readInput(path, io);
   if ('unreadable' in input) return { code: 1, stderr: `error: ${input.unreadable}\n` };
-  const { policy, findings } = loadPolicy(input.bytes, version);
-  if (policy !== undefined) return policy;
+  const { policy, findings, positions } = loadPolicy(input.bytes, version);
+  if (policy !== undefined) return { policy, positions };
   const errors = findings.filter((f) => f.severity === 'error').map((f) => `${findingText(path, f)}\n`);
   return { code: 1, stderr: `${errors.join('')}error: a kube-apiserver ${version} would not load ${path}\n` };
 }
 
 /** Tells a result from the value that was asked for. */
-export const isResult = (v: Policy | CommandResult | Minor): v is CommandResult => typeof v === 'object' && 'code' in v;
+export const isResult = (v: object | string): v is CommandResult => typeof v === 'object' && 'code' in v;
