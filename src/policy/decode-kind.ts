@@ -15,12 +15,12 @@ const fold = (name: string): string =>
     .replaceAll('\u017f', 's')
     .replaceAll('\u212a', 'k');
 
-const error = (code: string, message: string, place: { path: string; at: Position | undefined }): Finding => ({
+const error = (code: string, message: string, place: { path: string; at: Position }): Finding => ({
   severity: 'error',
   code,
   message,
   path: place.path,
-  ...(place.at === undefined ? {} : { at: place.at }),
+  at: place.at,
 });
 
 function typeError(value: Value, path: string, into: string): Finding {
@@ -50,10 +50,11 @@ export function checkKind(document: Value): readonly Finding[] {
     places[field] = value.at;
   }
   const wrong = judgeVersion(found.apiVersion, found.kind === '' ? 'Policy' : found.kind);
-  if (wrong !== undefined) return [error(wrong.code, wrong.message, { path: 'apiVersion', at: places.apiVersion })];
+  if (wrong !== undefined)
+    return [error(wrong.code, wrong.message, { path: 'apiVersion', at: places.apiVersion ?? document.at })];
   if (found.kind === '' || found.kind === 'Policy') return [];
   const message = `failed decoding: ${noKind(found.kind, GROUP_VERSION)}${didYouMean(found.kind, ['Policy'])}`;
-  return [error('KindUnsupported', message, { path: 'kind', at: places.kind })];
+  return [error('KindUnsupported', message, { path: 'kind', at: places.kind ?? document.at })];
 }
 
 const noKind = (kind: string, version: string): string =>

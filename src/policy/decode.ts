@@ -157,10 +157,11 @@ export const isObject = (v: GoValue): v is GoObject => v instanceof Map;
 /**
  * Decodes `value` into a new `type`. Errors: `TypeMismatch`, `InvalidTimestamp`; warnings: `UnknownField` and, with
  * `duplicates` (JSON: YAML has told of its own), `DuplicateField`. Positions are those of values, or of the key where
- * the value is a list or an object.
+ * the value is a list or an object; the document's own under `''`.
  */
 export function decodeGo(type: GoType, value: Value, duplicates: boolean): Decoded {
   const decoder = new Decoder(duplicates);
+  decoder.positions.set('', value.at);
   const decoded = decoder.decode(type, value, undefined, { path: '', context: { struct: '', fields: [] } });
   return { value: decoded, findings: decoder.findings, positions: decoder.positions };
 }

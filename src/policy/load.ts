@@ -17,6 +17,7 @@ import type { Loaded } from './types.ts';
 import { validatePolicy } from './validate.ts';
 
 const NOWHERE: ReadonlyMap<string, Position> = new Map();
+const START: Position = { offset: 0, line: 1, column: 1 };
 const PROTOBUF = [0x6b, 0x38, 0x73, 0x00];
 
 /** The first document as JSON. Severity error means that there is none. */
@@ -37,12 +38,15 @@ function readDocument(bytes: Uint8Array): Document {
   if (looksLikeJson(bytes)) return { ...readJson(bytes), json: true };
   if (PROTOBUF.every((b, i) => bytes[i] === b)) {
     const message = 'a policy in protobuf is not supported here; write it as YAML or JSON';
-    return { findings: [{ severity: 'error', code: 'PolicyProtobufNotSupported', message, path: '' }], json: false };
+    return {
+      findings: [{ severity: 'error', code: 'PolicyProtobufNotSupported', message, path: '', at: START }],
+      json: false,
+    };
   }
   const read = readYaml(bytes);
   if (read.findings.some((f) => f.severity === 'error')) return { findings: read.findings, json: false };
   if (read.root === undefined) {
-    return { value: { kind: 'null', at: { offset: 0, line: 1, column: 1 } }, findings: read.findings, json: false };
+    return { value: { kind: 'null', at: START }, findings: read.findings, json: false };
   }
   const converted = convertYaml(read.root);
   const findings = [...read.findings, ...converted.findings];

@@ -36,13 +36,13 @@ export function validatePolicy(policy: RawPolicy, context: Context): readonly Fi
   return findings;
 }
 
-/** Where a path stands, or the nearest field around it that does. */
+/** Where a path stands, or the nearest field around it that does, or the document. */
 function placeOf(path: string, positions: ReadonlyMap<string, Position>): Position | undefined {
   for (let p = path; p !== ''; p = p.replace(/(?:^|\.|\[)[^.[]*$/, '')) {
     const at = positions.get(p);
     if (at !== undefined) return at;
   }
-  return undefined;
+  return positions.get('');
 }
 
 function validateRule(rule: RawRule, path: string, { version, report }: { version: Minor; report: Report }): void {

@@ -42,7 +42,7 @@ class Converter {
   readonly #made = new Map<Node, Made>();
   readonly #duplicates = new Map<readonly Member[], Duplicate[]>();
   readonly #notJson = new Map<Value | readonly Member[], YamlFault>();
-  readonly #seen = new Set<Value>();
+  readonly #seen = new Set<readonly unknown[]>();
   readonly #replaced = new Set<readonly unknown[]>();
   readonly findings: Finding[] = [];
 
@@ -135,14 +135,17 @@ class Converter {
     return { value: { kind: 'object', members, at: node.at }, height: heightOf(made), entries };
   }
 
-  /** Walks what is left after duplicates: refuses what JSON cannot hold, tells of the duplicates. */
+  /** Walks what is left after duplicates, each part once: refuses what JSON cannot hold, tells of the duplicates. */
   #finish(value: Value, path: string): void {
     const problem = this.#notJson.get(value);
     if (problem !== undefined) throw problem;
     if (value.kind === 'array') {
+      if (this.#seen.has(value.items)) return;
+      this.#seen.add(value.items);
       value.items.forEach((item, i) => this.#finish(item, `${path}[${i}]`));
-    } else if (value.kind === 'object' && !this.#seen.has(value)) {
-      this.#seen.add(value);
+    } else if (value.kind === 'object') {
+      if (this.#seen.has(value.members)) return;
+      this.#seen.add(value.members);
       const badKey = this.#notJson.get(value.members);
       if (badKey !== undefined) throw badKey;
       this.#tell(value.members, path);
@@ -150,7 +153,7 @@ class Converter {
     }
   }
 
-  /** Warns of a mapping's duplicates, and of those in the values that they replaced. */
+  /** Warns of a mapping's duplicates, and of those in the values that they replaced (as the API server does). */
   #tell(members: readonly Member[], path: string): void {
     for (const d of this.#duplicates.get(members) ?? []) {
       this.findings.push(duplicateFinding(d, path));
