@@ -6,7 +6,7 @@
 import type { Policy } from '../api/audit.ts';
 import type { PresetOfTheApi } from '../api/auditconfig-policy.ts';
 import { hasErrors } from '../api/findings.ts';
-import type { Finding } from '../api/findings.ts';
+import type { Finding, Position } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
 import { canonicalJson } from '../config/canonical.ts';
 import { layerName } from '../config/merge.ts';
@@ -16,6 +16,8 @@ import { emitPolicy } from '../policy/emit.ts';
 import { loadPolicy } from '../policy/load.ts';
 import { presetPolicy } from '../policy/presets.ts';
 import { redactSensitive } from '../policy/redact.ts';
+import type { Loaded } from '../policy/types.ts';
+import { advise } from './advice.ts';
 import { MAX_BUNDLE_BYTES } from './bundle.ts';
 import { error, warning } from './findings.ts';
 import type { RenderFinding, Source } from './findings.ts';
@@ -38,6 +40,7 @@ export function renderPolicy(input: PolicyInput): RenderedPolicy {
   findings.push(...(referenced?.findings ?? []), ...unusedParameter(spec));
   if (hasErrors(findings)) return { findings };
   const composed = compose(spec, referenced?.policy);
+  findings.push(...adviceFor(spec, composed, referenced, versions));
   const policy = spec.sensitiveBodies === 'Redact' ? redactSensitive(composed) : composed;
   const bytes = emitPolicy(policy);
   findings.push(...judge(policy, bytes, versions));
@@ -58,19 +61,19 @@ const presetOf = (preset: PresetOfTheApi, { systemNamespaces }: ResolvedPolicy):
   presetPolicy(preset, systemNamespaces === undefined ? {} : { systemNamespaces });
 
 /** Loads the bytes for every version; a finding that several versions have is given once, with the first's words. */
-function loadForAll(bytes: Uint8Array, versions: readonly Minor[]): { policy?: Policy; findings: readonly Finding[] } {
+function loadForAll(bytes: Uint8Array, versions: readonly Minor[]): Loaded {
   const seen = new Map<string, Finding>();
-  let policy: Policy | undefined;
+  let first: Loaded | undefined;
   for (const version of versions) {
     const loaded = loadPolicy(bytes, version);
-    policy ??= loaded.policy;
+    first ??= loaded;
     for (const f of loaded.findings) {
       const same = `${f.severity} ${f.code} ${f.path} ${f.at?.offset ?? ''}`;
       const where = f.severity === 'error' && versions.length > 1 ? ` (Kubernetes ${version})` : '';
       if (!seen.has(same)) seen.set(same, { ...f, message: `${f.message}${where}` });
     }
   }
-  return { ...(policy === undefined ? {} : { policy }), findings: [...seen.values()] };
+  return { ...(first ?? { positions: new Map() }), findings: [...seen.values()] };
 }
 
 /** Own rules are checked by themselves, so that a finding names the rule as its author counts. */
@@ -85,21 +88,37 @@ function ownRuleFindings({ layer, rules }: LayerRules, versions: readonly Minor[
   }));
 }
 
-function loadReference(
-  reference: PolicyReference,
-  { reference: object, versions }: PolicyInput,
-): { readonly policy?: Policy; readonly findings: readonly RenderFinding[] } {
+function loadReference(reference: PolicyReference, { reference: object, versions }: PolicyInput): Referenced {
   const path = reference.kind === 'Secret' ? 'spec.policy.secretRef' : 'spec.policy.configMapRef';
   const keys = reference.key === undefined ? POLICY_KEYS : [reference.key];
   const read = readReference(object, { kind: reference.kind, name: reference.name, keys, path });
   if ('finding' in read) return { findings: [read.finding] };
-  const { policy, findings } = loadForAll(read.bytes, versions);
-  return {
-    ...(policy === undefined ? {} : { policy }),
-    findings: findings.map((f) =>
-      read.source.kind === 'Secret' ? concealed(f, path, read.source) : placed(f, path, read.source),
-    ),
-  };
+  const { policy, positions, findings } = loadForAll(read.bytes, versions);
+  const inSource = (f: Finding): RenderFinding =>
+    read.source.kind === 'Secret' ? concealed(f, path, read.source) : placed(f, path, read.source);
+  return { ...(policy === undefined ? {} : { policy }), positions, inSource, findings: findings.map(inSource) };
+}
+
+type Referenced = {
+  readonly policy?: Policy;
+  readonly positions?: ReadonlyMap<string, Position>;
+  /** A finding about that policy as one about the AuditConfig. */
+  readonly inSource?: (f: Finding) => RenderFinding;
+  readonly findings: readonly RenderFinding[];
+};
+
+function adviceFor(
+  spec: ResolvedPolicy,
+  policy: Policy,
+  referenced: Referenced | undefined,
+  versions: readonly Minor[],
+): readonly RenderFinding[] {
+  const { policy: foreign, positions = new Map(), inSource = (f: Finding): RenderFinding => f } = referenced ?? {};
+  const newest = versions.at(-1);
+  if (newest === undefined) return [];
+  const rules = foreign === undefined ? {} : { referenced: { rules: foreign.rules.length, positions } };
+  const advice = advise({ policy, spec, ...rules }, newest);
+  return [...advice.own, ...advice.referenced.map(inSource)];
 }
 
 const nameOf = (s: Source): string => `${s.kind} ${s.name}, key ${s.key}`;

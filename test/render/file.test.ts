@@ -194,7 +194,7 @@ describe('the samples of deploy/', () => {
     expect(samples.length).toBeGreaterThan(5);
   });
 
-  it.each(samples)('%s renders for every supported version, without a finding', (sample) => {
+  it.each(samples)('%s renders for every supported version, without a finding of load or lint', (sample) => {
     const {
       revision,
       findings: found,

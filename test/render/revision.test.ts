@@ -121,6 +121,37 @@ describe('a revision', () => {
   });
 });
 
+describe('what nobody means', () => {
+  const preset = 'metadata' as const;
+
+  it('is said of own rules that stand behind a catch-all, and of no preset', () => {
+    const rules = [{ level: 'Request' as const, users: ['alice'] }];
+    expect(codes(render({ policy: { rules, preset } }))).toEqual([]);
+    const [finding, ...more] = render({ policy: { rules, preset, rulesPosition: 'After' } }).findings;
+    expect(more).toEqual([]);
+    expect(finding).toMatchObject({ severity: 'warning', code: 'RuleAfterCatchAll', path: 'spec.policy.rules[0]' });
+  });
+
+  it('is said of a referenced policy with its place, without words where that is a Secret', () => {
+    const policy = holding({ 'policy.yaml': CUSTOM.replace('users: [alice]', 'verbs: ["*"]') });
+    const rules = [{ level: 'None' as const, users: ['eve'] }];
+    const [open] = render({ policy: { rules, configMapRef: { name: 'p' } } }, { policy }).findings;
+    expect(open).toMatchObject({
+      severity: 'warning',
+      path: 'spec.policy.configMapRef.rules[0].verbs[0]',
+      at: { line: 7 },
+    });
+    const [closed] = render({ policy: { rules, secretRef: { name: 'p' } } }, { policy }).findings;
+    expect(closed).toMatchObject({ code: open?.code, at: open?.at, path: 'spec.policy.secretRef' });
+  });
+
+  it('is not said of bodies that are redacted anyway', () => {
+    const rules = [{ level: 'RequestResponse' as const }];
+    expect(codes(render({ policy: { rules } }))).toEqual([]);
+    expect(codes(render({ policy: { rules, sensitiveBodies: 'Allow' } }))).toEqual(['SensitiveBodiesLogged']);
+  });
+});
+
 describe('what is refused', () => {
   it.each([
     ['NotFound', 'ReferenceNotFound'],

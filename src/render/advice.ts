@@ -1,0 +1,53 @@
+/**
+ * What a kube-apiserver would accept in silence and nobody means, in the rules that somebody wrote (not in presets):
+ * above all own rules that something in front of them makes unreachable. Only warnings: a revision is rendered all the
+ * same. Called when a policy has been composed, since only then is it known what stands in front of what.
+ */
+import type { Policy } from '../api/audit.ts';
+import type { Finding, Position } from '../api/findings.ts';
+import type { Minor } from '../api/versions.ts';
+import type { ResolvedPolicy } from '../config/types.ts';
+import { layerName } from '../config/merge.ts';
+import { lintPolicy } from '../policy/lint.ts';
+
+export type Composed = {
+  /** Before sensitive bodies are capped: that inserts rules which nobody wrote. */
+  readonly policy: Policy;
+  readonly spec: ResolvedPolicy;
+  /** The referenced policy's rules, and where each field of them stands. */
+  readonly referenced?: { readonly rules: number; readonly positions: ReadonlyMap<string, Position> };
+};
+/** `referenced` findings have the path and the place of the referenced policy. */
+export type Advice = { readonly own: readonly Finding[]; readonly referenced: readonly Finding[] };
+
+const COUNTED = 'as counted in the whole policy, which `auditconfig render -o policy` prints';
+
+/** Rules to look at beyond this many would make every reconcile slow. */
+const MAX_RULES = 100;
+
+export function advise({ policy, spec, referenced }: Composed, version: Minor): Advice {
+  if (policy.rules.length > MAX_RULES) return { own: [], referenced: [] };
+  const owners = spec.rules.flatMap(({ layer, rules }) =>
+    rules.map((_, i) => `${layer.from === 'AuditConfig' ? 'spec.policy' : `${layerName(layer)}: policy`}.rules[${i}]`),
+  );
+  const foreign = referenced?.rules ?? 0;
+  const before = spec.rulesPosition === 'Before';
+  const ownFrom = before ? 0 : policy.rules.length - owners.length;
+  const foreignFrom = before ? owners.length : 0;
+  const advice: { own: Finding[]; referenced: Finding[] } = { own: [], referenced: [] };
+  for (const found of lintPolicy({ policy, findings: [], positions: new Map() }, version)) {
+    const f = /\brules\[/.test(found.message) ? { ...found, message: `${found.message} (${COUNTED})` } : found;
+    const m = /^rules\[(\d+)\](.*)$/.exec(f.path);
+    if (m === null || (f.code === 'SensitiveBodiesLogged' && spec.sensitiveBodies === 'Redact')) continue;
+    const index = Number(m[1]);
+    const owner = owners[index - ownFrom];
+    const rest = m[2] ?? '';
+    if (owner !== undefined) advice.own.push({ ...f, path: `${owner}${rest}`, message: `${owner}: ${f.message}` });
+    else if (index >= foreignFrom && index < foreignFrom + foreign) {
+      const path = `rules[${index - foreignFrom}]`;
+      const at = referenced?.positions.get(`${path}${rest}`) ?? referenced?.positions.get(path);
+      advice.referenced.push({ ...f, path: `${path}${rest}`, ...(at === undefined ? {} : { at }) });
+    }
+  }
+  return advice;
+}
