@@ -860,6 +860,7 @@ export const DOCUMENTS: readonly Binary[] = [
     'apiVersion: v1\nkind: Policy',
     'apiVersion: audit.k8s.io/\nkind: Policy',
     'apiVersion: /v1\nkind: Policy',
+    'apiVersion: x/\nkind: Policy',
     'apiVersion: /\nkind: Policy',
     'apiVersion: a/b/c\nkind: Policy',
     'APIVERSION: audit.k8s.io/v1\nKIND: Policy',
