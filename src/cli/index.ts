@@ -8,6 +8,16 @@ type Entry = { readonly name: string; readonly summary: string; readonly load: (
 
 export const COMMANDS: readonly Entry[] = [
   {
+    name: 'lint',
+    summary: 'what a kube-apiserver would refuse in a policy, or accept though no one means it',
+    load: () => import('./lint.ts'),
+  },
+  {
+    name: 'explain',
+    summary: 'which rule of a policy decides about a request, and why earlier ones do not',
+    load: () => import('./explain.ts'),
+  },
+  {
     name: 'render',
     summary: 'print what an AuditConfig becomes: flags, policy, and where each setting is from',
     load: () => import('./render.ts'),
