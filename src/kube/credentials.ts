@@ -10,10 +10,10 @@ import type { RequestOptions } from 'node:https';
 // The package's index loads the generated client for every API group; this file is all that is needed.
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { parse } from 'yaml';
-import { errorOfThrown, fail, ok } from './errors.ts';
+import { fail, ok } from './errors.ts';
 import type { Result } from './errors.ts';
 import { isRecord } from './types.ts';
-import { systemClock } from './wait.ts';
+import { onAbort, scope, systemClock } from './wait.ts';
 import type { Clock } from './wait.ts';
 
 export type TlsOptions = {
@@ -74,11 +74,16 @@ class FullKubeConfig extends KubeConfig {
   }
 }
 
+class NoKubeConfig extends Error {}
+
 function load(source: KubeConfigSource): KubeConfig {
   const config = new FullKubeConfig();
   switch (source.from) {
     case 'Default':
       config.loadFromDefault();
+      // Its last resort is a server that nobody meant.
+      if (config.clusters[0]?.server === 'http://localhost:8080' && config.getCurrentContext() === 'loaded-context')
+        throw new NoKubeConfig();
       break;
     case 'File':
       config.loadFromFile(source.path);
@@ -147,6 +152,28 @@ const FRESH_MS = 60_000;
 /** A server that answers 401 to everything does not make us run an exec plugin for each request. */
 const RELOAD_MIN_MS = 2_000;
 
+/** An exec plugin may hang, at a prompt for instance. It is not started again while it does. */
+const READ_MAX_MS = 20_000;
+
+async function inTime(reading: Promise<Result<Identity>>): Promise<Result<Identity>> {
+  const limit = scope([], READ_MAX_MS);
+  const late = new Promise<Result<Identity>>((resolve) =>
+    onAbort(limit.signal, () => resolve(fail('CredentialsFailed', 'the credentials plugin does not answer'))),
+  );
+  try {
+    return await Promise.race([reading, late]);
+  } finally {
+    limit.dispose();
+  }
+}
+
+/** Code and path only: the message of a plugin or of a YAML parser may quote what it read. */
+function whyOf(thrown: unknown): string {
+  if (thrown instanceof NoKubeConfig) return 'no kubeconfig is there, and this is no pod';
+  if (!isRecord(thrown) || typeof thrown['code'] !== 'string') return 'they do not parse, or a plugin failed';
+  return typeof thrown['path'] === 'string' ? `${thrown['code']} ${thrown['path']}` : thrown['code'];
+}
+
 export function kubeConfigCredentials(source: KubeConfigSource, clock: Clock = systemClock): Credentials {
   let config: KubeConfig | undefined;
   let cached: { readonly identity: Identity; readonly at: number } | undefined;
@@ -164,9 +191,7 @@ export function kubeConfigCredentials(source: KubeConfigSource, clock: Clock = s
       return result;
     } catch (thrown) {
       config = undefined;
-      // The message of a plugin or of a YAML parser may quote what it read.
-      const code = isRecord(thrown) && typeof thrown['code'] === 'string' ? thrown['code'] : errorOfThrown(thrown).code;
-      return fail('CredentialsFailed', `cannot read the kubeconfig or its credentials (${code})`);
+      return fail('CredentialsFailed', `cannot read the kubeconfig or its credentials (${whyOf(thrown)})`);
     }
   };
   return {
@@ -176,7 +201,7 @@ export function kubeConfigCredentials(source: KubeConfigSource, clock: Clock = s
       pending ??= read().finally(() => {
         pending = undefined;
       });
-      return pending;
+      return inTime(pending);
     },
     invalidate: () => {
       if (clock.monotonicMs() - loadedAt < RELOAD_MIN_MS) return;

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { kubeConfigCredentials } from '../../src/kube/credentials.ts';
 import type { Credentials, Identity } from '../../src/kube/credentials.ts';
+import { until } from './things.ts';
 
 let dir: string;
 let now: number;
@@ -118,6 +119,39 @@ describe('credentials', () => {
     expect((await credentials.current()).ok).toBe(true);
     const missing = kubeConfigCredentials({ from: 'File', path: join(dir, 'none') }, clock);
     expect(await missing.current()).toMatchObject({ ok: false, error: { code: 'CredentialsFailed' } });
+  });
+
+  it('name the file that is missing, and say when there is none at all', async () => {
+    const path = join(dir, 'none');
+    const missing = await kubeConfigCredentials({ from: 'File', path }, clock).current();
+    expect(missing).toMatchObject({ error: { message: expect.stringContaining(path) } });
+    const before = { HOME: process.env['HOME'], KUBECONFIG: process.env['KUBECONFIG'] };
+    Object.assign(process.env, { HOME: dir });
+    delete process.env['KUBECONFIG'];
+    try {
+      const nothing = await kubeConfigCredentials({ from: 'Default' }, clock).current();
+      expect(nothing).toMatchObject({
+        error: { code: 'CredentialsFailed', message: expect.stringContaining('no pod') },
+      });
+    } finally {
+      for (const [name, value] of Object.entries(before))
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+    }
+  });
+
+  it('do not wait for a plugin that hangs, and do not start it twice', async () => {
+    const plugin = write('plugin', `#!/bin/sh\necho x >> ${dir}/started\nsleep 2\n`);
+    chmodSync(plugin, 0o755);
+    const path = write('config', kubeconfig({ exec: { command: plugin, args: [] } }));
+    const credentials = kubeConfigCredentials({ from: 'File', path }, clock);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const both = Promise.all([credentials.current(), credentials.current()]);
+    await vi.advanceTimersByTimeAsync(20_000);
+    vi.useRealTimers();
+    expect(await both).toMatchObject([{ error: { code: 'CredentialsFailed' } }, { ok: false }]);
+    await until(() => existsSync(join(dir, 'started')));
+    expect(readFileSync(join(dir, 'started'), 'utf8')).toBe('x\n');
   });
 
   it('allow plain HTTP, as kubectl proxy has it', async () => {

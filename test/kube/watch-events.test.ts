@@ -60,7 +60,12 @@ describe('the bytes of a watch', () => {
   });
 
   it('end the watch when a line is no JSON, no UTF-8 or no object', async () => {
-    for (const bad of ['{"type":"ADDED",\n', new Uint8Array([0x22, 0xff, 0x22, 0x0a]), '[]\n', line('ADDED', {})]) {
+    for (const bad of [
+      '{"type":"ADDED",\n',
+      Buffer.from(line('ADDED', named('caf\xe9')), 'latin1'),
+      '[]\n',
+      line('ADDED', {}),
+    ]) {
       const { end } = await read(line('ADDED', named('a')), bad, line('ADDED', named('b')));
       expect(end).toMatchObject({ ok: false, error: { code: 'BadResponse' } });
     }
