@@ -3,6 +3,7 @@ import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { listApiServers } from '../../src/host/processes.ts';
 import { APISERVER_POD } from './apiserver.ts';
 import type { PodView } from './manifest-runner.ts';
 import { startControlPlane } from './plane.ts';
@@ -65,6 +66,8 @@ const withMounts = (text: string): string =>
 describe('the manifest runner with a real kube-apiserver', () => {
   it('serves what the manifest says, and restarts nothing for a comment', async () => {
     const { pid } = pod();
+    const { apiServers } = (await listApiServers(join(plane.root, 'proc'))) ?? {};
+    expect(apiServers).toMatchObject([{ pid, args: expect.arrayContaining([`--secure-port=${plane.port}`]) }]);
     expect((await plane.request('GET', '/version')).body).toMatchObject({ minor: '36' });
     await install(`# a comment\n${good.replace('  hostNetwork: true', '\n  hostNetwork:   true   # here too')}`);
     await sleep(1_500);

@@ -188,6 +188,9 @@ describe('the manifest runner', { timeout: 60_000 }, () => {
     expect(fourth - third).toBeGreaterThanOrEqual(2 * QUICK.backoff);
     expect(second - first).toBeLessThan(fourth - third);
     expect(view()?.lines.at(-1)).toBe('no such luck');
+    const logs = join(folder.path, 'var/log/pods', `kube-system_p-node-1_${view()?.uid}`, 'c');
+    expect((await readFile(join(logs, '2.log'), 'utf8')).replace(/^\S+ /, '')).toBe('stderr F no such luck\n');
+    expect(await readdir(logs)).not.toContain('0.log');
     expect(view()?.restarts).toBe(3);
     await writeFile(manifest('p.yaml'), pod('--a'));
     await up('--a');

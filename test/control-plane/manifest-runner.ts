@@ -14,6 +14,7 @@
  * 8. Volumes are checked before a start as their hostPath type says (mounts.ts).
  *
  * 9. `<root>/proc` shows its processes, and no others, as an agent on the node would see them (proc-view.ts).
+ * 10. `<root>/var/log/pods` has what they say, a file for each start (pod-log.ts).
  *
  * It runs no probes, so that a process which hangs is never killed by it, and makes no mirror pods.
  * A fixture of tests and of the demo: see plane.ts, `run: 'manifest'`.

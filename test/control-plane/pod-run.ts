@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mapArgs, setUpMounts } from './mounts.ts';
 import type { Place } from './mounts.ts';
+import { PodLog } from './pod-log.ts';
 import { hideProcess, showProcess } from './proc-view.ts';
 import { ServerProcess } from './process.ts';
 import type { Command, Exit } from './process.ts';
@@ -116,6 +117,7 @@ export class PodRun {
 
   async #run(container: Container, run: ContainerRun): Promise<void> {
     const { times } = this.#options;
+    const log = new PodLog(this.#options.place.root, this.pod, container);
     let delay = 0;
     while (!this.ending) {
       const command = await this.#prepare(container);
@@ -127,8 +129,14 @@ export class PodRun {
         continue;
       }
       const startedAt = Date.now();
-      if ('failedStart' in command) run.failStart(command.failedStart);
-      else await this.#shown(run.start(command), container, run);
+      await log.next();
+      if ('failedStart' in command) {
+        log.write('stderr', command.failedStart);
+        run.failStart(command.failedStart);
+      } else {
+        const onLine: Command['onLine'] = (stream, line) => log.write(stream, line);
+        await this.#shown(run.start({ ...command, onLine }), container, run);
+      }
       if (this.ending) break;
       // Twice the longest back-off without a crash, and it begins anew (client-go's flowcontrol.Backoff).
       if (Date.now() - startedAt > 2 * times.maxBackoff) delay = 0;

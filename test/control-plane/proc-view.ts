@@ -14,10 +14,11 @@ async function link(target: string, path: string): Promise<void> {
   });
 }
 
-/** Once, before the first process: boot time and uptime, for those who turn ticks into times. */
+/** Once, before the first process: boot, boot time and uptime, for those who turn ticks into times. */
 export async function makeProc(root: string): Promise<void> {
-  await mkdir(join(root, 'proc'), { recursive: true });
-  for (const name of ['stat', 'uptime']) await link(`/proc/${name}`, join(root, 'proc', name));
+  await mkdir(join(root, 'proc/sys/kernel/random'), { recursive: true });
+  for (const name of ['stat', 'uptime', 'sys/kernel/random/boot_id'])
+    await link(`/proc/${name}`, join(root, 'proc', name));
 }
 
 export async function showProcess(root: string, pid: number, argv: readonly string[]): Promise<void> {

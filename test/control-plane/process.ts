@@ -10,6 +10,8 @@ export type Command = {
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
+  /** Called for each whole line, before it can be seen that the process is gone. */
+  readonly onLine?: (stream: 'stdout' | 'stderr', line: string) => void;
 };
 
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
@@ -35,8 +37,8 @@ export class ServerProcess {
       ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     });
     this.pid = this.#child.pid;
-    this.#keep('stdout');
-    this.#keep('stderr');
+    this.#keep('stdout', command.onLine);
+    this.#keep('stderr', command.onLine);
     this.exited = new Promise((resolve) => {
       const settle = (exit: Exit): void => {
         this.#exit ??= exit;
@@ -61,18 +63,22 @@ export class ServerProcess {
     return this.#lines;
   }
 
-  #keep(name: 'stdout' | 'stderr'): void {
+  #keep(name: 'stdout' | 'stderr', onLine: Command['onLine']): void {
     let rest = '';
+    const add = (line: string): void => {
+      this.#lines.push(line);
+      onLine?.(name, line);
+    };
     const take = (chunk: string): void => {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop() ?? '';
-      this.#lines.push(...lines);
+      lines.forEach(add);
       if (this.#lines.length > KEPT_LINES) this.#lines.splice(0, this.#lines.length - KEPT_LINES);
     };
     const stream = this.#child[name];
     stream?.setEncoding('utf8').on('data', take);
     stream?.once('end', () => {
-      if (rest !== '') this.#lines.push(rest);
+      if (rest !== '') add(rest);
     });
   }
 
