@@ -6,7 +6,7 @@
 import { STAGES } from '../api/audit.ts';
 import type { Decision, Policy, RequestAttributes, Rule, Stage } from '../api/audit.ts';
 import { compilePolicy } from './evaluate.ts';
-import { mismatch } from './match.ts';
+import { matchesGroup, mismatch } from './match.ts';
 import type { Mismatch } from './match.ts';
 
 /** An event that the request makes, and which bodies are in it. */
@@ -29,10 +29,13 @@ const LASTING = ['attach', 'exec', 'proxy', 'log', 'portforward'];
 const isLasting = (r: RequestAttributes): boolean =>
   r.verb === 'watch' || r.verb === 'proxy' || (r.kind === 'Resource' && LASTING.includes(r.subresource));
 
+/** Requests without a body. */
+const READS = ['get', 'list', 'watch'];
+
 function eventsOf(d: Decision, r: RequestAttributes): ExpectedEvent[] {
   if (d.level === 'None') return [];
   const made = STAGES.filter((s) => s !== 'Panic' && (s !== 'ResponseStarted' || isLasting(r)));
-  const request = r.kind === 'Resource' && d.level !== 'Metadata';
+  const request = r.kind === 'Resource' && d.level !== 'Metadata' && !READS.includes(r.verb);
   const response = r.kind === 'Resource' && d.level === 'RequestResponse' && !isLasting(r);
   return made
     .filter((s) => !d.omitStages.includes(s))
@@ -60,8 +63,12 @@ function listed(values: readonly string[]): string {
   return values.length > 6 ? `${shown} and ${values.length - 6} more` : shown;
 }
 
-const resourcesOf = (rule: Rule): string[] => [...new Set(rule.resources.flatMap((e) => e.resources))];
-const namesOf = (rule: Rule): string[] => [...new Set(rule.resources.flatMap((e) => e.resourceNames))];
+type EntryList = 'resources' | 'resourceNames';
+
+/** Of the entries for that group: the others did not come into question. */
+const ofGroup = (rule: Rule, group: string, list: EntryList): string[] => [
+  ...new Set(rule.resources.filter((e) => matchesGroup(e.group, group)).flatMap((e) => e[list])),
+];
 
 /** One sentence for a mismatch of `rule`. */
 export function mismatchText(m: Mismatch, rule: Rule): string {
@@ -81,11 +88,11 @@ export function mismatchText(m: Mismatch, rule: Rule): string {
     case 'Group':
       return `API group ${quote(m.value)} is not one of ${listed([...new Set(rule.resources.map((e) => e.group))])}`;
     case 'Resource':
-      return `resource ${quote(m.value)} is not one of ${listed(resourcesOf(rule))}`;
+      return `resource ${quote(m.value)} is not one of ${listed(ofGroup(rule, m.group, 'resources'))}`;
     case 'ResourceName':
       return m.value === ''
-        ? `the request names no object, and the rule is for ${listed(namesOf(rule))}`
-        : `name ${quote(m.value)} is not one of ${listed(namesOf(rule))}`;
+        ? `the request names no object, and the rule is for ${listed(ofGroup(rule, m.group, 'resourceNames'))}`
+        : `name ${quote(m.value)} is not one of ${listed(ofGroup(rule, m.group, 'resourceNames'))}`;
     case 'AResourceRequest':
       return 'the rule is for URLs, and the request is for a resource';
     case 'Path':

@@ -15,8 +15,8 @@ export type Mismatch =
   | { readonly code: 'NotAResourceRequest' }
   | { readonly code: 'Namespace'; readonly value: string }
   | { readonly code: 'Group'; readonly value: string }
-  | { readonly code: 'Resource'; readonly value: string }
-  | { readonly code: 'ResourceName'; readonly value: string }
+  | { readonly code: 'Resource'; readonly value: string; readonly group: string }
+  | { readonly code: 'ResourceName'; readonly value: string; readonly group: string }
   | { readonly code: 'AResourceRequest' }
   | { readonly code: 'Path'; readonly value: string };
 
@@ -53,7 +53,10 @@ function resourceMismatch(rule: Rule, r: ResourceRequest): Mismatch | undefined 
   const ofGroup = rule.resources.filter((e) => matchesGroup(e.group, r.group));
   if (ofGroup.length === 0) return { code: 'Group', value: r.group };
   const ofResource = ofGroup.some((e) => e.resources.some((p) => matchesResourcePattern(p, r.resource, r.subresource)));
-  return ofResource ? { code: 'ResourceName', value: r.name } : { code: 'Resource', value: combinedResource(r) };
+  const { group } = r;
+  return ofResource
+    ? { code: 'ResourceName', value: r.name, group }
+    : { code: 'Resource', value: combinedResource(r), group };
 }
 
 function whoMismatch(rule: Rule, r: RequestAttributes): Mismatch | undefined {
