@@ -108,7 +108,7 @@ export class Worker {
 
   async #run(task: Task, to: Revision | null, signal: AbortSignal): Promise<Outcome> {
     const { host, spec, log } = this.#o;
-    const { timeoutSeconds, minReadySeconds } = task.spec;
+    const { timeoutSeconds } = task.spec;
     let file: StateFile = (await readState(host.disk, spec.layout.stateDir)) ?? EMPTY;
     const outcome = await applyRevision({
       host,
@@ -123,7 +123,6 @@ export class Worker {
       },
       signal,
     });
-    void minReadySeconds;
     file = (await readState(host.disk, spec.layout.stateDir)) ?? file;
     if (outcome.kind !== 'Interrupted') await this.#say(task, { file, outcome });
     this.#tell(task, outcome);

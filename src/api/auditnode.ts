@@ -44,9 +44,6 @@ export const auditNodeSpec = z.object({
     .object({ namespace: text(63), name: objectName, uid: text(128) })
     .describe('The AuditConfig that the controller speaks for.'),
   desired: desired.describe('What the node is to run.'),
-  minReadySeconds: integer(0, 86_400).describe(
-    'How long the API server must stay healthy before the node has settled.',
-  ),
   timeoutSeconds: integer(30, 3600).describe('Not healthy after this time: the agent goes back.'),
 });
 export type AuditNodeSpec = z.infer<typeof auditNodeSpec>;

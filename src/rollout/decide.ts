@@ -152,7 +152,6 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
       nodeName: name,
       auditConfigRef: { namespace, name: config, uid },
       desired,
-      minReadySeconds: rollout.minReadySeconds,
       timeoutSeconds: rollout.timeoutSeconds,
     },
   };

@@ -40,7 +40,6 @@ const node = (spec: object): object => ({
     nodeName: 'cp-1',
     auditConfigRef: { namespace: 'default', name: 'a', uid: 'u' },
     desired: { type: 'Removed' },
-    minReadySeconds: 30,
     timeoutSeconds: 300,
     ...spec,
   },
