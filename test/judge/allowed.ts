@@ -4,7 +4,6 @@
  */
 export const MAY_BE_REFUSED: Readonly<Record<string, string>> = {
   PolicyProtobufNotSupported: 'a policy in protobuf, which only programs write',
-  YamlTimestampTagNotSupported: 'an explicit !!timestamp tag',
   YamlNestingTooDeep: 'nested more than 1,000 deep',
   JsonNestingTooDeep: 'nested more than 1,000 deep',
 };

@@ -1,12 +1,12 @@
 /**
- * `npm run fuzz -- --minutes N [--seed S]`: the differential run without an end but the clock. Prints its seed, a line
+ * `npm run fuzz -- --minutes N [--seed S] [--mixture real|odd]`: the differential run without an end but the clock. Prints its seed, a line
  * every half minute, and each disagreement, minimized, with its bytes; exits 1 where there was one. No coverage.
  */
 import { parseArgs } from 'node:util';
 import { judgeBinary } from './binary.ts';
 import { ENGINE } from './engine.ts';
 import { Judge } from './judge.ts';
-import { policies } from './policies.ts';
+import { MIXTURES, policies } from './policies.ts';
 import { Random } from './random.ts';
 import { describeDisagreement, summaryOf } from './report.ts';
 import type { Report } from './run.ts';
@@ -34,13 +34,16 @@ export async function main(args: readonly string[], signal: AbortSignal): Promis
       minutes: { type: 'string', default: '1' },
       seed: { type: 'string' },
       requests: { type: 'string', default: '40' },
+      mixture: { type: 'string', default: 'real' },
     },
   });
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(values.seed);
   const [minutes, requests] = [Number(values.minutes), Number(values.requests)];
   if (!(minutes > 0) || !Number.isInteger(seed) || !(requests > 0))
     throw new Error('--minutes, --seed, --requests take numbers');
-  console.log(`seed ${seed}, ${minutes} min`);
+  if (values.mixture !== 'real' && values.mixture !== 'odd') throw new Error('--mixture is real or odd');
+  const mixture = MIXTURES[values.mixture];
+  console.log(`seed ${seed}, ${minutes} min, ${values.mixture} policies`);
   const judges = { '1.36': await judge('1.36', signal), '1.35': await judge('1.35', signal) };
   const report = emptyReport();
   const end = Date.now() + minutes * 60_000;
@@ -57,7 +60,11 @@ export async function main(args: readonly string[], signal: AbortSignal): Promis
     return signal.aborted || Date.now() > end;
   };
   try {
-    await differential({ engine: ENGINE, judges, report }, policies(new Random(seed)), { seed, requests, enough });
+    await differential({ engine: ENGINE, judges, report }, policies(new Random(seed), mixture), {
+      seed,
+      requests,
+      enough,
+    });
   } finally {
     await Promise.all([judges['1.36'].close(), judges['1.35'].close()]);
   }

@@ -86,11 +86,19 @@ function one(
   }
 }
 
+type Mixture = Readonly<Record<Exclude<Origin, 'regression' | 'real' | 'construct'>, number>>;
+
+/** Mixtures by name: what files are like, or what grammars stumble over. */
+export const MIXTURES = {
+  real: { edited: 66, spliced: 4, written: 19, odd: 5, soup: 2, json: 4 },
+  odd: { edited: 5, spliced: 2, written: 13, odd: 50, soup: 10, json: 20 },
+} as const satisfies Readonly<Record<string, Mixture>>;
+
 /** An endless row of policies. */
-export function* policies(random: Random): Generator<Generated, never> {
+export function* policies(random: Random, mixture: Mixture = MIXTURES.real): Generator<Generated, never> {
   const real = realPolicies();
   for (;;) {
-    const origin = random.weighted({ edited: 66, spliced: 4, written: 19, odd: 5, soup: 2, json: 4 });
+    const origin = random.weighted(mixture);
     yield { origin, text: one(origin, random, real) };
   }
 }
