@@ -23,6 +23,12 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import('./render.ts'),
   },
   {
+    name: 'patch',
+    summary: 'write policy and flags into a kube-apiserver manifest, or take them out again',
+    load: () => import('./patch.ts'),
+  },
+  { name: 'diff', summary: 'show what patch would change, as a unified diff', load: () => import('./diff.ts') },
+  {
     name: 'evaluate',
     summary: "a kube-apiserver's decision for each request on standard input",
     load: () => import('./evaluate.ts'),

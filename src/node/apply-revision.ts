@@ -16,7 +16,7 @@ import { foldersTo } from '../targets/host-layout.ts';
 import { staticPod } from '../targets/static-pod.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { logFileOf } from '../targets/static-pod/mounts.ts';
-import { recordPath } from '../targets/static-pod/record.ts';
+import { parseRecord, recordPath } from '../targets/static-pod/record.ts';
 import { serverView } from '../targets/static-pod/server.ts';
 import type { ServerView } from '../targets/static-pod/server.ts';
 import type { HostChange, HostObserved } from '../targets/types.ts';
@@ -116,7 +116,7 @@ async function change(input: ApplyInput, file: StateFile): Promise<ApplyOutcome>
   const edit = plan.changes[at];
   if (at < 0 || edit?.do !== 'WriteFile' || !plan.restarts || server === null)
     return settleWithoutRestart(input, file, { changes: plan.changes, findings: plan.findings });
-  const journal = await journalOf(input, seen, { edit, server });
+  const journal = await journalOf(input, seen, { edit, server, changes: plan.changes });
   return install(input, file, { journal, findings: plan.findings, before: plan.changes.slice(0, at), edit });
 }
 
@@ -156,10 +156,18 @@ type Edit = Extract<HostChange, { do: 'WriteFile' }>;
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
 
+/** What the record will say beyond what it says now. */
+function madeBy(changes: readonly HostChange[], record: string, now: Uint8Array | null): string[] {
+  const change = changes.find((c) => c.do === 'WriteFile' && c.path === record);
+  const next = change?.do === 'WriteFile' ? parseRecord(bytesOf(change.after)) : null;
+  const before = new Set(now === null ? [] : parseRecord(now)?.made);
+  return (next?.made ?? []).filter((d) => !before.has(d));
+}
+
 async function journalOf(
   input: ApplyInput,
   seen: HostObserved,
-  plan: { readonly edit: Edit; readonly server: ServerView },
+  plan: { readonly edit: Edit; readonly server: ServerView; readonly changes: readonly HostChange[] },
 ): Promise<Journal> {
   const { host, spec, to } = input;
   const { server } = plan;
@@ -172,6 +180,7 @@ async function journalOf(
     before: textOf(seen.files.get(spec.manifest)?.bytes ?? new Uint8Array()),
     after: textOf(bytesOf(plan.edit.after)),
     record: { path: record, before: recorded === null ? null : textOf(recorded.bytes) },
+    made: madeBy(plan.changes, record, recorded?.bytes ?? null),
     boot: view === null ? null : { id: view.bootId, at: view.now },
     knownLogs: [...(await host.logFolders(pod))],
     confidential: to !== null && (to.confidential || to.webhook !== undefined),

@@ -4,6 +4,7 @@
  * process that was killed. Called by apply-revision.ts and at the start of an agent; the guard will call it too.
  */
 import { installFile } from '../host/install.ts';
+import type { Disk } from '../host/types.ts';
 import type { NodeState, ProbeRules, Reason, Step } from '../rollout/node-state.ts';
 import { nextStep } from '../rollout/node-state.ts';
 import { ROOT_OWNER, sha256 } from '../targets/host-layout.ts';
@@ -90,7 +91,7 @@ async function act(node: Node, now: InFlight, step: Step): Promise<StateFile> {
 
 /** The rename did not happen: the record goes back to what it was, the node to where it was. */
 async function abandon(node: Node, { state, journal, lastFailure }: InFlight): Promise<StateFile> {
-  await restoreRecord(node, journal);
+  await undoFiles(node, journal);
   const current = state.phase === 'Installing' ? state.from : null;
   return save(node, { state: { phase: 'Settled', current, lastGood: state.lastGood }, journal: null, lastFailure });
 }
@@ -143,7 +144,7 @@ async function restore(node: Node, { state, journal, lastFailure }: InFlight): P
     return { state, journal, lastFailure };
   // Their edit of ours that cannot be told apart: our last good text is better than an API server that does not start.
   const back = text === journal.after ? journal.before : (revertEdit(text, journal) ?? journal.before);
-  await restoreRecord(node, journal);
+  await undoFiles(node, journal);
   // Written down first: if the rename is not reached, the manifest still reads as `After`, and this is done again.
   const file = await save(node, { state, journal: { ...journal, before: back }, lastFailure });
   const seen = sha256(bytes);
@@ -157,9 +158,15 @@ async function restore(node: Node, { state, journal, lastFailure }: InFlight): P
   return file;
 }
 
-async function restoreRecord(node: Node, { record }: Journal): Promise<void> {
-  if (record === null) return;
+/** What was there before: the record, and folders that this change made, where nothing is in them. */
+async function undoFiles(node: Node, journal: Journal): Promise<void> {
   const { disk } = node.host;
+  const made = [...journal.made].sort((a, b) => b.length - a.length);
+  for (const dir of made) await disk.removeDir(dir);
+  if (journal.record !== null) await restoreRecord(disk, journal.record);
+}
+
+async function restoreRecord(disk: Disk, record: NonNullable<Journal['record']>): Promise<void> {
   if (record.before === null) {
     if ((await disk.read(record.path)) === null) return;
     await disk.remove(record.path);
@@ -172,11 +179,12 @@ async function restoreRecord(node: Node, { record }: Journal): Promise<void> {
   await installFile(disk, { path: record.path, bytes, mode: 0o600, owner: ROOT_OWNER, guard: () => true });
 }
 
-function endRollBack(node: Node, now: InFlight, verdict: Reason | 'Inconclusive'): Promise<StateFile> {
+async function endRollBack(node: Node, now: InFlight, verdict: Reason | 'Inconclusive'): Promise<StateFile> {
   const { state, lastFailure } = now;
-  if (state.phase !== 'RollingBack') return Promise.resolve({ ...now });
+  if (state.phase !== 'RollingBack') return now;
   // Not healthy after the rollback either: something else is broken, and the revision is not blamed.
   const blamed = verdict === 'Inconclusive' ? null : state.bad;
+  await undoFiles(node, now.journal);
   const held: NodeState = { phase: 'Held', current: state.to, lastGood: state.lastGood, refused: blamed, why: verdict };
   const failure = lastFailure === null ? null : { ...lastFailure, reason: verdict };
   return save(node, { state: held, journal: null, lastFailure: failure });

@@ -46,6 +46,8 @@ const journal = z.object({
   after: z.string(),
   /** The target's record as it was, to be put back with the manifest; null where there was none. */
   record: z.object({ path: z.string(), before: z.string().nullable() }).nullable(),
+  /** Folders that this change makes: gone again with it, where nothing is in them. */
+  made: z.array(z.string()),
   /** When the phase began, in ms since boot, and of which boot: compared with the start of processes. */
   boot: z.object({ id: z.string(), at: z.number() }).nullable(),
   /** Folders of the pod's logs that were there before. */

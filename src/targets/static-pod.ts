@@ -10,6 +10,7 @@ import type { Revision } from '../render/types.ts';
 import {
   baseOf,
   foldersTo,
+  isWithin,
   parentOf,
   resolveFlags,
   revisionChanges,
@@ -31,7 +32,12 @@ import { undo } from './static-pod/undo.ts';
 import { drift } from './static-pod/verify.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, HostTarget, Plan } from './types.ts';
 
-export type StaticPodSpec = { readonly manifest: HostPath; readonly layout: HostLayout };
+export type StaticPodSpec = {
+  readonly manifest: HostPath;
+  readonly layout: HostLayout;
+  /** False for a folder that no kubelet watches (a working copy): a second definition there is only a warning. */
+  readonly watched?: boolean;
+};
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -41,6 +47,15 @@ function ownFolders(to: Revision | null, layout: HostLayout): readonly HostPath[
   const leaves = [layout.revisionsDir, `${layout.stateDir}/adopted`, backupsDir(layout)];
   return [...new Set([...leaves, ...(log === null ? [] : [log.dir])].flatMap(foldersTo))];
 }
+
+/** Folders that bear our name: ours whoever made them, so that a record need not tell. */
+const namedFolders = (layout: HostLayout): readonly HostPath[] => [
+  parentOf(layout.revisionsDir),
+  layout.revisionsDir,
+  layout.stateDir,
+  `${layout.stateDir}/adopted`,
+  backupsDir(layout),
+];
 
 /** Backups of this manifest that are there. */
 const backupsOf = (seen: HostObserved, { layout, manifest }: StaticPodSpec): readonly HostPath[] =>
@@ -71,6 +86,7 @@ function observe(to: Revision | null, seen: HostObserved, spec: StaticPodSpec): 
       file(`${d}/webhook.yaml`),
     ]),
     ...ownFolders(to, layout).map(stat),
+    ...[...revisions, ...namedFolders(layout)].map((path): HostRead => ({ read: 'Dir', path })),
     ...(log === null ? [] : [stat(log.path)]),
   ];
 }
@@ -116,7 +132,7 @@ function read(seen: HostObserved, spec: StaticPodSpec): Read<Seen> {
   const current = readManifest(file.bytes);
   if ('refused' in current) return current;
   const twice = secondDefinitions(current.ok, seen, spec);
-  if (twice.length > 0) return { refused: twice };
+  if (twice.length > 0 && spec.watched !== false) return { refused: twice };
   const record = recordOf(seen, spec);
   const undone = undo(current.ok, record, spec.layout);
   if (undone.base === null)
@@ -135,7 +151,15 @@ function read(seen: HostObserved, spec: StaticPodSpec): Read<Seen> {
         },
       ]
     : [];
-  return { ok: { current: current.ok, bytes: file.bytes, base: undone.base, record, findings: lost } };
+  return {
+    ok: {
+      current: current.ok,
+      bytes: file.bytes,
+      base: undone.base,
+      record,
+      findings: [...lost, ...twice.map((f): Finding => ({ ...f, severity: 'warning' }))],
+    },
+  };
 }
 
 /** What was set by hand and is now ours: shown in diffs and status, given back at removal. */
@@ -253,6 +277,10 @@ const restarts = (now: Seen, text: string): boolean => {
   return !('ok' in after) || !samePod(after.ok.pod, now.current.pod);
 };
 
+/** Folders without our name that this plan makes, above all the log's. */
+const foldersToMake = (to: Revision, seen: HostObserved, layout: HostLayout): readonly HostPath[] =>
+  ownFolders(to, layout).filter((d) => isMissing(seen, d) && !namedFolders(layout).includes(d));
+
 function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<HostChange> {
   const now = read(seen, spec);
   if ('refused' in now) return now;
@@ -266,9 +294,7 @@ function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<Ho
     manifest: spec.manifest,
     digest: to.digest,
     adopted: [...inEffect(flags.found)].map(([name, value]) => ({ name, value })),
-    made: [
-      ...new Set([...(now.ok.record?.made ?? []), ...ownFolders(to, spec.layout).filter((d) => isMissing(seen, d))]),
-    ],
+    made: [...new Set([...(now.ok.record?.made ?? []), ...foldersToMake(to, seen, spec.layout)])],
     before: now.ok.base.text,
     after: text,
   };
@@ -289,24 +315,39 @@ const removeFile = (path: HostPath, seen: HostObserved): readonly HostChange[] =
   return file === null ? [] : [{ do: 'RemoveFile', path, before: sha256(file.bytes) }];
 };
 
-/** Revision folders, the record, and the folders that were made for them. Logs stay: they are the user's. */
+/** Deepest first, so that each is empty when its turn comes. */
+const deepestFirst = (dirs: readonly HostPath[]): readonly HostPath[] => [...dirs].sort((a, b) => b.length - a.length);
+
+/**
+ * Revision folders, the record, and the folders that were made for them. The record goes when all that it knows of is
+ * gone, so that a removal that was cut short can be carried on. Logs stay: they are the user's.
+ */
 function cleanup(seen: HostObserved, spec: StaticPodSpec): readonly HostChange[] {
   const { layout, manifest } = spec;
-  const record = recordOf(seen, spec);
   const revisions = (seen.dirs.get(layout.revisionsDir) ?? []).map((n) => `${layout.revisionsDir}/${n}`);
-  const removeDir = (path: HostPath): HostChange => ({ do: 'RemoveDir', path });
-  const path = recordPath(manifest, layout);
   const files = [
-    ...[path, ...backupsOf(seen, spec)].flatMap((p) => removeFile(p, seen)),
-    ...revisions.flatMap((d) => [
-      ...removeFile(`${d}/policy.yaml`, seen),
-      ...removeFile(`${d}/webhook.yaml`, seen),
-      removeDir(d),
-    ]),
+    ...revisions.flatMap((d) => [`${d}/policy.yaml`, `${d}/webhook.yaml`]),
+    ...backupsOf(seen, spec),
+    recordPath(manifest, layout),
+  ].filter((path) => (seen.files.get(path) ?? null) !== null);
+  const made = (recordOf(seen, spec)?.made ?? []).filter((d) => !namedFolders(layout).includes(d));
+  const [above, aside] = [true, false].map((is) =>
+    deepestFirst(made.filter((d) => namedFolders(layout).some((n) => isWithin(n, d)) === is)),
+  );
+  const going = new Set(files);
+  const empty = deepestFirst([...revisions, ...namedFolders(layout)]).filter((dir) => {
+    const names = seen.dirs.get(dir) ?? null;
+    const isEmpty = names !== null && names.every((n) => going.has(`${dir}/${n}`));
+    if (isEmpty) going.add(dir);
+    return isEmpty;
+  });
+  const removeDir = (path: HostPath): HostChange => ({ do: 'RemoveDir', path });
+  return [
+    ...files.slice(0, -1).flatMap((path) => removeFile(path, seen)),
+    ...(aside ?? []).map(removeDir),
+    ...files.slice(-1).flatMap((path) => removeFile(path, seen)),
+    ...[...empty, ...(above ?? [])].map(removeDir),
   ];
-  return files.length === 0
-    ? []
-    : [...files, ...[...(record?.made ?? [])].sort((a, b) => b.length - a.length).map(removeDir)];
 }
 
 function remove(seen: HostObserved, spec: StaticPodSpec): Plan<HostChange> {

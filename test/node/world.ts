@@ -15,7 +15,7 @@ type Running = { readonly text: string; readonly startedAt: number; readonly arg
 
 export class World {
   disk: MemoryDisk;
-  now = 1_000_000;
+  now: number;
   bootId = 'boot-1';
   hidden = false;
   anonymous = true;
@@ -26,12 +26,14 @@ export class World {
   onTick: () => void = () => undefined;
   #running: Running | null = null;
   #seen = '';
+  #bytes: Uint8Array | undefined;
   #nextStart = 0;
   #backoff = 500;
   readonly #manifest: string;
   readonly #behaves: (args: readonly string[]) => Behaviour;
 
-  constructor(disk: MemoryDisk, manifest: string, behaves: (args: readonly string[]) => Behaviour) {
+  constructor(disk: MemoryDisk, manifest: string, behaves: (args: readonly string[]) => Behaviour, now = 1_000_000) {
+    this.now = now;
     this.disk = disk;
     this.#manifest = manifest;
     this.#behaves = behaves;
@@ -40,13 +42,14 @@ export class World {
 
   /** Time goes by until the manifest's API server had the time to come up. */
   settle(): void {
-    this.#pass(60_000);
+    this.#pass(10_000);
   }
 
   /** kubelet, containers and the agent stop; the disk stays as it is. */
   reboot(): void {
     this.#running = null;
     this.#seen = '';
+    this.#bytes = undefined;
     this.bootId += '-again';
     this.now += 5_000;
   }
@@ -67,7 +70,9 @@ export class World {
   }
 
   #kubelet(): void {
-    const text = this.disk.text(this.#manifest) ?? '';
+    const bytes = this.disk.live.get(this.#manifest)?.bytes;
+    const text = bytes === this.#bytes ? this.#seen : (this.disk.text(this.#manifest) ?? '');
+    this.#bytes = bytes;
     if (text !== this.#seen) {
       const terminating = this.#running !== null;
       this.#seen = text;

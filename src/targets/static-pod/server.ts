@@ -3,12 +3,15 @@
  * flags. The node room compares that with the running process, and probes at that address.
  */
 import { flagWords, inEffect, isBooleanFlag, readFlags, sameValue } from './flags.ts';
-import { at, listOf, readManifest, textOf } from './manifest.ts';
+import { at, readManifest, textOf } from './manifest.ts';
+import { containerOf } from './mounts.ts';
 
 export type ServerView = {
   readonly namespace: string;
   readonly pod: string;
   readonly container: string;
+  /** As written; '' where there is none. */
+  readonly image: string;
   /** Where the node itself reaches it. */
   readonly address: { readonly host: string; readonly port: number };
   readonly auditFlags: ReadonlyMap<string, string>;
@@ -46,10 +49,12 @@ export function serverView(manifest: Uint8Array): ServerView | null {
   const [words, flags] = [flagWords(m), readFlags(m)];
   if ('refused' in words || 'refused' in flags) return null;
   const texts = words.ok.map((w) => w.text);
+  const container = containerOf(m);
   return {
     namespace: m.namespace,
     pod: m.name,
-    container: textOf(at(listOf(at(m.pod, 'spec', 'containers'))[m.container], 'name')) ?? '',
+    container: textOf(at(container, 'name')) ?? '',
+    image: textOf(at(container, 'image')) ?? '',
     address: { host: hostOf(texts), port: portOf(texts) },
     auditFlags: inEffect(flags.ok.found),
     anonymous: flagValue(texts, '--anonymous-auth') !== 'false',

@@ -1,0 +1,152 @@
+/**
+ * What `patch` and `diff` share: from an AuditConfig file and a manifest's path to a plan, without touching anything.
+ * `--root` goes before every host path; `--manifest` is taken as given. Refusals and findings come back as values.
+ */
+import { basename, dirname, relative, resolve, sep } from 'node:path';
+import { hasErrors } from '../api/findings.ts';
+import type { Finding } from '../api/findings.ts';
+import { NEWEST, parseMinor } from '../api/versions.ts';
+import type { Minor } from '../api/versions.ts';
+import { realDisk } from '../host/disk.ts';
+import type { Disk } from '../host/types.ts';
+import { bytesOf } from '../node/apply.ts';
+import { gather } from '../node/gather.ts';
+import { readState } from '../node/state-file.ts';
+import { renderFile } from '../render/file.ts';
+import { Secret } from '../render/types.ts';
+import type { Revision } from '../render/types.ts';
+import { unifiedDiff } from '../targets/diff.ts';
+import { DEFAULT_LAYOUT, isWithin, parentOf } from '../targets/host-layout.ts';
+import { staticPod } from '../targets/static-pod.ts';
+import type { StaticPodSpec } from '../targets/static-pod.ts';
+import { serverView } from '../targets/static-pod/server.ts';
+import type { HostChange, HostObserved, HostPath } from '../targets/types.ts';
+import type { Io } from './types.ts';
+
+export type PatchOptions = {
+  readonly manifest: string;
+  readonly filename?: string;
+  readonly remove: boolean;
+  readonly root: string;
+  readonly kubernetesVersion?: string;
+};
+
+/** The disk below `root`, and the manifest's own folder where it is given outside of it. */
+export type Place = { readonly disk: Disk; readonly spec: StaticPodSpec; readonly shown: (path: HostPath) => string };
+
+export function placeOf({ manifest, root }: Pick<PatchOptions, 'manifest' | 'root'>): Place {
+  const [given, base] = [resolve(manifest), resolve(root)];
+  const below = relative(base, given);
+  const inside = below !== '' && !below.startsWith(`..${sep}`) && below !== '..';
+  const path = inside ? `/${below.split(sep).join('/')}` : given;
+  const spec: StaticPodSpec = {
+    manifest: path,
+    layout: DEFAULT_LAYOUT,
+    watched: basename(dirname(given)) === 'manifests',
+  };
+  const folder = parentOf(path);
+  const isManifests = (p: HostPath): boolean => !inside && (p === folder || parentOf(p) === folder);
+  const [rooted, plain] = [realDisk(base), realDisk('/')];
+  const at = (p: HostPath): Disk => (isManifests(p) ? plain : rooted);
+  const disk: Disk = {
+    stat: (p) => at(p).stat(p),
+    read: (p) => at(p).read(p),
+    list: (p) => at(p).list(p),
+    makeDir: (p, mode, owner) => at(p).makeDir(p, mode, owner),
+    create: (p, bytes, as) => at(p).create(p, bytes, as),
+    rename: (from, to) => at(to).rename(from, to),
+    remove: (p) => at(p).remove(p),
+    removeDir: (p) => at(p).removeDir(p),
+    syncDir: (p) => at(p).syncDir(p),
+    freeBytes: (p) => at(p).freeBytes(p),
+  };
+  const shown = (p: HostPath): string => (p === path ? manifest : isManifests(p) || base === '/' ? p : `${base}${p}`);
+  return { disk, spec, shown };
+}
+
+/** A finding and the file that it is about. */
+export type Placed = { readonly file: string; readonly finding: Finding };
+
+export type PatchPlan =
+  | {
+      readonly kind: 'Plan';
+      readonly place: Place;
+      readonly seen: HostObserved;
+      readonly changes: readonly HostChange[];
+      readonly restarts: boolean;
+      readonly findings: readonly Placed[];
+    }
+  | { readonly kind: 'Refused'; readonly findings: readonly Placed[] }
+  | { readonly kind: 'Usage'; readonly message: string };
+
+const usage = (message: string): PatchPlan => ({ kind: 'Usage', message });
+
+/** The version that was asked for, else that of the manifest's image, else the newest. */
+function versionOf(asked: string | undefined, manifest: Uint8Array | null): Minor | undefined {
+  if (asked !== undefined) return parseMinor(asked);
+  const image = manifest === null ? '' : (serverView(manifest)?.image ?? '');
+  const tag = /:(v?1\.[^@/:]+)(?:@.*)?$/.exec(image)?.[1];
+  return (tag === undefined ? undefined : parseMinor(tag)) ?? NEWEST;
+}
+
+type Wanted = { readonly to: Revision | null; readonly findings: readonly Finding[] };
+
+async function wantedOf(options: PatchOptions, version: Minor, io: Io): Promise<Wanted | string> {
+  if (options.remove || options.filename === undefined) return { to: null, findings: [] };
+  try {
+    // Without a revision and without errors the state is Disabled: that is a removal too.
+    const { revision, findings } = renderFile(await io.readFile(options.filename), [version]);
+    return { to: revision ?? null, findings };
+  } catch (e) {
+    if (!(e instanceof Error && 'code' in e)) throw e;
+    return `${options.filename} cannot be read: ${String(e.code)}`;
+  }
+}
+
+const inFlight: Finding = {
+  severity: 'error',
+  code: 'ChangeInFlight',
+  message: 'An agent is in the middle of a change of this node; let it end, or put a file HOLD into its state folder.',
+  path: '',
+};
+
+export async function planPatch(options: PatchOptions, io: Io): Promise<PatchPlan> {
+  if (options.remove === (options.filename !== undefined)) return usage('give -f FILE, or --remove');
+  const place = placeOf(options);
+  const { disk, spec, shown } = place;
+  const version = versionOf(options.kubernetesVersion, await disk.read(spec.manifest));
+  if (version === undefined)
+    return usage(`--kubernetes-version ${options.kubernetesVersion}: must be a version such as ${NEWEST}`);
+  const wanted = await wantedOf(options, version, io);
+  if (typeof wanted === 'string') return usage(wanted);
+  const rendered = wanted.findings.map((finding): Placed => ({ file: options.filename ?? '', finding }));
+  if (hasErrors(wanted.findings)) return { kind: 'Refused', findings: rendered };
+  const inManifest = (all: readonly Finding[]): readonly Placed[] =>
+    all.map((finding) => ({ file: shown(spec.manifest), finding }));
+  const state = await readState(disk, spec.layout.stateDir);
+  if (state === null || state.journal !== null) return { kind: 'Refused', findings: inManifest([inFlight]) };
+  const seen = await gather(disk, staticPod, wanted.to, spec);
+  const plan = staticPod.plan(wanted.to, seen, spec);
+  if ('refused' in plan) return { kind: 'Refused', findings: [...rendered, ...inManifest(plan.refused)] };
+  const findings = [...rendered, ...inManifest(plan.findings)];
+  return { kind: 'Plan', place, seen, changes: plan.changes, restarts: plan.restarts, findings };
+}
+
+const text = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+
+/** One change as a unified diff; of Secrets only that they change. Our own bookkeeping is not shown. */
+function showChange(change: HostChange, plan: Extract<PatchPlan, { kind: 'Plan' }>): string {
+  const { spec, shown } = plan.place;
+  if (change.do !== 'WriteFile' && change.do !== 'RemoveFile') return '';
+  if (isWithin(change.path, spec.layout.stateDir)) return '';
+  const name = shown(change.path);
+  const old = plan.seen.files.get(change.path) ?? null;
+  const isSecret = change.do === 'WriteFile' ? change.after instanceof Secret : change.path.endsWith('/webhook.yaml');
+  if (isSecret) return `--- ${name}\n+++ ${name}\n(its content is confidential and not shown)\n`;
+  const from = { name: old === null ? '/dev/null' : name, text: old === null ? '' : text(old.bytes) };
+  const isGone = change.do === 'RemoveFile';
+  return unifiedDiff(from, { name: isGone ? '/dev/null' : name, text: isGone ? '' : text(bytesOf(change.after)) });
+}
+
+export const showPlan = (plan: Extract<PatchPlan, { kind: 'Plan' }>): string =>
+  plan.changes.map((c) => showChange(c, plan)).join('');

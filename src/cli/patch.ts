@@ -1,0 +1,83 @@
+/**
+ * `auditconfig patch`: auditing for one node without a cluster. Writes the policy and edits the kube-apiserver manifest,
+ * of which every other byte stays; `--remove` gives back what was there. Restarts nothing itself (the kubelet does) and
+ * waits for nothing: that is the agent's job. Findings of error severity change no file.
+ */
+import { applyAll } from '../node/apply.ts';
+import { recordPath, backupsDir } from '../targets/static-pod/record.ts';
+import { command, runCommand } from './parse.ts';
+import { planPatch, showPlan } from './patch-plan.ts';
+import type { PatchOptions, PatchPlan, Placed } from './patch-plan.ts';
+import { findingLine } from './render.ts';
+import type { CommandResult, Io } from './types.ts';
+
+type Options = PatchOptions & { readonly dryRun: boolean };
+
+const EXAMPLES = `
+Writes /etc/kubernetes/auditconfig/revisions/DIGEST/policy.yaml and then the manifest, which the kubelet restarts.
+A backup of the manifest is kept in /var/lib/auditconfig/backups. What was set by hand before is given back by --remove.
+
+Examples:
+  auditconfig patch --manifest /etc/kubernetes/manifests/kube-apiserver.yaml -f auditconfig.yaml --dry-run
+  auditconfig patch --manifest /etc/kubernetes/manifests/kube-apiserver.yaml -f auditconfig.yaml
+  auditconfig patch --manifest /mnt/etc/kubernetes/manifests/kube-apiserver.yaml --root /mnt --remove`;
+
+export async function run(args: readonly string[], io: Io): Promise<CommandResult> {
+  const program = command('patch', 'write policy and flags into a kube-apiserver manifest, or take them out again')
+    .requiredOption('--manifest <file>', 'the kube-apiserver manifest, taken as given')
+    .option('-f, --filename <file>', "the AuditConfig; '-' is standard input")
+    .option('--remove', 'take away exactly what was added', false)
+    .option('--dry-run', 'show what would change, and change nothing', false)
+    .option('--root <dir>', 'goes before every host path, for a mounted disk', '/')
+    .option('--kubernetes-version <version>', "must load on it (default: that of the manifest's image)")
+    .addHelpText('after', EXAMPLES);
+  return runCommand(program, args, async (p) => patch(p.opts<Options>(), io));
+}
+
+export const findingLines = (all: readonly Placed[]): string => all.map((p) => findingLine(p.file, p.finding)).join('');
+
+const errorCode = (e: unknown): string | null =>
+  e instanceof Error && 'code' in e && typeof e.code === 'string' ? e.code : null;
+
+async function patch(options: Options, io: Io): Promise<CommandResult> {
+  try {
+    const plan = await planPatch(options, io);
+    if (plan.kind === 'Usage') return { code: 2, stderr: `error: ${plan.message}\n` };
+    const stderr = findingLines(plan.findings);
+    if (plan.kind === 'Refused') return { code: 1, stderr: `${stderr}Nothing was changed.\n` };
+    if (options.dryRun) return { code: 0, stdout: showPlan(plan), stderr };
+    return await write(plan, stderr);
+  } catch (e) {
+    const code = errorCode(e);
+    if (code === null) throw e;
+    // The manifest is written last and by rename: it is whole, the old or the new one.
+    return { code: 1, stderr: `error: ${e instanceof Error ? e.message : code}\n` };
+  }
+}
+
+async function write(plan: Extract<PatchPlan, { kind: 'Plan' }>, stderr: string): Promise<CommandResult> {
+  const { disk, spec, shown } = plan.place;
+  if (plan.changes.length === 0) return { code: 0, stdout: 'Nothing to change.\n', stderr };
+  const guarded = await applyAll(disk, plan.changes);
+  if (guarded !== null)
+    return {
+      code: 1,
+      stderr: `${stderr}error: ${shown(guarded.path)} was changed by someone else meanwhile; run this again\n`,
+    };
+  const files = plan.changes.filter((c) => c.do === 'WriteFile' || c.do === 'RemoveFile');
+  const isOwn = (path: string): boolean =>
+    path === recordPath(spec.manifest, spec.layout) || path.startsWith(backupsDir(spec.layout));
+  const lines = files.map((c) => {
+    const what =
+      c.do === 'RemoveFile'
+        ? 'removed'
+        : isOwn(c.path)
+          ? 'kept for removal'
+          : c.before === null
+            ? 'created'
+            : 'changed';
+    return `${what.padEnd(16)} ${shown(c.path)}\n`;
+  });
+  const kubelet = plan.restarts ? 'The kubelet restarts kube-apiserver now.\n' : '';
+  return { code: 0, stdout: lines.join('') + kubelet, stderr };
+}

@@ -1,0 +1,213 @@
+/** `patch` and `diff` on a folder that plays the node's disk. */
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { run as diff } from '../../src/cli/diff.ts';
+import { run as patch } from '../../src/cli/patch.ts';
+import type { CommandResult, Io } from '../../src/cli/types.ts';
+
+const GOLDEN = join(import.meta.dirname, '../targets/static-pod/golden');
+const HEAD = 'apiVersion: auditconfig.dev/v1alpha1\nkind: AuditConfig\nmetadata: {name: here, namespace: audit}\n';
+const CONFIG = `${HEAD}spec:\n  target: {type: StaticPod, staticPod: {}}\n  policy: {preset: metadata}\n`;
+
+let root: string;
+let manifest: string;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'auditconfig-patch-'));
+  await mkdir(join(root, 'etc/kubernetes/manifests'), { recursive: true });
+  manifest = join(root, 'etc/kubernetes/manifests/kube-apiserver.yaml');
+  await writeFile(manifest, await readFile(join(GOLDEN, 'kubeadm-1.36/before.yaml')));
+  await writeFile(join(root, 'auditconfig.yaml'), CONFIG);
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const io: Io = {
+  readFile: (path) => readFile(path),
+  fds: { stdin: 0, stdout: 1 },
+  stderrIsTTY: false,
+  stdoutIsTTY: false,
+  env: {},
+  signal: new AbortController().signal,
+};
+
+const at = (): string[] => ['--manifest', manifest, '--root', root];
+const withFile = (): string[] => [...at(), '-f', join(root, 'auditconfig.yaml')];
+const config = (text: string): Promise<void> => writeFile(join(root, 'auditconfig.yaml'), text);
+
+/** Every path below the root, with content for files. */
+async function tree(): Promise<Record<string, string>> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const paths = entries.map((e) => [join(e.parentPath, e.name), e.isFile()] as const);
+  const all = await Promise.all(
+    paths.map(async ([p, isFile]) => [p.slice(root.length), isFile ? await readFile(p, 'utf8') : '<dir>'] as const),
+  );
+  return Object.fromEntries(all.filter(([p]) => p !== '/auditconfig.yaml').sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+async function unchanged(act: () => Promise<CommandResult>): Promise<CommandResult> {
+  const before = await tree();
+  const result = await act();
+  expect(await tree()).toEqual(before);
+  return result;
+}
+
+describe('auditconfig patch', () => {
+  it('writes policy and manifest below the root, does it once, and takes away exactly what it added', async () => {
+    const before = await tree();
+    const first = await patch(withFile(), io);
+    expect(first.code).toBe(0);
+    const text = await readFile(manifest, 'utf8');
+    const policy = /--audit-policy-file=(\S+)/.exec(text)?.[1] ?? '';
+    expect(policy).toMatch(/^\/etc\/kubernetes\/auditconfig\/revisions\/[0-9a-f]{16}\/policy\.yaml$/);
+    expect(await readFile(join(root, policy), 'utf8')).toContain('audit.k8s.io/v1');
+    expect((await stat(join(root, policy))).mode & 0o777).toBe(0o600);
+    const second = await unchanged(() => patch(withFile(), io));
+    expect(second).toMatchObject({ code: 0, stdout: 'Nothing to change.\n' });
+    expect((await patch([...at(), '--remove'], io)).code).toBe(0);
+    expect(await tree()).toEqual(before);
+  });
+
+  it('keeps a backup outside of the manifests folder', async () => {
+    const before = await readFile(manifest, 'utf8');
+    await patch(withFile(), io);
+    expect(await readdir(join(root, 'etc/kubernetes/manifests'))).toEqual(['kube-apiserver.yaml']);
+    const [backup = ''] = await readdir(join(root, 'var/lib/auditconfig/backups'));
+    expect(await readFile(join(root, 'var/lib/auditconfig/backups', backup), 'utf8')).toBe(before);
+  });
+
+  it('shows a unified diff with --dry-run, as diff does, and changes nothing', async () => {
+    const shown = await unchanged(() => patch([...withFile(), '--dry-run'], io));
+    expect(shown.stdout).toContain(`--- ${manifest}\n+++ ${manifest}\n@@ `);
+    expect(shown.stdout).toMatch(/^\+ {4}- --audit-policy-file=/m);
+    expect(shown.stdout).toContain('--- /dev/null\n');
+    expect((await unchanged(() => diff(withFile(), io))).stdout).toBe(shown.stdout);
+    await patch(withFile(), io);
+    expect((await diff(withFile(), io)).stdout).toBe('');
+    const removal = await unchanged(() => diff([...at(), '--remove'], io));
+    expect(removal.stdout).toMatch(/^- {4}- --audit-policy-file=/m);
+  });
+
+  it('shows drift', async () => {
+    await patch(withFile(), io);
+    await writeFile(
+      manifest,
+      (await readFile(manifest, 'utf8')).replace('--audit-log-maxage=', '--audit-log-maxage=9'),
+    );
+    expect((await diff(withFile(), io)).stdout).toMatch(/^-.*--audit-log-maxage=9/m);
+  });
+
+  it.each([
+    [
+      'that does not validate',
+      `${HEAD}spec:\n  target: {type: StaticPod, staticPod: {}}\n  policy: {rules: [{level: Metadatum}]}\n`,
+    ],
+    ['that is no AuditConfig', 'kind: Pod\n'],
+    ['with a log in a forbidden folder', `${CONFIG}  log: {type: File, file: {path: /etc/audit/audit.log}}\n`],
+  ])('changes no file and exits 1 for a file %s', async (_, text) => {
+    await config(text);
+    const result = await unchanged(() => patch(withFile(), io));
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/: error: .*\[[A-Za-z]+\]\n/);
+  });
+
+  it('changes no file and exits 1 for a manifest that it does not understand', async () => {
+    await writeFile(manifest, 'kind: Pod\n');
+    expect((await unchanged(() => patch(withFile(), io))).code).toBe(1);
+    await rm(manifest);
+    expect((await unchanged(() => patch(withFile(), io))).stderr).toContain('[ManifestMissing]');
+  });
+
+  it('refuses a second definition in a manifests folder, and warns of one elsewhere', async () => {
+    await writeFile(`${manifest}.bak`, await readFile(manifest));
+    expect((await unchanged(() => patch(withFile(), io))).stderr).toContain('[SecondDefinition]');
+    const copy = join(root, 'work');
+    await mkdir(copy);
+    await writeFile(join(copy, 'a.yaml'), await readFile(manifest));
+    await writeFile(join(copy, 'b.yaml'), await readFile(manifest));
+    const args = ['--manifest', join(copy, 'a.yaml'), '--root', root, '-f', join(root, 'auditconfig.yaml')];
+    const result = await patch(args, io);
+    expect([result.code, result.stderr]).toEqual([0, expect.stringContaining('warning')]);
+  });
+
+  it('takes a manifest outside of the root as given', async () => {
+    const elsewhere = await mkdtemp(join(tmpdir(), 'auditconfig-manifest-'));
+    try {
+      const path = join(elsewhere, 'kube-apiserver.yaml');
+      const before = await readFile(manifest, 'utf8');
+      await writeFile(path, before);
+      const args = ['--manifest', path, '--root', root];
+      expect((await patch([...args, '-f', join(root, 'auditconfig.yaml')], io)).code).toBe(0);
+      expect(await readFile(path, 'utf8')).toContain('--audit-policy-file=');
+      expect(await readdir(elsewhere)).toEqual(['kube-apiserver.yaml']);
+      expect(await readdir(join(root, 'etc/kubernetes/auditconfig/revisions'))).toHaveLength(1);
+      expect((await patch([...args, '--remove'], io)).code).toBe(0);
+      expect(await readFile(path, 'utf8')).toBe(before);
+    } finally {
+      await rm(elsewhere, { recursive: true });
+    }
+  });
+
+  it('removes what it added where the state is Disabled', async () => {
+    const before = await tree();
+    await patch(withFile(), io);
+    await config(CONFIG.replace('spec:\n', 'spec:\n  state: Disabled\n'));
+    expect((await patch(withFile(), io)).code).toBe(0);
+    expect(await tree()).toEqual(before);
+  });
+
+  it('never prints a policy that came from a Secret', async () => {
+    const policy = 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata, users: [hidden-name]}]\n';
+    await config(
+      `${HEAD}spec:\n  target: {type: StaticPod, staticPod: {}}\n  policy: {secretRef: {name: p}}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: p, namespace: audit}\ndata: {policy.yaml: ${Buffer.from(policy).toString('base64')}}\n`,
+    );
+    const result = await diff(withFile(), io);
+    expect(result.code).toBe(0);
+    expect(`${result.stdout}${result.stderr}`).not.toContain('hidden-name');
+    expect(result.stdout).toContain('confidential');
+  });
+
+  it('does not come between an agent and its change', async () => {
+    await mkdir(join(root, 'var/lib/auditconfig'), { recursive: true });
+    await writeFile(join(root, 'var/lib/auditconfig/state.json'), '{}');
+    expect((await unchanged(() => patch(withFile(), io))).stderr).toContain('[ChangeInFlight]');
+  });
+
+  it('says what is wrong with its arguments', async () => {
+    expect((await patch(['--manifest', manifest], io)).code).toBe(2);
+    expect((await patch([...withFile(), '--remove'], io)).code).toBe(2);
+    expect((await patch([...withFile(), '--kubernetes-version', 'new'], io)).code).toBe(2);
+    expect((await patch([...at(), '-f', join(root, 'none.yaml')], io)).code).toBe(2);
+  });
+});
+
+describe('the manifest of CozyFex’s document, as printed', () => {
+  beforeEach(async () => {
+    await writeFile(manifest, await readFile(join(GOLDEN, 'cozyfex/before.yaml')));
+    await config(`${CONFIG}  log: {type: File, file: {path: /var/log/k8-audit.log}, retention: {maxAgeDays: 30}}\n`);
+  });
+
+  it('gets the volumes and mounts that it leaves to the reader, and keeps its log path', async () => {
+    const result = await patch(withFile(), io);
+    expect(result.code).toBe(0);
+    const text = await readFile(manifest, 'utf8');
+    expect(text).toContain('        - --audit-log-path=/var/log/k8-audit.log\n');
+    expect(text).toContain('        - --audit-log-maxage=30\n');
+    expect(text).toMatch(/volumeMounts:\n[^]*volumes:\n/);
+  });
+
+  it('is explained: rotation needs the folder, and two flags in one line are one argument', async () => {
+    const result = await diff(withFile(), io);
+    expect(result.stderr).toContain('[LogFolderShared]');
+    expect(result.stderr).toContain('[SeveralFlagsInOneArgument]');
+    expect(result.stderr).toMatch(/rotation renames/i);
+  });
+
+  it('is given back as printed', async () => {
+    const before = await tree();
+    await patch(withFile(), io);
+    await patch([...at(), '--remove'], io);
+    expect(await tree()).toEqual(before);
+  });
+});
