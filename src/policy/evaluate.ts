@@ -57,7 +57,7 @@ function translate(r: RequestAttributes, t: SymbolTables, q: Query): void {
   q.group = t.group.of(r.group);
   q.resource = t.resource.of(r.resource);
   q.subresource = r.subresource === '' ? NO_SUBRESOURCE : t.subresource.of(r.subresource);
-  q.name = t.name.of(r.name);
+  q.nameText = r.name;
 }
 
 /**

@@ -165,8 +165,8 @@ export class Segment {
     const { resource, subresource } = this.#tables;
     const key = (q.group * resource.count + q.resource) * subresource.count + q.subresource;
     const row = (this.#classOf.get(key) ?? this.#newClass(q, key)) * 2;
-    const data = this.#classes.data;
-    if (q.name === 0 || data[(row + 1) * this.#classes.stride] === 0) return row;
+    if (this.#classes.data[(row + 1) * this.#classes.stride] === 0) return row;
+    if (q.nameText !== undefined) q.name = this.#tables.name.of(q.nameText);
     const name = this.#name.rowOf[q.name] ?? 0;
     return name === 0 ? row : this.#named(q, row, name);
   }

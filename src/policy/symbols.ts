@@ -74,6 +74,8 @@ export type Query = {
   resource: number;
   subresource: number;
   name: number;
+  /** The name as text where it has not been looked up: only few rules ask for one. `name` counts where it is absent. */
+  nameText: string | undefined;
   path: string | ByteRange;
 };
 
@@ -88,6 +90,7 @@ export const newQuery = (): Query => ({
   resource: 0,
   subresource: NO_SUBRESOURCE,
   name: 0,
+  nameText: undefined,
   path: '',
 });
 
