@@ -60,3 +60,10 @@ export async function removeFile(disk: Disk, path: string, guard: FileWrite['gua
   await disk.syncDir(parentOf(path));
   return 'Removed';
 }
+
+/** Takes an empty folder away, durably, before anything that remembers it goes. */
+export async function removeFolder(disk: Disk, path: string): Promise<void> {
+  if ((await disk.stat(path))?.kind !== 'dir') return;
+  await disk.removeDir(path);
+  await disk.syncDir(parentOf(path));
+}

@@ -2,7 +2,7 @@
  * Executes a plan's changes on a disk, in order, each behind its guard. It decides nothing: `patch` calls it directly,
  * applyRevision with a journal around it.
  */
-import { installFile, makeFolder, removeFile } from '../host/install.ts';
+import { installFile, makeFolder, removeFile, removeFolder } from '../host/install.ts';
 import type { Disk } from '../host/types.ts';
 import { Secret } from '../render/types.ts';
 import { ROOT_OWNER, sha256 } from '../targets/host-layout.ts';
@@ -43,7 +43,7 @@ export async function applyChange(disk: Disk, change: HostChange): Promise<Guard
     case 'RemoveFile':
       return takeFile(disk, change);
     case 'RemoveDir':
-      await disk.removeDir(change.path);
+      await removeFolder(disk, change.path);
       return null;
     case 'RestartUnit':
       throw new Error('units are restarted by the Systemd target’s runner, which is not here');

@@ -3,7 +3,7 @@
  * does it, and writes the new state before it goes on. Starts anywhere: right after the rename, or in the next life of a
  * process that was killed. Called by apply-revision.ts and at the start of an agent; the guard will call it too.
  */
-import { installFile } from '../host/install.ts';
+import { installFile, removeFolder } from '../host/install.ts';
 import type { Disk } from '../host/types.ts';
 import type { NodeState, ProbeRules, Reason, Step } from '../rollout/node-state.ts';
 import { nextStep } from '../rollout/node-state.ts';
@@ -162,7 +162,7 @@ async function restore(node: Node, { state, journal, lastFailure }: InFlight): P
 async function undoFiles(node: Node, journal: Journal): Promise<void> {
   const { disk } = node.host;
   const made = [...journal.made].sort((a, b) => b.length - a.length);
-  for (const dir of made) await disk.removeDir(dir);
+  for (const dir of made) await removeFolder(disk, dir);
   if (journal.record !== null) await restoreRecord(disk, journal.record);
 }
 

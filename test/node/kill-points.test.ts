@@ -3,7 +3,6 @@
  * may go. Whatever happens: the manifest is a whole old or a whole new one, and the next life brings the node to where an
  * undisturbed one stands.
  */
-import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { applyRevision } from '../../src/node/apply-revision.ts';
 import type { ApplyOutcome } from '../../src/node/outcome.ts';
@@ -15,7 +14,17 @@ import { MANIFEST, nodeWith, SPEC } from '../targets/static-pod-host.ts';
 import { World } from './world.ts';
 import type { Behaviour } from './world.ts';
 
-const KUBEADM = readFileSync(`${import.meta.dirname}/../targets/static-pod/golden/kubeadm-1.36/before.yaml`, 'utf8');
+const MANIFEST_TEXT = `apiVersion: v1
+kind: Pod
+metadata: {name: kube-apiserver, namespace: kube-system}
+spec:
+  containers:
+  - name: kube-apiserver
+    command:
+    - kube-apiserver
+    - --audit-log-maxage=3 # by hand
+    - --secure-port=6443
+`;
 const A = revision();
 const B = revision({ policy: '{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[{"level":"Request"}]}' });
 const BROKEN = revision({ flags: { '--audit-log-mode': 'broken' } });
@@ -27,7 +36,7 @@ const apply = (w: World, to: Revision | null): Promise<ApplyOutcome> =>
 
 /** A node on which `steps` were done, without any fault. */
 async function nodeAfter(steps: readonly (Revision | null)[]): Promise<World> {
-  const w = new World(nodeWith(KUBEADM), MANIFEST, behaves);
+  const w = new World(nodeWith(MANIFEST_TEXT), MANIFEST, behaves);
   for (const dir of ['/var/lib', '/var/log']) w.disk.folder(dir);
   for (const to of steps) await apply(w, to);
   return w;
