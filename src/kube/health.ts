@@ -16,7 +16,7 @@ import { Backoff, delay, onAbort } from './wait.ts';
 import type { Random } from './wait.ts';
 
 /** While the server is away: quick, since every 100 ms are added to the recovery, and one request for all of us. */
-const PROBE_BACKOFF = { firstMs: 100, maxMs: 500, factor: 1.5 };
+const PROBE_BACKOFF = { firstMs: 100, maxMs: 300, factor: 1.5 };
 const PROBE_TIMEOUT_MS = 3_000;
 /** Keeps the canary's connection open (the API server drops idle ones after 90 s), and finds what no FIN told. */
 const PING_MS = 30_000;
