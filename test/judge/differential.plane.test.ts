@@ -21,7 +21,8 @@ const REQUESTS = 200_000;
 const REQUESTS_EACH = 40;
 
 const given = process.env['AUDITCONFIG_SEED'];
-const seed = given === undefined ? Date.now() % 2 ** 32 : Number(given);
+/** One seed for everybody: a red run says something of the change, not of the day. `npm run fuzz` looks for new ones. */
+const seed = given === undefined ? 20_261_121 : Number(given);
 
 /** All of a run: what earlier runs taught (both versions), what is always asked, and then from the seed. */
 async function everything(judges: Judges, report: Report): Promise<void> {
