@@ -22,6 +22,7 @@ import type { HostLayout } from './host-layout.ts';
 import { editText } from './static-pod/exact.ts';
 import { flagOps, inEffect, readFlags } from './static-pod/flags.ts';
 import type { FlagWords } from './static-pod/flags.ts';
+import { isInPlace, namedFiles } from './static-pod/in-place.ts';
 import { podIdentity, readManifest, readManifestText, refusal } from './static-pod/manifest.ts';
 import type { Manifest, Read } from './static-pod/manifest.ts';
 import { logFileOf, mountOps, readerOf } from './static-pod/mounts.ts';
@@ -61,6 +62,13 @@ const namedFolders = (layout: HostLayout): readonly HostPath[] => [
 const backupsOf = (seen: HostObserved, { layout, manifest }: StaticPodSpec): readonly HostPath[] =>
   ownBackups(manifest, seen.dirs.get(backupsDir(layout)) ?? []).map((n) => `${backupsDir(layout)}/${n}`);
 
+/** Files that flags set by hand name: they may be just what is wanted. */
+function namedOnHost(seen: HostObserved, spec: StaticPodSpec): readonly HostPath[] {
+  const bytes = seen.files.get(spec.manifest)?.bytes;
+  const read = bytes === undefined ? null : readManifest(bytes);
+  return read !== null && 'ok' in read ? namedFiles(read.ok) : [];
+}
+
 function observe(to: Revision | null, seen: HostObserved, spec: StaticPodSpec): readonly HostRead[] {
   const { layout, manifest } = spec;
   const folder = parentOf(manifest);
@@ -77,6 +85,7 @@ function observe(to: Revision | null, seen: HostObserved, spec: StaticPodSpec): 
     { read: 'Dir', path: folder },
     ...others.map((n) => file(`${folder}/${n}`)),
     file(recordPath(manifest, layout)),
+    ...namedOnHost(seen, spec).map(file),
     { read: 'Dir', path: layout.revisionsDir },
     { read: 'Dir', path: backupsDir(layout) },
     ...backupsOf(seen, spec).map(file),
@@ -197,16 +206,22 @@ function logPlaceFindings(to: Revision, seen: HostObserved): readonly Finding[] 
   ];
 }
 
-type Wanted = { readonly text: string; readonly findings: readonly Finding[]; readonly flags: FlagWords };
+type Wanted = {
+  readonly text: string;
+  readonly findings: readonly Finding[];
+  readonly flags: FlagWords;
+  readonly done: boolean;
+};
 
 /** The manifest's text with the revision in it. */
-function wantedText(base: Manifest, to: Revision, spec: StaticPodSpec): Read<Wanted> {
+function wantedText(base: Manifest, to: Revision, seen: HostObserved, spec: StaticPodSpec): Read<Wanted> {
   const flags = readFlags(base);
   if ('refused' in flags) return flags;
   const wanted = resolveFlags(to, spec.layout);
   const mounts = mountOps(base, to, spec.layout, parentOf(spec.manifest));
   if (hasErrors(mounts.findings)) return { refused: mounts.findings };
-  const text = editText(base, [...flagOps(flags.ok, wanted), ...mounts.ops]);
+  const done = isInPlace(base, { to, seen, layout: spec.layout });
+  const text = done ? base.text : editText(base, [...flagOps(flags.ok, wanted), ...mounts.ops]);
   if (text === null)
     return {
       refused: [
@@ -218,7 +233,7 @@ function wantedText(base: Manifest, to: Revision, spec: StaticPodSpec): Read<Wan
     };
   const names = new Map(wanted.map((f) => [f.name, f.value]));
   const findings = [...flags.ok.findings, ...mounts.findings, ...adoptionFindings(flags.ok, names)];
-  return { ok: { text, findings, flags: flags.ok } };
+  return { ok: { text, findings, flags: flags.ok, done } };
 }
 
 /** The log's folder, and with `readerGroup` the log itself: rotation keeps a file's mode and owner. */
@@ -284,11 +299,11 @@ const foldersToMake = (to: Revision, seen: HostObserved, layout: HostLayout): re
 function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<HostChange> {
   const now = read(seen, spec);
   if ('refused' in now) return now;
-  const wanted = wantedText(now.ok.base, to, spec);
+  const wanted = wantedText(now.ok.base, to, seen, spec);
   if ('refused' in wanted) return wanted;
   const place = logPlaceFindings(to, seen);
   if (place.length > 0) return { refused: place };
-  const { text, flags } = wanted.ok;
+  const { text, flags, done } = wanted.ok;
   const record: AdoptionRecord = {
     version: 1,
     manifest: spec.manifest,
@@ -300,8 +315,9 @@ function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<Ho
   };
   return {
     changes: [
-      ...revisionChanges(to, seen, spec.layout, readerOf(now.ok.base)),
-      ...logChanges(to, seen, now.ok.base),
+      // What was set by hand and is right is adopted as it stands: no file of ours is needed.
+      ...(done ? [] : revisionChanges(to, seen, spec.layout, readerOf(now.ok.base))),
+      ...(done ? [] : logChanges(to, seen, now.ok.base)),
       ...recordChanges(record, seen, spec),
       ...manifestChange(now.ok, text, spec),
     ],

@@ -4,7 +4,7 @@
  */
 import { parse } from 'yaml';
 import type { NodeHost } from '../../src/node/host.ts';
-import { MemoryDisk } from '../host/memory-disk.ts';
+import type { MemoryDisk } from '../host/memory-disk.ts';
 
 export type Behaviour = 'good' | 'crashes' | 'hangs';
 

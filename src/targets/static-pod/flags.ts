@@ -96,8 +96,7 @@ export function readFlags(m: Manifest): Read<FlagWords> {
       findings.push({
         severity: 'warning',
         code: 'SeveralFlagsInOneArgument',
-        message:
-          'This is one argument, not several: the API server takes the rest as part of the first flag’s value. Give each flag a line of its own.',
+        message: `${pathOf(word, m)} is one argument, not several: the API server takes the rest as part of the first flag’s value. Give each flag a line of its own.`,
         path: pathOf(word, m),
       });
     const match = NAME.exec(word.text);

@@ -55,6 +55,14 @@ function shows(mount: Mount, dir: string): boolean {
   return tidyPath(`${mount.hostPath}${rest}`) === dir;
 }
 
+/** Where on the host a file lies that the container sees at `path`; null where no hostPath shows it. */
+export function hostPathOf(m: Manifest, path: string): string | null {
+  const mount = decisive(mountsOf(m), tidyPath(path));
+  return mount === undefined || mount.hostPath === null
+    ? null
+    : `${mount.hostPath}${tidyPath(path).slice(mount.path.length)}`;
+}
+
 type Need = { readonly dir: string; readonly volume: string; readonly writable: boolean };
 
 /** `covered`: nothing to add. A finding: it cannot be. */
@@ -122,6 +130,15 @@ function judgeLogFile(file: string, mounts: readonly Mount[]): readonly Finding[
       'spec.volumes',
     ),
   ];
+}
+
+/** The API server can already write where the revision's log is; true without a log file. */
+export function showsLogFolder(m: Manifest, revision: Revision): boolean {
+  const log = logFileOf(revision);
+  if (log === null) return true;
+  const mounts = mountsOf(m);
+  const need = { dir: log.dir, volume: LOG_VOLUME, writable: true };
+  return judgeLogFile(log.path, mounts).length === 0 && judge(need, mounts) === 'covered';
 }
 
 export type MountPlan = { readonly ops: readonly ListOp[]; readonly findings: readonly Finding[] };

@@ -8,6 +8,7 @@ import { parentOf, resolveFlags, revisionDir, sha256 } from '../host-layout.ts';
 import type { HostLayout } from '../host-layout.ts';
 import type { HostObserved, HostPath } from '../types.ts';
 import { inEffect, readFlags, sameValue } from './flags.ts';
+import { isInPlace } from './in-place.ts';
 import { readManifest, refusal } from './manifest.ts';
 import type { Manifest } from './manifest.ts';
 import { mountOps } from './mounts.ts';
@@ -53,6 +54,7 @@ export function drift(
   if ('refused' in read) return read.refused;
   if (to === null)
     return isOurs(read.ok, layout) ? [refusal('NotRemoved', `${manifest} still holds our flags or mounts.`)] : [];
+  if (!isOurs(read.ok, layout) && isInPlace(read.ok, { to, seen, layout })) return [];
   const mounts = mountOps(read.ok, to, layout, parentOf(manifest));
   return [
     ...flagDrift(read.ok, to, layout),
