@@ -6,7 +6,7 @@
  */
 import type { Decision, Policy, RequestAttributes, Rule, Stage } from '../api/audit.ts';
 import { RULES_A_SEGMENT, Segment } from './segment.ts';
-import { addUserGroup, newQuery, NO_SUBRESOURCE, SymbolTables } from './symbols.ts';
+import { newQuery, NO_SUBRESOURCE, SymbolTables } from './symbols.ts';
 import type { Query } from './symbols.ts';
 
 /** What every rule decides, and what is decided where none matches; made once, shared by all decisions. */
@@ -43,10 +43,7 @@ function segmentsOf(rules: readonly Rule[], tables: SymbolTables): Segment[] {
 function translate(r: RequestAttributes, t: SymbolTables, q: Query): void {
   q.userGroupCount = 0;
   q.user = 0;
-  if (r.user !== undefined) {
-    q.user = t.user.of(r.user);
-    for (const g of r.groups) addUserGroup(q, t.userGroup.of(g));
-  }
+  q.who = r.user === undefined ? undefined : r;
   q.verb = t.verb.of(r.verb);
   q.isResource = r.kind === 'Resource';
   if (r.kind === 'NonResource') {

@@ -11,6 +11,7 @@ import type { Entry } from './entries.ts';
 import { isResourceRule } from './match.ts';
 import { PathTree } from './paths.ts';
 import { Rows } from './rows.ts';
+import { resolveWho } from './symbols.ts';
 import type { ByteRange, Query, Symbols, SymbolTables } from './symbols.ts';
 
 export const RULES_A_SEGMENT = 1024;
@@ -131,17 +132,25 @@ export class Segment {
     const user = this.#user.rows.data;
     const verb = this.#verb.rows.data;
     const namespace = this.#namespace.rows.data;
-    const u = (this.#user.rowOf[q.user] ?? 0) * stride;
     const v = (this.#verb.rowOf[q.verb] ?? 0) * stride;
     const n = q.isResource ? (this.#namespace.rowOf[q.namespace] ?? 0) * stride : 0;
+    const anyGroup = this.#userGroup.rows.data;
+    let u = -1;
     let best = NO_RULE;
-    let candidates = (user[u] ?? 0) & (verb[v] ?? 0) & (namespace[n] ?? 0) & (what[w] ?? 0) & this.#userGroupWord(q, 0);
+    let candidates = (verb[v] ?? 0) & (namespace[n] ?? 0) & (what[w] ?? 0);
     while (candidates !== 0) {
       const i = 32 - Math.clz32(candidates & -candidates);
       candidates &= candidates - 1;
-      let set = (user[u + i] ?? 0) & (verb[v + i] ?? 0) & (namespace[n + i] ?? 0) & (what[w + i] ?? 0);
-      if (set === 0) continue;
-      set &= this.#userGroupWord(q, i);
+      let set = (verb[v + i] ?? 0) & (namespace[n + i] ?? 0) & (what[w + i] ?? 0);
+      if ((set & ~((user[i] ?? 0) & (anyGroup[i] ?? 0))) !== 0) {
+        // A rule that is met so far asks who it is.
+        if (u < 0) {
+          resolveWho(q, this.#tables);
+          u = (this.#user.rowOf[q.user] ?? 0) * stride;
+          candidates &= (user[u] ?? 0) & this.#userGroupWord(q, 0);
+        }
+        set &= (user[u + i] ?? 0) & this.#userGroupWord(q, i);
+      }
       if (set === 0) continue;
       const rule = this.#ruleAt[i * 32 - 1 - Math.clz32(set & -set)] ?? NO_RULE;
       if (rule < best) best = rule;

@@ -74,6 +74,8 @@ export type Query = {
   resource: number;
   subresource: number;
   name: number;
+  /** User and groups where they have not been looked up; `user` and `userGroups` count where it is absent. */
+  who: { readonly user?: string; readonly groups: readonly string[] } | undefined;
   /** The name as text where it has not been looked up: only few rules ask for one. `name` counts where it is absent. */
   nameText: string | undefined;
   path: string | ByteRange;
@@ -90,6 +92,7 @@ export const newQuery = (): Query => ({
   resource: 0,
   subresource: NO_SUBRESOURCE,
   name: 0,
+  who: undefined,
   nameText: undefined,
   path: '',
 });
@@ -103,4 +106,12 @@ export function addUserGroup(q: Query, id: number): void {
     q.userGroups = wider;
   }
   q.userGroups[q.userGroupCount++] = id;
+}
+
+/** Looks up who it is: only where a rule that is otherwise met asks. */
+export function resolveWho(q: Query, t: SymbolTables): void {
+  if (q.who === undefined) return;
+  q.user = q.who.user === undefined ? 0 : t.user.of(q.who.user);
+  for (const g of q.who.groups) addUserGroup(q, t.userGroup.of(g));
+  q.who = undefined;
 }
