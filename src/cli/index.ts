@@ -29,6 +29,11 @@ export const COMMANDS: readonly Entry[] = [
   },
   { name: 'diff', summary: 'show what patch would change, as a unified diff', load: () => import('./diff.ts') },
   {
+    name: 'status',
+    summary: 'how far the AuditConfigs of a cluster and their nodes are, and why',
+    load: () => import('./status.ts'),
+  },
+  {
     name: 'evaluate',
     summary: "a kube-apiserver's decision for each request on standard input",
     load: () => import('./evaluate.ts'),

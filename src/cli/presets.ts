@@ -11,6 +11,7 @@ import { PRESETS, PRESET_NAMES, presetPolicy } from '../policy/presets.ts';
 import type { Preset } from '../policy/presets.ts';
 import { didYouMean } from '../policy/suggest.ts';
 import { command, runCommand } from './parse.ts';
+import { table } from './table.ts';
 import type { CommandModule, CommandResult } from './types.ts';
 
 const OUTPUTS = ['table', 'json', 'yaml'] as const;
@@ -54,35 +55,23 @@ export function presetRow(preset: Preset, policy: Policy = presetPolicy(preset.n
 const leaksText = (leaks: readonly string[]): string =>
   leaks.length === 0 ? '-' : leaks.map((l) => (l.includes('.') ? l.slice(l.indexOf('/') + 1) : l)).join(',');
 
-function table(rows: readonly PresetRow[]): string {
-  const cells = [
-    ['NAME', 'VERSION', 'RULES', 'SEES', 'LEAKS', 'SUMMARY'],
-    ...rows.map((r) => [
-      r.name,
-      String(r.version),
-      String(r.rules),
-      `${r.detections.seen}/${r.detections.of}`,
-      leaksText(r.leaks),
-      r.summary,
-    ]),
-  ];
-  const widths = cells[0]?.map((_, i) => Math.max(...cells.map((c) => (c[i] ?? '').length))) ?? [];
-  return cells
-    .map(
-      (c) =>
-        `${c
-          .map((t, i) => t.padEnd(widths[i] ?? 0))
-          .join('   ')
-          .trimEnd()}\n`,
-    )
-    .join('');
-}
+const cells = (rows: readonly PresetRow[]): readonly (readonly string[])[] => [
+  ['NAME', 'VERSION', 'RULES', 'SEES', 'LEAKS', 'SUMMARY'],
+  ...rows.map((r) => [
+    r.name,
+    String(r.version),
+    String(r.rules),
+    `${r.detections.seen}/${r.detections.of}`,
+    leaksText(r.leaks),
+    r.summary,
+  ]),
+];
 
 async function list(output: Output): Promise<string> {
   const rows = PRESETS.map((p) => presetRow(p));
   switch (output) {
     case 'table':
-      return table(rows);
+      return table(cells(rows));
     case 'json':
       return `${JSON.stringify({ presets: rows }, null, 2)}\n`;
     case 'yaml':

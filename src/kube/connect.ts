@@ -2,7 +2,9 @@
  * Puts the room together: credentials, sockets, transport, health, client. The one call that controllers, agent and CLI
  * need to speak to an API server. Nothing is sent before the first request.
  */
+import { noKubeMetrics } from '../telemetry/kube-metrics.ts';
 import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
+import { silentLogger } from '../telemetry/logger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createClient } from './client.ts';
 import type { KubeClient } from './client.ts';
@@ -29,14 +31,15 @@ export type Kube = {
 
 export type ConnectOptions = {
   readonly credentials: Credentials;
-  readonly log: Logger;
-  readonly metrics: KubeMetrics;
+  /** Commands neither log nor measure: both are silent then. */
+  readonly log?: Logger;
+  readonly metrics?: KubeMetrics;
   /** `auditconfig/1.2.3 controller`: what the API server's audit log will show. */
   readonly userAgent: string;
 };
 
 export function connectKube(options: ConnectOptions): Kube {
-  const { log, metrics } = options;
+  const { log = silentLogger, metrics = noKubeMetrics } = options;
   const connections = createConnections(options.credentials);
   const transport = createTransport({ connections, metrics, userAgent: options.userAgent });
   const client = createClient(transport);

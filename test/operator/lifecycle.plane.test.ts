@@ -3,14 +3,16 @@
  * apply` to events in the log, through changes, refusals, hand-made settings, kills, to removal. One control plane for
  * all of it, as in life; each test leaves the node without anything of ours.
  */
+import { execFile } from 'node:child_process';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import { apply } from './install.ts';
+import { ROOT, apply } from './install.ts';
 import type { Manifest } from './install.ts';
 import { NODE_NAME, Operator, conditionOf } from './operator.ts';
 
@@ -30,6 +32,7 @@ const inNamespace = (kind: 'ConfigMap' | 'Secret', name: string, data: Record<st
   metadata: { name, namespace: NAMESPACE },
   ...(kind === 'Secret' ? { stringData: data } : { data }),
 });
+const cli = (...args: string[]) => promisify(execFile)(process.execPath, [join(ROOT, 'dist/auditconfig.js'), ...args]);
 const READY = { type: 'Ready', status: 'True' };
 const policy = (level: string): string => `apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: ${level}\n`;
 
@@ -73,6 +76,10 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('the operator on kube-api
     const done = await operator.until(main, READY);
     expect(done.status?.nodes).toMatchObject({ summary: '1/1', failed: 0 });
     expect(await nodeStatus()).toMatchObject({ phase: 'Settled', current: done.status?.revision?.digest });
+
+    const shown = await cli('status', '--kubeconfig', plane.kubeconfigPath);
+    expect(shown.stdout).toMatch(new RegExp(`main +True +Ready +${done.status?.revision?.digest.slice(0, 16)} +1/1`));
+    expect(shown.stdout).toMatch(/cp-1 .* Settled /);
 
     await plane.request('GET', '/api/v1/namespaces/default/secrets/nobody');
     await sleep(200);
