@@ -1,0 +1,56 @@
+/** deploy/ as files: images of this very version, no file that nothing installs, and kustomize reads it as tests do. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { ROOT, kustomized } from '../operator/install.ts';
+import type { Manifest } from '../operator/install.ts';
+
+const DEPLOY = join(ROOT, 'deploy');
+const OBJECTS = kustomized(DEPLOY);
+const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+const hasKubectl = spawnSync('kubectl', ['kustomize', '--help'], { stdio: 'ignore' }).status === 0;
+
+/** Every value of a key, at any depth. */
+function valuesOf(key: string, value: unknown): unknown[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([k, v]) => [...(k === key ? [v] : []), ...valuesOf(key, v)]);
+}
+const byName = (all: readonly Manifest[]): Record<string, Manifest> =>
+  Object.fromEntries(all.map((o) => [`${o.kind} ${o.metadata.namespace ?? ''}/${o.metadata.name}`, o]));
+
+describe('deploy/', () => {
+  it('runs images of the version in package.json', () => {
+    const workloads = OBJECTS.filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet');
+    expect(workloads.map((o) => [o.kind, valuesOf('image', o)])).toEqual([
+      ['Deployment', [`auditconfig:${version}`]],
+      ['DaemonSet', [`auditconfig:${version}`]],
+    ]);
+  });
+
+  it('holds no file but samples that nothing installs', () => {
+    const files = readdirSync(DEPLOY, { recursive: true, withFileTypes: true })
+      .filter((e) => e.isFile() && e.name.endsWith('.yaml'))
+      .map((e) => relative(DEPLOY, join(e.parentPath, e.name)));
+    const installed = (dir: string): string[] => {
+      const { resources } = parse(readFileSync(join(DEPLOY, dir, 'kustomization.yaml'), 'utf8')) as {
+        resources: string[];
+      };
+      const own = resources.flatMap((r) => (r.endsWith('.yaml') ? [join(dir, r)] : installed(join(dir, r))));
+      return [join(dir, 'kustomization.yaml'), ...own];
+    };
+    const named = installed('.').filter((f) => !f.startsWith('..'));
+    expect(files.filter((f) => !f.startsWith('samples/')).sort()).toEqual(named.sort());
+  });
+
+  it('names each object once', () => {
+    expect(Object.keys(byName(OBJECTS))).toHaveLength(OBJECTS.length);
+  });
+
+  it.runIf(hasKubectl)('is read by `kubectl kustomize` as by these tests', () => {
+    const text = execFileSync('kubectl', ['kustomize', DEPLOY], { encoding: 'utf8' });
+    const built = parseAllDocuments(text).map((d) => d.toJS() as Manifest);
+    expect(byName(built)).toEqual(byName(OBJECTS));
+  });
+});

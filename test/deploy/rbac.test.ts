@@ -1,0 +1,108 @@
+/**
+ * What deploy/ permits is exactly what the code asks for. Every place in src/controllers and src/agent that speaks to
+ * the API is found in the sources; the table below says with which objects each of them deals. A new place, one that is
+ * gone, a right too many and one too few fail.
+ */
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { BUNDLES_NAMESPACE, OPERATOR_NAMESPACE, ROOT, kustomized } from '../operator/install.ts';
+import { VERBS, grantedTo, requestSites, rightText, rulesOf } from './rights.ts';
+
+const OBJECTS = kustomized(join(ROOT, 'deploy'));
+const [CONFIGS, NODES] = ['auditconfigs.auditconfig.dev', 'auditnodes.auditconfig.dev'];
+const DATA = ['configmaps', 'secrets'];
+
+type Use = { readonly resources: readonly string[]; readonly where: string; readonly verbs?: readonly string[] };
+const everywhere = (...resources: string[]): Use => ({ resources, where: '*' });
+const bundles: Use = { resources: DATA, where: BUNDLES_NAMESPACE };
+const referenced = (...resources: string[]): Use => ({ resources, where: OPERATOR_NAMESPACE });
+/** A maker's requests are in a file of src/kube. */
+const made = (file: string, resource: string): Use => ({
+  ...everywhere(resource),
+  verbs: [...new Set(requestSites(file).flatMap((site) => VERBS[site.split(' ')[0] ?? ''] ?? []))],
+});
+const EVENTS = made('kube/events.ts', 'events.events.k8s.io');
+
+const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>>>> = {
+  controller: {
+    'reflect AUDIT_CONFIGS': everywhere(CONFIGS),
+    'reflect AUDIT_NODES': everywhere(NODES),
+    'reflect NODES': everywhere('nodes'),
+    'reflect CONFIG_MAPS': referenced('configmaps'),
+    'reflect SECRETS': referenced('secrets'),
+    'get want.resource': referenced(...DATA),
+    'mergePatch AUDIT_CONFIGS': everywhere(CONFIGS),
+    'apply AUDIT_NODES': everywhere(NODES),
+    'delete AUDIT_NODES': everywhere(NODES),
+    'create resource': bundles,
+    'get resource': bundles,
+    'list resource': bundles,
+    'delete resource': bundles,
+    'createStatusWriter AUDIT_CONFIGS': made('kube/status.ts', `${CONFIGS?.replace('.', '/status.')}`),
+    createEventRecorder: EVENTS,
+    createElection: { resources: [], where: OPERATOR_NAMESPACE },
+    "raw '/version'": everywhere(),
+  },
+  agent: {
+    'reflect AUDIT_NODES': everywhere(NODES),
+    'get resource': bundles,
+    'get SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
+    'createStatusWriter AUDIT_NODES': made('kube/status.ts', `${NODES?.replace('.', '/status.')}`),
+    createEventRecorder: EVENTS,
+    "raw '/version'": everywhere(),
+  },
+};
+
+/** The leader's lease: one name, but creation knows no name (RBAC cannot restrict it). */
+function leaseRights(): readonly string[] {
+  const verbs = new Set(requestSites('kube/lease.ts').flatMap((site) => VERBS[site.split(' ')[0] ?? ''] ?? []));
+  return [...verbs].map((verb) =>
+    rightText({
+      where: OPERATOR_NAMESPACE,
+      resource: 'leases.coordination.k8s.io',
+      verb,
+      ...(verb === 'create' ? {} : { name: 'auditconfig-controller' }),
+    }),
+  );
+}
+
+const usedBy = (component: 'controller' | 'agent'): readonly string[] => {
+  const all = Object.entries(USES[component]).flatMap(([site, { resources, where, verbs }]) =>
+    resources.flatMap((resource) =>
+      (verbs ?? VERBS[site.split(' ')[0] ?? ''] ?? []).map((verb) => rightText({ where, resource, verb })),
+    ),
+  );
+  return [...new Set([...all, ...(component === 'controller' ? leaseRights() : [])])].sort();
+};
+
+describe('the rights in deploy/', () => {
+  it.each([
+    ['controller', 'controllers'],
+    ['agent', 'agent'],
+  ] as const)('of the %s: the table names every place that speaks to the API', (component, room) => {
+    expect(requestSites(room)).toEqual(Object.keys(USES[component]).sort());
+  });
+
+  it.each(['controller', 'agent'] as const)('of the %s are exactly those that it uses', (component) => {
+    expect(grantedTo(component, OBJECTS)).toEqual(usedBy(component));
+  });
+
+  const roles = OBJECTS.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');
+
+  it('hold no wildcard', () => {
+    expect(roles.length).toBeGreaterThan(3);
+    const wild = roles.filter((o) => /"[^"]*\*[^"]*"/.test(JSON.stringify(rulesOf(o))));
+    expect(wild.map((o) => o.metadata.name)).toEqual([]);
+  });
+
+  it('let nobody read Secrets or ConfigMaps of all namespaces', () => {
+    const wide = roles.filter((o) => o.kind === 'ClusterRole');
+    const resources = wide.flatMap((o) => rulesOf(o).flatMap((r) => r.resources ?? []));
+    expect(resources.filter((r) => DATA.includes(r))).toEqual([]);
+    // A ClusterRole of somebody else, bound here, would be a way around.
+    const bound = OBJECTS.filter(({ kind }) => kind.endsWith('RoleBinding')).map((o) => o['roleRef']);
+    const ours = new Set(roles.map((o) => `${o.kind} ${o.metadata.name}`));
+    const foreign = (bound as { kind: string; name: string }[]).filter((r) => !ours.has(`${r.kind} ${r.name}`));
+    expect(foreign).toEqual([]);
+  });
+});
