@@ -5,22 +5,8 @@
  */
 import { z } from 'zod';
 import { LEVELS, STAGES } from './audit.ts';
+import { PRESET_NAMES } from './preset-names.ts';
 import { checked, keyRef, list, set, text } from './crd-schema.ts';
-
-/** The presets that ship here; src/policy/presets.ts holds their policies, and a test holds the two lists together. */
-export const PRESETS_OF_THE_API = [
-  'metadata',
-  'minimal',
-  'recommended',
-  'basic',
-  'sample',
-  'default',
-  'write-request-bodies',
-  'all-request-bodies',
-  'none',
-  'balanced',
-] as const;
-export type PresetOfTheApi = (typeof PRESETS_OF_THE_API)[number];
 
 const stages = set(z.enum(STAGES), STAGES.length);
 
@@ -88,7 +74,7 @@ export type PolicyRuleSpec = z.infer<typeof policyRule>;
 export const policySpec = checked(
   z.strictObject({
     preset: z
-      .enum(['', ...PRESETS_OF_THE_API])
+      .enum(['', ...PRESET_NAMES])
       .optional()
       .describe("A policy that ships with auditconfig. '' unsets the preset of a weaker layer."),
     rules: list(policyRule, 256).optional().describe('Own rules; see rulesPosition.'),

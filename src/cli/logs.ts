@@ -13,7 +13,7 @@ import { answersText } from './answers-text.ts';
 import { writeAll } from './fd-writer.ts';
 import { LineCutter, openLog } from './log-lines.ts';
 import type { LogLine } from './log-lines.ts';
-import { command, runCommand } from './parse.ts';
+import { choice, command, runCommand } from './parse.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
 
 const OUTPUTS = ['text', 'json', 'wide'] as const;
@@ -125,16 +125,10 @@ function oneOf<T extends string>(known: readonly T[]): (v: string, before?: read
   };
 }
 
-function output(v: string): Output {
-  const found = OUTPUTS.find((o) => o === v);
-  if (found === undefined) throw new InvalidArgumentError(`One of ${OUTPUTS.join(', ')}.`);
-  return found;
-}
-
 export const run: CommandModule['run'] = (args, io) => {
   const program = command('logs', 'answer the seven questions for each event of an audit log')
     .argument('<file>', "audit log, one event a line; gzipped too; '-' is standard input")
-    .option('-o, --output <format>', 'text, json (one object a line) or wide', output, 'text')
+    .option('-o, --output <format>', 'text, json (one object a line) or wide', choice(OUTPUTS), 'text')
     .option('--stage <stage>', 'only events of this stage; may be repeated', oneOf(STAGES))
     .option('--level <level>', 'only events of this level; may be repeated', oneOf(LEVELS))
     .addHelpText('after', EXAMPLES);

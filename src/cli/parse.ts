@@ -2,7 +2,7 @@
  * Commander, tamed: it neither prints nor exits, so that a command's help, usage errors and output all come back as a
  * value. Exit code 2 is wrong usage, as everywhere in this program.
  */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { CommandResult } from './types.ts';
 
 /** A command named `auditconfig NAME` whose errors and help are values (see runCommand). */
@@ -27,3 +27,12 @@ export async function runCommand(
   }
   return action(program);
 }
+
+/** A parser for an option that takes one of a few words. */
+export const choice =
+  <T extends string>(words: readonly T[]) =>
+  (given: string): T => {
+    const found = words.find((w) => w === given);
+    if (found === undefined) throw new InvalidArgumentError(`One of ${words.join(', ')}.`);
+    return found;
+  };

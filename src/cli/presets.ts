@@ -10,7 +10,7 @@ import { emitPolicyText } from '../policy/emit.ts';
 import { PRESETS, PRESET_NAMES, presetPolicy } from '../policy/presets.ts';
 import type { Preset } from '../policy/presets.ts';
 import { didYouMean } from '../policy/suggest.ts';
-import { command, runCommand } from './parse.ts';
+import { choice, command, runCommand } from './parse.ts';
 import { table } from './table.ts';
 import type { CommandModule, CommandResult } from './types.ts';
 
@@ -119,16 +119,10 @@ function namespaces(v: string): readonly string[] {
   return names;
 }
 
-function output(v: string): Output {
-  const found = OUTPUTS.find((o) => o === v);
-  if (found === undefined) throw new InvalidArgumentError(`One of ${OUTPUTS.join(', ')}.`);
-  return found;
-}
-
 export const run: CommandModule['run'] = (args) => {
   const program = command('presets', 'list the policies that ship here, or print one')
     .argument('[name]', 'print this preset as YAML')
-    .option('-o, --output <format>', 'table, json or yaml', output)
+    .option('-o, --output <format>', 'table, json or yaml', choice(OUTPUTS))
     .option('--system-namespaces <names>', 'for basic: all system namespaces, comma-separated, in full', namespaces)
     .addHelpText('after', EXAMPLES);
   return runCommand(program, args, (p) => presets(p.args[0], p.opts<Options>()));

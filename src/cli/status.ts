@@ -3,7 +3,6 @@
  * should be, why. Reads AuditConfigs and AuditNodes, and nothing else; neither holds a Secret's value. Exit code 1 when
  * an AuditConfig is not Ready.
  */
-import { InvalidArgumentError } from 'commander';
 import { auditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
@@ -13,7 +12,7 @@ import type { Kube } from '../kube/connect.ts';
 import { kubeConfigCredentials } from '../kube/credentials.ts';
 import type { Result } from '../kube/errors.ts';
 import type { KubeObject, Resource } from '../kube/types.ts';
-import { command, runCommand } from './parse.ts';
+import { choice, command, runCommand } from './parse.ts';
 import { table } from './table.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
 
@@ -175,17 +174,11 @@ async function status(name: string | undefined, o: Options, io: Io): Promise<Com
   }
 }
 
-function output(v: string): Output {
-  const found = OUTPUTS.find((o) => o === v);
-  if (found === undefined) throw new InvalidArgumentError(`One of ${OUTPUTS.join(', ')}.`);
-  return found;
-}
-
 export const run: CommandModule['run'] = (args, io) => {
   const program = command('status', 'how far the AuditConfigs of a cluster and their nodes are, and why')
     .argument('[name]', 'only this AuditConfig')
     .option('-n, --namespace <name>', 'only AuditConfigs of this namespace')
-    .option('-o, --output <format>', 'table, json or yaml', output)
+    .option('-o, --output <format>', 'table, json or yaml', choice(OUTPUTS))
     .option('--kubeconfig <file>', 'how to reach the API server (default: KUBECONFIG, ~/.kube/config)')
     .option('--context <name>', 'context of the kubeconfig')
     .addHelpText('after', EXAMPLES);

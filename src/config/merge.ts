@@ -10,7 +10,7 @@
  * 5. preset '' unsets. No preset, no rules and no reference in any layer: the preset metadata.
  */
 import type { LayerSpec } from '../api/auditconfig.ts';
-import type { PresetOfTheApi } from '../api/auditconfig-policy.ts';
+import type { PresetName } from '../api/preset-names.ts';
 import { BUILT_IN, BUILT_IN_WEBHOOK, WEBHOOK_KEY } from './defaults.ts';
 import type {
   EffectiveConfig,
@@ -142,7 +142,7 @@ function resolvePolicy(merge: Merge, p: MergedPolicy, rules: readonly LayerRules
   };
 }
 
-function presetOf(p: MergedPolicy, somethingElse: boolean): PresetOfTheApi | undefined {
+function presetOf(p: MergedPolicy, somethingElse: boolean): PresetName | undefined {
   if (p.preset !== undefined && p.preset !== '') return p.preset;
   return somethingElse ? undefined : 'metadata';
 }

@@ -4,7 +4,8 @@
  */
 import type { Stage } from '../api/audit.ts';
 import type { LayerSpec } from '../api/auditconfig.ts';
-import type { PolicyRuleSpec, PresetOfTheApi } from '../api/auditconfig-policy.ts';
+import type { PolicyRuleSpec } from '../api/auditconfig-policy.ts';
+import type { PresetName } from '../api/preset-names.ts';
 
 export type Layer =
   | { readonly from: 'BuiltIn' | 'AuditConfig' }
@@ -47,7 +48,7 @@ export type LayerRules = { readonly layer: Layer; readonly rules: readonly Polic
 
 export type ResolvedPolicy = {
   /** Absent: none, since rules or a reference stand instead. */
-  readonly preset?: PresetOfTheApi;
+  readonly preset?: PresetName;
   /** In order of strength, the strongest layer's first: first match wins. */
   readonly rules: readonly LayerRules[];
   readonly rulesPosition: 'Before' | 'After';

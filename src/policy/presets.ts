@@ -6,6 +6,8 @@
  * Used by the config room (an AuditConfig's `policy.preset`), `auditconfig presets`, and the documentation's test.
  */
 import type { Policy, Rule } from '../api/audit.ts';
+import { PRESET_NAMES } from '../api/preset-names.ts';
+import type { PresetName } from '../api/preset-names.ts';
 import { OLDEST } from '../api/versions.ts';
 import { loadPolicy } from './load.ts';
 import allRequestBodies from './presets/all-request-bodies.yaml';
@@ -19,19 +21,8 @@ import recommended from './presets/recommended.yaml';
 import sample from './presets/sample.yaml';
 import writeRequestBodies from './presets/write-request-bodies.yaml';
 
-export const PRESET_NAMES = [
-  'balanced',
-  'metadata',
-  'minimal',
-  'recommended',
-  'basic',
-  'sample',
-  'default',
-  'write-request-bodies',
-  'all-request-bodies',
-  'none',
-] as const;
-export type PresetName = (typeof PRESET_NAMES)[number];
+export { PRESET_NAMES } from '../api/preset-names.ts';
+export type { PresetName } from '../api/preset-names.ts';
 
 const SOURCES: Readonly<Record<PresetName, string>> = {
   balanced,

@@ -4,7 +4,7 @@
  * one of the versions would not load, with the place in the user's own words.
  */
 import type { Policy } from '../api/audit.ts';
-import type { PresetOfTheApi } from '../api/auditconfig-policy.ts';
+import type { PresetName } from '../api/preset-names.ts';
 import { hasErrors } from '../api/findings.ts';
 import type { Finding, Position } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
@@ -57,7 +57,7 @@ const compose = (spec: ResolvedPolicy, referenced: Policy | undefined): Policy =
     ...(spec.omitManagedFields === undefined ? {} : { omitManagedFields: spec.omitManagedFields }),
   });
 
-const presetOf = (preset: PresetOfTheApi, { systemNamespaces }: ResolvedPolicy): Policy =>
+const presetOf = (preset: PresetName, { systemNamespaces }: ResolvedPolicy): Policy =>
   presetPolicy(preset, systemNamespaces === undefined ? {} : { systemNamespaces });
 
 /** Loads the bytes for every version; a finding that several versions have is given once, with the first's words. */

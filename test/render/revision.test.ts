@@ -2,7 +2,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LayerSpec } from '../../src/api/auditconfig.ts';
-import { PRESETS_OF_THE_API } from '../../src/api/auditconfig-policy.ts';
 import { compilePolicy } from '../../src/policy/evaluate.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 import { PRESET_NAMES } from '../../src/policy/presets.ts';
@@ -41,10 +40,6 @@ function decide(spec: LayerSpec, policy: string | undefined, user: string) {
 }
 
 describe('a revision', () => {
-  it('has the presets of the API and of the engine in common', () => {
-    expect([...PRESETS_OF_THE_API].sort()).toEqual([...PRESET_NAMES].sort());
-  });
-
   it.each(PRESET_NAMES)('is made of the preset %s on the oldest and the newest version', (preset) => {
     const r = render({ policy: { preset } });
     expect(codes(r)).toEqual([]);
