@@ -29,6 +29,8 @@ export class MemoryDisk implements Disk {
   fault: Fault | null = null;
   /** Changing operations so far, named. */
   operations: string[] = [];
+  /** Someone else's hands, just before an operation. */
+  onOperation: (name: string) => void = () => undefined;
 
   constructor(files: Readonly<Record<string, string | Uint8Array>> = {}) {
     this.live = new Map([['/', ROOT]]);
@@ -96,6 +98,7 @@ export class MemoryDisk implements Disk {
     if (this.#killed) throw new Killed();
     const index = this.operations.length;
     this.operations.push(name);
+    this.onOperation(name);
     const f = this.fault;
     if (f?.kind === 'error' && (f.at === index || (f.lasting && index > f.at))) throw errno(f.code, name);
     if (f?.kind === 'kill' && f.at === index && !f.after) this.#kill();

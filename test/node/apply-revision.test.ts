@@ -58,6 +58,22 @@ describe('a good revision', () => {
     expect(slow.now - start).toBeGreaterThan(fast.now - start + 29_000);
   });
 
+  it('waits for a slow kubelet: the old process says nothing about the new manifest', async () => {
+    const w = worldWith();
+    w.reaction = 20_000;
+    await apply(w, A);
+    expect(w.runningText).toBe(w.disk.text(MANIFEST));
+    // The flags stay the same here: only the start of the process tells the old one from the new.
+    const text = w.disk.text(MANIFEST) ?? '';
+    w.disk.put(MANIFEST, text.replace(/ {4}- mountPath: \/var\/log\/kube-audit\n.*\n/, ''));
+    w.settle();
+    w.settle();
+    w.settle();
+    expect(await apply(w, A)).toMatchObject({ kind: 'Settled', restarted: true });
+    expect(w.disk.text(MANIFEST)).toBe(text);
+    expect(w.runningText).toBe(text);
+  });
+
   it('works where processes cannot be seen, by the outage that was seen', async () => {
     const w = worldWith();
     w.hidden = true;
@@ -237,6 +253,20 @@ describe('nothing is touched', () => {
 });
 
 describe('a change in flight', () => {
+  it('is given up where someone changes the manifest between plan and rename', async () => {
+    const w = worldWith();
+    const theirs = KUBEADM.replace('v1.36.3', 'v1.36.4');
+    w.disk.onOperation = (name) => {
+      if (name.startsWith('create') && name.includes('manifests/.')) w.disk.put(MANIFEST, theirs);
+    };
+    expect(await apply(w, A)).toEqual({ kind: 'Overtaken', path: MANIFEST });
+    expect(w.disk.text(MANIFEST)).toBe(theirs);
+    expect(await stateOf(w)).toEqual({ phase: 'Settled', current: null, lastGood: null });
+    w.disk.onOperation = () => undefined;
+    expect(await apply(w, A)).toMatchObject({ kind: 'Settled', current: A.digest });
+    expect(w.disk.text(MANIFEST)).toContain('v1.36.4');
+  });
+
   it('stops at a HOLD file and goes on without it', async () => {
     const w = worldWith();
     const since = w.now;

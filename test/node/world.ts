@@ -21,6 +21,9 @@ export class World {
   anonymous = true;
   starts = 0;
   sleeps = 0;
+  /** How long the kubelet takes to notice a change. */
+  reaction = 0;
+  #noticedAt: number | null = null;
   lines: string[] = [];
   /** Called at every moment that passes: someone else's hands on the node. */
   onTick: () => void = () => undefined;
@@ -71,6 +74,9 @@ export class World {
 
   #kubelet(): void {
     const bytes = this.disk.live.get(this.#manifest)?.bytes;
+    if (bytes !== this.#bytes && this.#noticedAt === null) this.#noticedAt = this.now + this.reaction;
+    if (this.#noticedAt !== null && this.now < this.#noticedAt) return;
+    this.#noticedAt = null;
     const text = bytes === this.#bytes ? this.#seen : (this.disk.text(this.#manifest) ?? '');
     this.#bytes = bytes;
     if (text !== this.#seen) {
