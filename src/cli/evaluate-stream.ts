@@ -1,6 +1,6 @@
 /**
  * Request lines in, decision lines out, a quarter of a megabyte at a time. Most lines never become strings: the byte
- * scanner (policy/scan.ts) reads them, and each decision was serialised once. What the scanner leaves goes through
+ * scanner (policy/engine/scan.ts) reads them, and each decision was serialised once. What the scanner leaves goes through
  * JSON.parse. A line is the caller's or the file's last; blank lines are passed over; lines that are no requests give
  * no output and are named in the answer.
  */
@@ -8,7 +8,7 @@ import { fstatSync, read, readSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CompiledPolicy } from '../policy/evaluate.ts';
 import { isRequest, parseRequestLine } from '../policy/request.ts';
-import { LineScanner, SLACK } from '../policy/scan.ts';
+import { LineScanner, SLACK } from '../policy/engine/scan.ts';
 import type { Io } from './types.ts';
 
 const CHUNK = 256 * 1024;

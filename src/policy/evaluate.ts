@@ -5,9 +5,9 @@
  * is remembered. It does not validate: it takes what `loadPolicy` or `composePolicy` gave.
  */
 import type { Decision, Policy, RequestAttributes, Rule, Stage } from '../api/audit.ts';
-import { RULES_A_SEGMENT, Segment } from './segment.ts';
-import { newQuery, NO_SUBRESOURCE, SymbolTables } from './symbols.ts';
-import type { Query } from './symbols.ts';
+import { RULES_A_SEGMENT, Segment } from './engine/segment.ts';
+import { newQuery, NO_SUBRESOURCE, SymbolTables } from './engine/symbols.ts';
+import type { Query } from './engine/symbols.ts';
 
 /** What every rule decides, and what is decided where none matches; made once, shared by all decisions. */
 export type CompiledPolicy = {

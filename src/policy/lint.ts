@@ -13,12 +13,12 @@ import {
   omittedResponseStarted,
   omittedResponseStartedInRule,
   sensitiveBodies,
-} from './lint-bodies.ts';
-import { noCatchAll, unreachableRules } from './lint-reach.ts';
-import { clusterScopedInNamespaces, impossiblePatterns, unknownGroups, wrongResources } from './lint-resources.ts';
-import type { PolicyCheck, Remark, RuleCheck } from './lint-types.ts';
-import { suspiciousGroups, suspiciousUsers } from './lint-users.ts';
-import { namelessVerbs, unknownVerbs, wildcardVerbs } from './lint-verbs.ts';
+} from './lint/bodies.ts';
+import { noCatchAll, unreachableRules } from './lint/reach.ts';
+import { clusterScopedInNamespaces, impossiblePatterns, unknownGroups, wrongResources } from './lint/resources.ts';
+import type { PolicyCheck, Remark, RuleCheck } from './lint/types.ts';
+import { suspiciousGroups, suspiciousUsers } from './lint/users.ts';
+import { namelessVerbs, unknownVerbs, wildcardVerbs } from './lint/verbs.ts';
 import type { Loaded } from './types.ts';
 
 const RULE_CHECKS: readonly RuleCheck[] = [

@@ -9,12 +9,12 @@ import { convertYaml } from '../yaml/convert.ts';
 import { readJson } from '../yaml/json.ts';
 import { readYaml } from '../yaml/read.ts';
 import type { Value } from '../yaml/value.ts';
-import { decodeGo } from './decode.ts';
-import { POLICY } from './decode-types.ts';
-import { checkKind } from './decode-kind.ts';
-import { policyOf, rawPolicyOf } from './decode-policy.ts';
+import { decodeGo } from './load/decode.ts';
+import { POLICY } from './load/types.ts';
+import { checkKind } from './load/kind.ts';
+import { policyOf, rawPolicyOf } from './load/policy.ts';
 import type { Loaded } from './types.ts';
-import { validatePolicy } from './validate.ts';
+import { validatePolicy } from './load/validate.ts';
 
 const NOWHERE: ReadonlyMap<string, Position> = new Map();
 const START: Position = { offset: 0, line: 1, column: 1 };

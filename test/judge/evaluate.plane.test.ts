@@ -1,6 +1,6 @@
 /**
  * `auditconfig evaluate` and `judge evaluate` on the same lines: byte for byte the same answers. This is the contract
- * that other tools read, and what makes the benchmark a fair one. The stream reads bytes where it can (policy/scan.ts),
+ * that other tools read, and what makes the benchmark a fair one. The stream reads bytes where it can (policy/engine/scan.ts),
  * so lines come in the plain form and in forms that only a JSON parser reads.
  */
 import { spawnSync } from 'node:child_process';

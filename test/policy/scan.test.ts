@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePolicy } from '../../src/policy/evaluate.ts';
 import { isRequest, parseRequestLine } from '../../src/policy/request.ts';
-import { LineScanner, SLACK } from '../../src/policy/scan.ts';
+import { LineScanner, SLACK } from '../../src/policy/engine/scan.ts';
 import type { Policy, RequestAttributes } from '../../src/api/audit.ts';
 import { arbPolicy, arbRequest } from './arbitrary.ts';
 import { policyOf, ruleOf } from './make.ts';

@@ -1,6 +1,6 @@
 /** From decoded Go values to a policy's nouns: first with any text for levels and stages, after validation with theirs. */
-import { LEVELS, STAGES } from '../api/audit.ts';
-import type { GroupResources, Level, Policy, Rule, Stage } from '../api/audit.ts';
+import { LEVELS, STAGES } from '../../api/audit.ts';
+import type { GroupResources, Level, Policy, Rule, Stage } from '../../api/audit.ts';
 import { isObject, isSlice } from './decode.ts';
 import type { GoObject, GoValue } from './decode.ts';
 

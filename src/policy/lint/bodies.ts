@@ -2,12 +2,12 @@
  * What ends up in the log that should not, and what does not that should: bodies with secrets, and stages that are
  * left out. Which level leaks which body: requests hold what is written, answers hold what is read.
  */
-import type { Policy, Rule, Stage } from '../api/audit.ts';
-import { info, quote, warning } from './lint-types.ts';
-import type { PolicyCheck, Remark, RuleCheck } from './lint-types.ts';
-import { isResourceRule } from './match.ts';
-import { SENSITIVE, sensitiveParts } from './redact.ts';
-import type { Sensitive } from './redact.ts';
+import type { Policy, Rule, Stage } from '../../api/audit.ts';
+import { info, quote, warning } from './types.ts';
+import type { PolicyCheck, Remark, RuleCheck } from './types.ts';
+import { isResourceRule } from '../match.ts';
+import { SENSITIVE, sensitiveParts } from '../redact.ts';
+import type { Sensitive } from '../redact.ts';
 
 const WRITES = ['create', 'update', 'patch'];
 

@@ -2,13 +2,13 @@
  * JSON values into Go types, as sigs.k8s.io/json does it: names match case-sensitively, `null` leaves scalars as they
  * are, a second list decodes into the elements of the first. Type errors are collected; the API server reports the first.
  */
-import type { Finding, Position } from '../api/findings.ts';
-import { isInt64 } from '../yaml/numbers.ts';
-import { isRfc3339 } from '../yaml/times.ts';
-import { childPath } from '../yaml/value.ts';
-import type { Member, Value } from '../yaml/value.ts';
-import type { GoField, GoStruct, GoType } from './decode-types.ts';
-import { didYouMean } from './suggest.ts';
+import type { Finding, Position } from '../../api/findings.ts';
+import { isInt64 } from '../../yaml/numbers.ts';
+import { isRfc3339 } from '../../yaml/times.ts';
+import { childPath } from '../../yaml/value.ts';
+import type { Member, Value } from '../../yaml/value.ts';
+import type { GoField, GoStruct, GoType } from './types.ts';
+import { didYouMean } from '../suggest.ts';
 
 /** A Go slice: `items` may be longer than `length`, as its array keeps what it once held. */
 export type GoSlice = { length: number; items: GoValue[] };

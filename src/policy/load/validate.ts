@@ -2,13 +2,13 @@
  * Every rule of ValidatePolicy (k8s.io/apiserver pkg/apis/audit/validation), in its order, with its sentences. What it
  * does not look at (users, groups, verbs, resources, namespaces) is lint's business.
  */
-import { LEVELS, STAGES } from '../api/audit.ts';
-import type { Finding, Position } from '../api/findings.ts';
-import { allowsGroupWildcard } from '../api/versions.ts';
-import type { Minor } from '../api/versions.ts';
-import { isLevel, isStage } from './decode-policy.ts';
-import type { RawPolicy, RawRule } from './decode-policy.ts';
-import { didYouMean } from './suggest.ts';
+import { LEVELS, STAGES } from '../../api/audit.ts';
+import type { Finding, Position } from '../../api/findings.ts';
+import { allowsGroupWildcard } from '../../api/versions.ts';
+import type { Minor } from '../../api/versions.ts';
+import { isLevel, isStage } from './policy.ts';
+import type { RawPolicy, RawRule } from './policy.ts';
+import { didYouMean } from '../suggest.ts';
 
 type Context = { readonly version: Minor; readonly positions: ReadonlyMap<string, Position> };
 type Report = (code: string, path: string, message: string) => void;

@@ -4,7 +4,7 @@
  * number. A string with slashes is taken apart at each of them, since the API server joins resource and subresource
  * before it compares.
  */
-import type { GroupResources } from '../api/audit.ts';
+import type { GroupResources } from '../../api/audit.ts';
 import { NO_SUBRESOURCE } from './symbols.ts';
 import type { SymbolTables } from './symbols.ts';
 

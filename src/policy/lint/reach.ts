@@ -3,15 +3,15 @@
  * resource ...), and each part is taken whole by one earlier rule (cover.ts). The engine is asked first, by a request
  * made for a part: where it gets to the rule, there is nothing to prove.
  */
-import type { RequestAttributes, Rule } from '../api/audit.ts';
-import { atomsOf, coversRule } from './cover.ts';
-import type { ResourceAtom } from './cover.ts';
-import { compilePolicy } from './evaluate.ts';
-import { warning } from './lint-types.ts';
-import type { PolicyCheck, Remark } from './lint-types.ts';
-import { isPossiblePattern } from './lint-resources.ts';
-import { isPossibleVerb } from './lint-verbs.ts';
-import { isResourceRule } from './match.ts';
+import type { RequestAttributes, Rule } from '../../api/audit.ts';
+import { atomsOf, coversRule } from '../cover.ts';
+import type { ResourceAtom } from '../cover.ts';
+import { compilePolicy } from '../evaluate.ts';
+import { warning } from './types.ts';
+import type { PolicyCheck, Remark } from './types.ts';
+import { isPossiblePattern } from './resources.ts';
+import { isPossibleVerb } from './verbs.ts';
+import { isResourceRule } from '../match.ts';
 
 /** A rule with more parts is not judged. */
 const MAX_PARTS = 4096;

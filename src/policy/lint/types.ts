@@ -1,7 +1,7 @@
 /** What the lint rules share: a rule of lint looks at one audit rule, or at the whole policy, and says what it saw. */
-import type { Policy, Rule } from '../api/audit.ts';
-import type { Severity } from '../api/findings.ts';
-import type { Minor } from '../api/versions.ts';
+import type { Policy, Rule } from '../../api/audit.ts';
+import type { Severity } from '../../api/findings.ts';
+import type { Minor } from '../../api/versions.ts';
 
 /** A finding without its place, which follows from the path. `path` begins at the policy. */
 export type Remark = {

@@ -2,9 +2,9 @@
  * Which kind of object a document claims to be. The API server looks with encoding/json, which folds the case of
  * names (`KIND: Policy` counts here, and is an unknown field afterwards), and every match must be a string.
  */
-import type { Finding, Position } from '../api/findings.ts';
-import type { Value } from '../yaml/value.ts';
-import { didYouMean } from './suggest.ts';
+import type { Finding, Position } from '../../api/findings.ts';
+import type { Value } from '../../yaml/value.ts';
+import { didYouMean } from '../suggest.ts';
 
 const GROUP_VERSION = 'audit.k8s.io/v1';
 

@@ -2,8 +2,8 @@
  * Users and groups as the API server compares them: whole strings, no wildcards. Service accounts are users with long
  * names and groups with nearly the same ones, which is where the mistakes are.
  */
-import { aboutEach, quote, warning } from './lint-types.ts';
-import type { Remark, RuleCheck } from './lint-types.ts';
+import { aboutEach, quote, warning } from './types.ts';
+import type { Remark, RuleCheck } from './types.ts';
 
 const USER_PREFIX = 'system:serviceaccount:';
 const GROUP_PREFIX = 'system:serviceaccounts';

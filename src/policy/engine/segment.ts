@@ -5,10 +5,10 @@
  * constrain, so that the rules of one user, resource or namespace share few words, and the first words of the rows
  * (rows.ts) leave few words to look at. Called by evaluate.ts only.
  */
-import type { Rule } from '../api/audit.ts';
+import type { Rule } from '../../api/audit.ts';
 import { compileEntry, entryCovers } from './entries.ts';
 import type { Entry } from './entries.ts';
-import { isResourceRule } from './match.ts';
+import { isResourceRule } from '../match.ts';
 import { PathTree } from './paths.ts';
 import { Rows } from './rows.ts';
 import { resolveWho } from './symbols.ts';

@@ -2,11 +2,11 @@
  * Groups and resources that no API server serves, and patterns that match nothing. Custom resources cannot be known
  * here, so that only what is closed is judged: the built-in groups, and groups that no custom resource may have.
  */
-import type { GroupResources, Rule } from '../api/audit.ts';
-import { aboutEach, quote, warning } from './lint-types.ts';
-import type { Remark, RuleCheck } from './lint-types.ts';
-import { GROUPS, groupsOf, RESOURCES_BY_GROUP, SUBRESOURCES } from './suggest-words.ts';
-import { didYouMean, editDistance, suggest } from './suggest.ts';
+import type { GroupResources, Rule } from '../../api/audit.ts';
+import { aboutEach, quote, warning } from './types.ts';
+import type { Remark, RuleCheck } from './types.ts';
+import { GROUPS, groupsOf, RESOURCES_BY_GROUP, SUBRESOURCES } from '../suggest-words.ts';
+import { didYouMean, editDistance, suggest } from '../suggest.ts';
 
 /** `*`, `name`, `name/sub`, `name/*` and `*` before a subresource are all the patterns that there are. */
 const PATTERN = /^(?:\*|[^*/]+|[^*/]+\/(?:\*|[^*/]+)|\*\/[^*/]+)$/;

@@ -2,12 +2,12 @@
  * Verbs that no request has. The API server compares them as they stand: no wildcard, no upper case, and an HTTP method
  * only where the request is not for a resource. What it accepts in silence makes a rule narrower than it reads.
  */
-import type { Rule } from '../api/audit.ts';
-import { aboutEach, quote, warning } from './lint-types.ts';
-import type { Remark, RuleCheck } from './lint-types.ts';
-import { isResourceRule } from './match.ts';
-import { NON_RESOURCE_VERBS, RESOURCE_VERBS } from './suggest-words.ts';
-import { didYouMean } from './suggest.ts';
+import type { Rule } from '../../api/audit.ts';
+import { aboutEach, quote, warning } from './types.ts';
+import type { Remark, RuleCheck } from './types.ts';
+import { isResourceRule } from '../match.ts';
+import { NON_RESOURCE_VERBS, RESOURCE_VERBS } from '../suggest-words.ts';
+import { didYouMean } from '../suggest.ts';
 
 /** What people write who think of HTTP, by what the API server says. */
 const SAID_AS: Readonly<Record<string, string>> = { post: 'create', put: 'update', head: 'get', read: 'get' };
