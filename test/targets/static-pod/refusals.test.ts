@@ -1,6 +1,8 @@
 /** What cannot be edited safely is refused with a code, and the disk is as it was. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { editText } from '../../../src/targets/static-pod/exact.ts';
+import { readManifestText } from '../../../src/targets/static-pod/manifest.ts';
 import type { MemoryDisk } from '../../host/memory-disk.ts';
 import { revision } from '../revisions.ts';
 import type { RevisionSketch } from '../revisions.ts';
@@ -160,5 +162,16 @@ describe('a log is refused', () => {
     await bring(disk, revision());
     expect(disk.text(MANIFEST)).not.toContain('auditconfig-log');
     expect(disk.text(MANIFEST)).toContain('auditconfig-revisions');
+  });
+});
+
+describe('an edit that does not come out as meant', () => {
+  it('is not made: text and plain data must agree', () => {
+    const read = readManifestText(KUBEADM);
+    if ('refused' in read) throw new Error('the fixture is refused');
+    const op = { op: 'Set', list: 'command', index: 1, value: '--advertise-address=10.0.0.99' } as const;
+    expect(editText(read.ok, [op])).toBe(KUBEADM.replace('--advertise-address=10.0.0.11', op.value));
+    // As if the places were wrong by one line: what a fault in the text edit would do.
+    expect(editText({ ...read.ok, text: `#\n${KUBEADM}` }, [op])).toBeNull();
   });
 });

@@ -1,0 +1,159 @@
+/** The host room against a real disk, real processes and a real TLS server. */
+import { spawn } from 'node:child_process';
+import { chmod, lstat, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { realDisk } from '../../src/host/disk.ts';
+import { installFile, makeFolder, stagingPath } from '../../src/host/install.ts';
+import { readLastWords, tellingLines } from '../../src/host/pod-logs.ts';
+import { isOwnAddress, probeApiServer } from '../../src/host/probe.ts';
+import { listApiServers } from '../../src/host/processes.ts';
+import { Authority } from '../control-plane/pki.ts';
+import { MemoryDisk } from './memory-disk.ts';
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'auditconfig-host-'));
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+const bytes = (s: string): Uint8Array => new TextEncoder().encode(s);
+const OWNER = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+const always = (): boolean => true;
+
+describe('a real disk', () => {
+  it('says what is there, and null where nothing is', async () => {
+    const disk = realDisk(dir);
+    await writeFile(join(dir, 'f'), 'x', { mode: 0o640 });
+    await symlink('f', join(dir, 'l'));
+    await mkdir(join(dir, 'd'));
+    expect(await disk.stat('/f')).toMatchObject({ kind: 'file', mode: 0o640 });
+    expect((await disk.stat('/l'))?.kind).toBe('link');
+    expect((await disk.stat('/d'))?.kind).toBe('dir');
+    expect([
+      await disk.stat('/none'),
+      await disk.read('/none'),
+      await disk.read('/d'),
+      await disk.list('/f'),
+      await disk.read('/f/x'),
+    ]).toEqual([null, null, null, null, null]);
+    expect(await disk.list('/')).toEqual(['d', 'f', 'l']);
+    await disk.remove('/none');
+    await disk.removeDir('/none');
+    expect(await disk.freeBytes('/none/at/all')).toBeGreaterThan(0);
+  });
+
+  it('replaces a file whole, keeps its mode, and leaves nothing beside it', async () => {
+    const disk = realDisk(dir);
+    await writeFile(join(dir, 'm.yaml'), 'old');
+    await chmod(join(dir, 'm.yaml'), 0o604);
+    await writeFile(join(dir, stagingPath('/m.yaml')), 'left behind by a kill');
+    const w = { path: '/m.yaml', bytes: bytes('new'), mode: 0o600, owner: OWNER, guard: always };
+    const { ino } = await lstat(join(dir, 'm.yaml'));
+    expect(await installFile(disk, w)).toBe('Written');
+    const after = await lstat(join(dir, 'm.yaml'));
+    expect([after.mode & 0o777, after.ino === ino]).toEqual([0o604, false]);
+    expect(await readdir(dir)).toEqual(['m.yaml']);
+    expect(await installFile(disk, { ...w, guard: () => false })).toBe('Guarded');
+  });
+
+  it('stages as a dotfile in the same folder, which the kubelet does not read', () => {
+    expect(stagingPath('/a/kube-apiserver.yaml')).toMatch(/^\/a\/\.[^/]+$/);
+  });
+
+  it('makes folders with the mode asked, whatever the umask says of files', async () => {
+    const disk = realDisk(dir);
+    await makeFolder(disk, '/a/b', 0o700, OWNER);
+    expect([(await disk.stat('/a/b'))?.mode, (await disk.stat('/a'))?.kind]).toEqual([0o700, 'dir']);
+    await disk.removeDir('/a');
+    expect(await disk.stat('/a/b')).not.toBeNull();
+  });
+});
+
+describe('processes', () => {
+  it('are found by program name, with arguments and start', async () => {
+    const program = join(dir, 'kube-apiserver');
+    await symlink(process.execPath, program);
+    const before = await listApiServers();
+    const child = spawn(program, ['-e', 'setTimeout(() => {}, 60000)', '--', '--secure-port=1'], { stdio: 'ignore' });
+    try {
+      await new Promise((resolve) => child.once('spawn', resolve));
+      const found = (await listApiServers())?.apiServers.find((p) => p.pid === child.pid);
+      expect(found?.args.at(-1)).toBe('--secure-port=1');
+      // Both are counted in hundredths of a second since boot.
+      expect(found?.startedAt).toBeGreaterThanOrEqual((before?.now ?? Infinity) - 20);
+      expect(found?.startedAt).toBeLessThan((before?.now ?? 0) + 10_000);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  it('are null where there is no such /proc', async () => {
+    expect(await listApiServers(dir)).toBeNull();
+  });
+});
+
+describe('the probe', () => {
+  it.each([
+    [200, 'Ready'],
+    [500, 'NotReady'],
+    [401, 'Forbidden'],
+    [403, 'Forbidden'],
+  ])('takes %i for %s', async (status, health) => {
+    const { cert, key } = new Authority('kubernetes').issue({ commonName: 'kube-apiserver', usages: ['server'] });
+    const server = createServer({ cert, key }, (req, res) => {
+      expect(req.headers.authorization).toBeUndefined();
+      res.writeHead(status).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    try {
+      expect(await probeApiServer({ host: '127.0.0.1', port }, { signal: AbortSignal.timeout(5_000) })).toBe(health);
+    } finally {
+      server.close();
+    }
+    expect(await probeApiServer({ host: '127.0.0.1', port }, { signal: AbortSignal.timeout(5_000) })).toBe('Down');
+  });
+
+  it('asks no other machine without checking its certificate', async () => {
+    expect([
+      isOwnAddress('127.0.0.1'),
+      isOwnAddress('::1'),
+      isOwnAddress('192.0.2.1'),
+      isOwnAddress('example.org'),
+    ]).toEqual([true, true, false, false]);
+    expect(await probeApiServer({ host: '192.0.2.1', port: 1 }, { signal: AbortSignal.timeout(5_000) })).toBe('Down');
+  });
+});
+
+describe('last words', () => {
+  const POD = { namespace: 'kube-system', name: 'kube-apiserver', container: 'kube-apiserver' };
+  const folder = (uid: string): string => `kube-system_kube-apiserver-cp1_${uid}`;
+  const cri = (line: string): string => `2026-11-21T08:00:00.000000000Z stderr F ${line}\n`;
+
+  it('are those of the pod that came with the change, and how often it started', async () => {
+    const disk = new MemoryDisk({
+      [`/var/log/pods/${folder('old')}/kube-apiserver/7.log`]: cri('E1121 08:00:00 old'),
+      [`/var/log/pods/${folder('new')}/kube-apiserver/0.log`]: cri('Error: first'),
+      [`/var/log/pods/${folder('new')}/kube-apiserver/1.log`]:
+        cri('I1121 all is well') + cri('Error: invalid audit mode'),
+      [`/var/log/pods/kube-system_etcd-cp1_x/etcd/9.log`]: cri('Error: etcd'),
+    });
+    expect(await readLastWords(disk, POD, new Set([folder('old')]))).toEqual({
+      starts: 2,
+      lines: ['Error: first', 'Error: invalid audit mode'],
+    });
+    expect(await readLastWords(disk, POD, new Set([folder('old'), folder('new')]))).toBeNull();
+    expect(await readLastWords(new MemoryDisk(), POD, new Set())).toBeNull();
+  });
+
+  it('are few and short', () => {
+    const lines = tellingLines(Array.from({ length: 50 }, (_, i) => `E1121 ${i} ${'x'.repeat(9_999)}`));
+    expect(lines.length).toBeLessThan(10);
+    expect(Math.max(...lines.map((l) => l.length))).toBeLessThan(500);
+    expect(tellingLines(['nothing told', ''])).toEqual(['nothing told']);
+  });
+});
