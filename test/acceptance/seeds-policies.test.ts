@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { NEWEST, OLDEST, minorNumber } from '../../src/api/versions.ts';
 import type { Minor } from '../../src/api/versions.ts';
+import { run as lint } from '../../src/cli/lint.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 import { presetPolicy } from '../../src/policy/presets.ts';
 
@@ -56,5 +57,28 @@ describe("the stage 'ResponseCompleted' of 'stages and levels'", () => {
       at: { line: 5, column: 5 },
     });
     expect(findings.findings[0]?.message).toMatch(/did you mean "?ResponseComplete"?\?/i);
+  });
+
+  it('has a finding of `auditconfig lint` with the same suggestion', async () => {
+    const misspelled = text.replace('- "RequestReceived"', '- "ResponseCompleted"');
+    const { code, stdout = '' } = await lint(['-', '-o', 'json'], {
+      readFile: () => Promise.resolve(new TextEncoder().encode(misspelled)),
+      fds: { stdin: 0, stdout: 1 },
+      stderrIsTTY: false,
+      stdoutIsTTY: false,
+      env: {},
+      signal: new AbortController().signal,
+    });
+    expect(code).toBe(1);
+    const { files } = JSON.parse(stdout) as { files: { valid: boolean; findings: Record<string, unknown>[] }[] };
+    expect(files[0]?.valid).toBe(false);
+    expect(files[0]?.findings).toContainEqual({
+      severity: 'error',
+      code: 'StageUnknown',
+      message: expect.stringMatching(/did you mean "?ResponseComplete"?\?/i) as unknown,
+      line: 5,
+      column: 5,
+      path: 'omitStages[0]',
+    });
   });
 });
