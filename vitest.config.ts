@@ -22,6 +22,7 @@ export default defineConfig({
   define: { __VERSION__: JSON.stringify('0.0.0-test') },
   test: {
     reporters: ['default'],
+    setupFiles: ['test/house/seed.ts'],
     projects: [
       {
         extends: true,

@@ -205,7 +205,7 @@ describe('lint of a policy', () => {
         const dead = lintOf(policy).flatMap((f) => /^Rule\w+ rules\[(\d+)\]$/.exec(f)?.[1] ?? []);
         claims += dead.length;
         const real = requests.filter(
-          (r) => r.kind === 'NonResource' || !/[/*]/.test(r.resource + r.subresource + r.group),
+          (r) => r.kind === 'NonResource' || (r.resource !== '' && !/[/*]/.test(r.resource + r.subresource + r.group)),
         );
         const known = real
           .filter((r) => r.verb !== '' && r.verb !== '*' && r.verb !== 'other')

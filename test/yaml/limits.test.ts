@@ -116,7 +116,10 @@ describe('large inputs take linear time', () => {
     ['merges', (n) => `a: &a {b: c}\nd:\n${'- {<<: *a, f: [1, 2, 3]}\n'.repeat(n)}`],
   ])('%s', (_name, make) => {
     codes(make(500));
-    const small = milliseconds(make(400));
-    expect(milliseconds(make(6400))).toBeLessThan(80 * Math.max(small, 2));
+    const factor = (): number => milliseconds(make(6400)) / Math.max(milliseconds(make(400)), 2);
+    // A busy machine may spoil some of these; what is quadratic fails them all.
+    const factors = [factor()];
+    while (factors.length < 5 && Math.min(...factors) >= 80) factors.push(factor());
+    expect(Math.min(...factors)).toBeLessThan(80);
   });
 });
