@@ -2,6 +2,8 @@
  * What `kubectl apply -k deploy/` sends, judged by real API servers: every object as server-side dry run with strict
  * fields, Deployment and DaemonSet included; and the admission policy that lets an agent report for its own node only.
  */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -26,6 +28,16 @@ import type { Manifest } from '../operator/install.ts';
 const OBJECTS = kustomized(join(ROOT, 'deploy'));
 const AUDIT_NODES = '/apis/auditconfig.dev/v1alpha1/auditnodes';
 const labelOf = (o: Manifest): string => `${o.kind} ${o.metadata.namespace ?? ''}/${o.metadata.name}`;
+
+describe('the bundle that the image holds', () => {
+  it('is of the version in package.json, as the images in deploy/ are', () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    const bundle = join(ROOT, 'dist/auditconfig.js');
+    // As in the image, where no npm sets its variables.
+    const said = execFileSync(process.execPath, [bundle, '--version'], { encoding: 'utf8', env: {} });
+    expect(said.trim()).toBe(version);
+  });
+});
 
 describe.each(PLANE_VERSIONS.map((v) => [v] as const))('deploy/ on kube-apiserver %s', (version) => {
   let plane: ControlPlane;

@@ -95,7 +95,7 @@ export function requestSites(path: string): readonly string[] {
   const whole = join(ROOT, 'src', path);
   const files = path.endsWith('.ts')
     ? [whole]
-    : readdirSync(whole)
+    : readdirSync(whole, { recursive: true, encoding: 'utf8' })
         .filter((f) => f.endsWith('.ts'))
         .map((f) => join(whole, f));
   return [...new Set(files.flatMap(sitesIn))].sort();
