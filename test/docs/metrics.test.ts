@@ -1,6 +1,6 @@
 /** docs/metrics.md lists every metric that src/ makes, with type and labels, and no other. */
 import { readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { createKubeMetrics } from '../../src/telemetry/kube-metrics.ts';
