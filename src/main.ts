@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** argv to controller | agent | cli. The only place that ends the process. */
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { writeAll } from './cli/fd-writer.ts';
 import type { CommandResult, Io } from './cli/types.ts';
 
 declare const __VERSION__: string;
@@ -32,17 +34,33 @@ async function agent(args: readonly string[]): Promise<CommandResult> {
   return { code: 0 };
 }
 
+/** Commands that a signal must not end between two writes. Any other is ended at once, as Ctrl-C is expected to. */
+const FINISHES = new Set(['patch']);
+
 async function cli(argv: readonly string[]): Promise<CommandResult> {
   const { runCli } = await import('./cli/index.ts');
+  const signal = FINISHES.has(argv[0] ?? '') ? stopSignal() : new AbortController().signal;
   const io: Io = {
-    readFile: async (path) => (path === '-' ? readFileSync(0) : readFile(path)),
+    // Never read synchronously: that fails where standard input does not block, and holds signals up where it does.
+    readFile: (path) => (path === '-' ? buffer(addAbortSignal(signal, process.stdin)) : readFile(path)),
     fds: { stdin: 0, stdout: 1 },
     stderrIsTTY: process.stderr.isTTY === true,
     stdoutIsTTY: process.stdout.isTTY === true,
     env: process.env,
-    signal: stopSignal(),
+    signal,
   };
-  return runCli(argv, io);
+  try {
+    return await runCli(argv, io);
+  } catch (e) {
+    return { code: 1, stderr: `error: ${sentence(e)}\n` };
+  }
+}
+
+/** What the system refused is the user's to mend (a full disk); all else is a fault of ours, to be reported. */
+function sentence(e: unknown): string {
+  if (!(e instanceof Error)) return `this is a bug: ${String(e)}`;
+  if ('syscall' in e) return e.message;
+  return `this is a bug: ${process.env['AUDITCONFIG_DEBUG'] === undefined ? `${e.message} (AUDITCONFIG_DEBUG=1 says where)` : (e.stack ?? e.message)}`;
 }
 
 function run([name, ...args]: readonly string[]): Promise<CommandResult> {
@@ -58,7 +76,17 @@ function run([name, ...args]: readonly string[]): Promise<CommandResult> {
   }
 }
 
-const result = await run(process.argv.slice(2));
-if (result.stdout !== undefined) process.stdout.write(result.stdout);
-if (result.stderr !== undefined) process.stderr.write(result.stderr);
-process.exitCode = result.code;
+/** A reader that has gone (`| head`) is no fault; whatever else keeps the output from being whole is one. */
+async function print({ code, stdout = '', stderr = '' }: CommandResult): Promise<CommandResult['code']> {
+  const { signal } = new AbortController();
+  try {
+    await writeAll(1, stdout, signal);
+    await writeAll(2, stderr, signal);
+    return code;
+  } catch (e) {
+    await writeAll(2, `error: cannot write the output: ${sentence(e)}\n`, signal).catch(() => undefined);
+    return code === 0 ? 1 : code;
+  }
+}
+
+process.exitCode = await print(await run(process.argv.slice(2)));

@@ -1,7 +1,13 @@
 // Bundles src/main.ts to dist/auditconfig.js. Commands are split into chunks that are loaded when they are asked for:
 // `lint` and `evaluate` must start fast, so they may not load zod, undici, pino or prom-client.
 import { build } from 'esbuild';
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync } from 'node:fs';
+
+/** The version is read, not taken from npm's environment: the image is built without npm. */
+export function definesOf(root) {
+  const { version } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'));
+  return { __VERSION__: JSON.stringify(version) };
+}
 
 export async function bundle(root) {
   rmSync(`${root}/dist`, { recursive: true, force: true });
@@ -19,7 +25,7 @@ export async function bundle(root) {
     legalComments: 'linked',
     chunkNames: 'chunks/[name]-[hash]',
     loader: { '.yaml': 'text' },
-    define: { __VERSION__: JSON.stringify(process.env.npm_package_version ?? '0.0.0') },
+    define: definesOf(root),
     // CommonJS dependencies ask for Node's own modules by require.
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
