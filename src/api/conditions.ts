@@ -47,6 +47,8 @@ export type Reasons = {
     | 'AgentSilent'
     /** No node matches the target. */
     | 'NoNodes'
+    /** The API server refused a step of the rollout (a right, a namespace, a CRD is missing); it is tried again. */
+    | 'Blocked'
     /** The spec is not accepted: nodes keep what they have. */
     | 'NotAccepted'
     | 'Pending';

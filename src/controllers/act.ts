@@ -22,16 +22,26 @@ export type Actor = {
   readonly bundlesNamespace: string;
 };
 
+export type Acted = {
+  /** The AuditNode as the API server has it now, where one was told: caches come later. */
+  readonly assigned?: KubeObject;
+};
+
 export async function act(
   a: Actor,
   config: KubeObject,
   decision: Decision,
   signal: AbortSignal,
-): Promise<Result<void>> {
+): Promise<Result<Acted>> {
+  let assigned: KubeObject | undefined;
   const steps: readonly (() => Promise<Result<unknown>>)[] = [
     ...(decision.finalizer === 'Add' ? [() => setFinalizer(a, config, true, signal)] : []),
     ...publishSteps(a, decision.publish, signal),
-    ...assignSteps(a, decision.assign, signal),
+    ...assignSteps(a, decision.assign, signal).map((step) => async () => {
+      const told = await step();
+      if (told.ok) assigned = told.value;
+      return told;
+    }),
     ...decision.forget.map((name) => () => a.client.delete(AUDIT_NODES, { name }, { signal })),
     ...statusSteps(a, config, decision, signal),
     ...(decision.finalizer === 'Remove' ? [() => setFinalizer(a, config, false, signal)] : []),
@@ -40,7 +50,7 @@ export async function act(
     const result = await step();
     if (!result.ok) return result;
   }
-  return ok(undefined);
+  return ok(assigned === undefined ? {} : { assigned });
 }
 
 /** Guarded by the version that was read: a finalizer list is shared with others. */
@@ -89,7 +99,7 @@ function assignSteps(
   a: Actor,
   assign: Assignment | undefined,
   signal: AbortSignal,
-): (() => Promise<Result<unknown>>)[] {
+): (() => Promise<Result<KubeObject>>)[] {
   if (assign === undefined) return [];
   const owner =
     assign.nodeUid === undefined

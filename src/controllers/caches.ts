@@ -62,6 +62,18 @@ export const essential = (
   c.nodes,
 ];
 
+/** Its kubelet touches a Node every few minutes; only its identity and labels concern anybody. */
+function onNodeChange(caches: Caches, all: () => void): () => void {
+  const view = (key: ObjectKey): string => JSON.stringify(caches.nodes.store.get(key)?.metadata);
+  const known = new Map([...caches.nodes.store.keys()].map((key) => [key, view(key)]));
+  return caches.nodes.onChange(({ type, key }) => {
+    if (type === 'Deleted') known.delete(key);
+    else if (known.get(key) === view(key)) return;
+    else known.set(key, view(key));
+    all();
+  });
+}
+
 /** Calls `enqueue` with the key of every AuditConfig that a change may concern. Returns the unhook. */
 export function wire(caches: Caches, enqueue: (key: ObjectKey) => void): () => void {
   const all = (): void => {
@@ -77,7 +89,7 @@ export function wire(caches: Caches, enqueue: (key: ObjectKey) => void): () => v
       if (type !== 'Updated') all();
     }),
     // Few and small: a node that came, or was relabelled, may concern any of them.
-    caches.nodes.onChange(all),
+    onNodeChange(caches, all),
     caches.auditNodes.onChange(all),
     caches.configMaps.onChange(({ key }) => referring('ConfigMap', key)),
     caches.secrets.onChange(({ key }) => referring('Secret', key)),

@@ -170,7 +170,8 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     void serverVersion(kube, log, signal).then((v) => (version = v ?? version));
   });
   try {
-    await queue.work({ workers: 4, reconcile, gate: (s) => kube.health.whenUp(60_000, s) }, signal);
+    // One at a time: whoever decides must know what was told to every node of the control plane before.
+    await queue.work({ workers: 1, reconcile, gate: (s) => kube.health.whenUp(60_000, s) }, signal);
   } finally {
     unhook();
     unwire();

@@ -14,11 +14,14 @@ import type { Reference, References } from '../render/references.ts';
 import { Secret } from '../render/types.ts';
 import { claimantOf, nodeSelectorOf, selects } from '../rollout/claims.ts';
 import type { Claimant } from '../rollout/claims.ts';
+import { viewOf } from '../rollout/facts.ts';
 import type { Facts, NodeFact, Settings } from '../rollout/facts.ts';
+import { isInFlight } from '../rollout/next-node.ts';
 import { configUidOf } from './caches.ts';
 import type { Caches } from './caches.ts';
-import { CONFIG_MAPS, SECRETS, keepData } from './resources.ts';
+import { AUDIT_CONFIGS, CONFIG_MAPS, CRDS, SECRETS, keepData } from './resources.ts';
 import type { DataView } from './resources.ts';
+import type { Told } from './told.ts';
 
 export const FINALIZER = 'auditconfig.dev/audit-flags';
 
@@ -27,6 +30,8 @@ export type Gatherer = {
   readonly client: KubeClient;
   readonly settings: Settings;
   readonly serverVersion: () => Minor;
+  /** AuditNodes as they were answered when they were told, until the cache has them. */
+  readonly told: Told;
 };
 
 /** Facts about the AuditConfig, or undefined when there is none: absence decides nothing. */
@@ -54,7 +59,9 @@ export async function gather(
     // Somebody else's writing in status is not obeyed, and replaced.
     status: status.success ? status.data : {},
     references: await referencesFor(g, object, signal),
-    nodes: nodesFor(g.caches, object),
+    nodes: nodesFor(g, object),
+    ...busyNode(g, uid),
+    ...(deletionTimestamp === undefined ? {} : { definition: await definitionOf(g.client, signal) }),
     serverVersion: g.serverVersion(),
     settings: g.settings,
   };
@@ -69,18 +76,18 @@ function claimantsOf(caches: Caches): readonly Claimant[] {
 }
 
 /** Nodes that match, and nodes that have an AuditNode of this AuditConfig. */
-function nodesFor(caches: Caches, config: KubeObject): readonly NodeFact[] {
+function nodesFor({ caches, told }: Gatherer, config: KubeObject): readonly NodeFact[] {
   const { uid = '', namespace = '', name = '' } = config.metadata;
   const selector = nodeSelectorOf(config);
   const claimants = claimantsOf(caches);
   const matching = [...caches.nodes.store.values()].filter(
     (n) => selector !== undefined && selects(selector, n.metadata.labels),
   );
-  const owned = caches.auditNodes.store.by('config', uid).map((o) => o.metadata.name);
+  const owned = [...auditNodesOf(caches, told)].flatMap((o) => (configUidOf(o) === uid ? [o.metadata.name] : []));
   const names = new Set([...matching.map((n) => n.metadata.name), ...owned]);
   return [...names].sort().map((node): NodeFact => {
     const there = caches.nodes.store.get(node);
-    const auditNode = auditNodeFact(caches.auditNodes.store.get(node));
+    const auditNode = auditNodeFact(told.newest(node, caches.auditNodes.store.get(node)));
     const claimant = claimantOf(there?.metadata.labels, auditNode?.spec.auditConfigRef.uid, claimants);
     return {
       name: node,
@@ -90,6 +97,38 @@ function nodesFor(caches: Caches, config: KubeObject): readonly NodeFact[] {
       claimant: claimant ?? { key: `${namespace}/${name}`, uid },
     };
   });
+}
+
+/** Every AuditNode, those that were told a moment ago as they are by now. */
+function* auditNodesOf(caches: Caches, told: Told): Iterable<KubeObject> {
+  const { store } = caches.auditNodes;
+  for (const object of store.values()) yield told.newest(object.metadata.name, object) ?? object;
+  for (const name of told.names()) {
+    const fresh = store.get({ name }) === undefined ? told.newest(name, undefined) : undefined;
+    if (fresh !== undefined) yield fresh;
+  }
+}
+
+/** A node on which a change for somebody else is in flight, or was asked for a moment ago. */
+function busyNode(g: Gatherer, uid: string): { busyNode?: string } {
+  for (const object of auditNodesOf(g.caches, g.told)) {
+    const { name } = object.metadata;
+    const fact = auditNodeFact(object);
+    if (fact === undefined || fact.spec.auditConfigRef.uid === uid || g.caches.nodes.store.get(name) === undefined)
+      continue;
+    const of = fact.spec.auditConfigRef.uid;
+    if (isInFlight(viewOf({ name, matches: true, auditNode: fact, claimant: { key: '', uid: of } }, of)))
+      return { busyNode: name };
+  }
+  return {};
+}
+
+/** Asked of the API server itself, not of a cache: the answer decides whether a deletion was meant. */
+async function definitionOf(client: KubeClient, signal: AbortSignal): Promise<NonNullable<Facts['definition']>> {
+  const name = `${AUDIT_CONFIGS.plural}.${AUDIT_CONFIGS.group}`;
+  const crd = await client.get(CRDS, { name }, { signal });
+  if (!crd.ok) return crd.error.code === 'NotFound' ? 'Leaving' : 'Unknown';
+  return crd.value.metadata.deletionTimestamp === undefined ? 'Served' : 'Leaving';
 }
 
 function auditNodeFact(object: KubeObject | undefined): NodeFact['auditNode'] {

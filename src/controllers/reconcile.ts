@@ -6,12 +6,12 @@ import type { KubeError } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Outcome } from '../kube/queue.ts';
 import type { StatusWriter } from '../kube/status.ts';
-import type { ObjectKey } from '../kube/types.ts';
+import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { bundleName, webhookName } from '../render/bundle.ts';
 import type { Digest } from '../render/types.ts';
-import { decide } from '../rollout/decide.ts';
+import { blocked, decide } from '../rollout/decide.ts';
 import type { Decision } from '../rollout/decide.ts';
-import type { Settings } from '../rollout/facts.ts';
+import type { Facts, Settings } from '../rollout/facts.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
 import { act, prune } from './act.ts';
@@ -19,6 +19,7 @@ import type { Actor } from './act.ts';
 import type { Caches } from './caches.ts';
 import { gather } from './gather.ts';
 import { notesOf } from './notes.ts';
+import { Told } from './told.ts';
 
 export type ReconcilerOptions = {
   readonly caches: Caches;
@@ -40,14 +41,24 @@ const PRUNE_MIN_AGE_MS = 10 * 60_000;
 
 export function createReconciler(o: ReconcilerOptions): (key: ObjectKey, signal: AbortSignal) => Promise<Outcome> {
   const actor: Actor = { client: o.client, status: o.status, bundlesNamespace: o.settings.bundlesNamespace };
+  const told = new Told(() => performance.now());
+  /** AuditConfigs whose finalizer is gone: the cache may still show them, and nothing may be told for them any more. */
+  const released = new Set<string>();
   return async (key, signal) => {
-    const gathered = await gather(o, key, signal);
+    const gathered = await gather({ ...o, told }, key, signal);
     const config = o.caches.configs.store.get(key);
     if (gathered === undefined || config === undefined) return { kind: 'Done' };
     const facts = { ...gathered, now: o.now() };
+    if (released.has(facts.meta.uid)) return { kind: 'Done' };
     const decision = decide(facts);
     const done = await act(actor, config, decision, signal);
-    if (!done.ok) return failed(o.log, key, done.error);
+    if (!done.ok) {
+      await sayBlocked(o, { config, facts, decision, error: done.error }, signal);
+      return failed(o.log, key, done.error);
+    }
+    if (done.value.assigned !== undefined) told.remember(done.value.assigned);
+    for (const name of decision.forget) told.forget(name);
+    if (decision.finalizer === 'Remove') remember(released, facts.meta.uid);
     for (const note of notesOf(facts.status, decision)) {
       o.events.record({ regarding: config, ...note });
       o.log.info({ auditConfig: key, reason: note.reason }, note.note);
@@ -55,6 +66,29 @@ export function createReconciler(o: ReconcilerOptions): (key: ObjectKey, signal:
     if (becameSettled(facts.status, decision)) await pruneUnused(o, actor, signal);
     return outcomeOf(decision);
   };
+}
+
+/** Uids never come back, so the oldest of many is forgotten without harm. */
+function remember(released: Set<string>, uid: string): void {
+  released.add(uid);
+  if (released.size > 1_000) released.delete([...released][0] ?? '');
+}
+
+type Stopped = {
+  readonly config: KubeObject;
+  readonly facts: Facts;
+  readonly decision: Decision;
+  readonly error: KubeError;
+};
+
+/** What somebody else must mend stands in status; what mends itself (an API server that restarts) does not. */
+async function sayBlocked(o: ReconcilerOptions, s: Stopped, signal: AbortSignal): Promise<void> {
+  const { code, message } = s.error;
+  if (code !== 'Forbidden' && code !== 'NotFound' && code !== 'Invalid') return;
+  const status = blocked(s.facts, s.decision, message);
+  if (status === undefined) return;
+  const written = await o.status.apply({ metadata: s.config.metadata, status: s.config['status'] }, status, signal);
+  if (!written.ok) o.log.warn({ code: written.error.code }, 'its status could not be written either');
 }
 
 function failed(log: Logger, key: ObjectKey, error: KubeError): Outcome {

@@ -18,6 +18,13 @@ const core = (plural: string, kind: string, namespaced = true): Resource => ({
 
 export const AUDIT_CONFIGS = ours('auditconfigs', 'AuditConfig', true);
 export const AUDIT_NODES = ours('auditnodes', 'AuditNode', false);
+export const CRDS: Resource = {
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  plural: 'customresourcedefinitions',
+  kind: 'CustomResourceDefinition',
+  namespaced: false,
+};
 export const NODES = core('nodes', 'Node', false);
 export const CONFIG_MAPS = core('configmaps', 'ConfigMap');
 export const SECRETS = core('secrets', 'Secret');

@@ -6,7 +6,8 @@
  * 1. Nothing is assigned before the finalizer is there: what was added must be taken away again.
  * 2. A spec that is not accepted changes no node. Absence changes no node either: flags leave only by `Removed`.
  * 3. A revision is published before a node is told of it, and one node is told at a time (next-node.ts).
- * 4. The finalizer goes when every node that ever had ours says that it is gone, or its Node is.
+ * 4. The finalizer goes when every node that ever had ours says that it is gone, or its Node is. It also goes, with
+ *    nothing taken away, when the CRD itself is being deleted.
  */
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditNodeSpec } from '../api/auditnode.ts';
@@ -19,7 +20,7 @@ import type { Revision } from '../render/types.ts';
 import { accept } from './accept.ts';
 import type { Accepted } from './accept.ts';
 import type { Facts, NodeFact } from './facts.ts';
-import { viewOf } from './facts.ts';
+import { placeOf, viewOf } from './facts.ts';
 import { isAt, nextNode } from './next-node.ts';
 import type { Desired, NextNode } from './next-node.ts';
 import { countNodes, degradedVerdict, rolledOutVerdict } from './progress.ts';
@@ -39,6 +40,7 @@ export type Decision = {
   readonly settled: boolean;
 };
 
+const UNKNOWN_RETRY_MS = 10_000;
 const DEFAULT_ROLLOUT = { paused: false, minReadySeconds: 30, timeoutSeconds: 300 };
 
 /** RFC 3339 with whole seconds, as metav1.Time. */
@@ -53,7 +55,10 @@ type Work = {
 /** Nodes that the question is about: those that match, and those that have ours already. */
 function nodesFor(facts: Facts, want: Desired | undefined): readonly NodeFact[] {
   const ours = (n: NodeFact): boolean => n.auditNode?.spec.auditConfigRef.uid === facts.meta.uid;
-  if (want?.type === 'Removed') return facts.nodes.filter((n) => ours(n) && n.nodeUid !== undefined);
+  // An AuditNode that somebody deleted is no proof that nothing of ours is on its node.
+  const wasOurs = (n: NodeFact): boolean =>
+    facts.status.revision !== undefined && n.matches && n.claimant.uid === facts.meta.uid;
+  if (want?.type === 'Removed') return facts.nodes.filter((n) => n.nodeUid !== undefined && (ours(n) || wasOurs(n)));
   return facts.nodes.filter(
     (n) => n.nodeUid !== undefined && n.claimant.uid === facts.meta.uid && (n.matches || ours(n)),
   );
@@ -65,7 +70,7 @@ function workOf(facts: Facts, accepted: Accepted): Work {
     ? { type: 'Removed' }
     : accepted.revision === undefined
       ? undefined
-      : { type: 'Revision', digest: accepted.revision.digest };
+      : { type: 'Revision', digest: accepted.revision.digest, at: placeOf(namedBy(facts, accepted.revision)) };
   const nodes = nodesFor(facts, want);
   if (want === undefined) return { want, nodes, next: undefined };
   const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
@@ -73,6 +78,7 @@ function workOf(facts: Facts, accepted: Accepted): Work {
     // Whoever deletes wants it gone; a pause of the spec that is being deleted does not hold that back.
     paused: rollout.paused && !facts.meta.deleting,
     minReadyMs: rollout.minReadySeconds * 1000,
+    ...(facts.busyNode === undefined ? {} : { busy: facts.busyNode }),
   };
   const views = nodes.map((n) => viewOf(n, facts.meta.uid));
   const next = nextNode(views, want, rules, facts.now);
@@ -87,17 +93,21 @@ export function decide(facts: Facts): Decision {
   if (accepted.verdict.status !== 'True') return { finalizer: 'Keep', forget: gone(facts), status, settled: false };
   if (!facts.meta.hasFinalizer) return { finalizer: 'Add', forget: [], status, settled: false };
   const assign = assignmentOf(facts, accepted, work);
-  const unpublished = accepted.revision !== undefined && facts.status.revision?.digest !== accepted.revision.digest;
+  const { revision } = accepted;
+  // As long as a node is not there, its bundle must be: somebody may have deleted or replaced it.
+  const needed = revision !== undefined && (facts.status.revision?.digest !== revision.digest || !isDone(work.next));
   return {
     finalizer: 'Keep',
-    ...(accepted.revision !== undefined && (unpublished || assign !== undefined) ? { publish: accepted.revision } : {}),
+    ...(needed ? { publish: revision } : {}),
     ...(assign === undefined ? {} : { assign }),
     forget: gone(facts),
     status,
     ...requeueOf(work.next),
-    settled: work.next?.kind === 'Done',
+    settled: isDone(work.next),
   };
 }
+
+const isDone = (next: NextNode | undefined): boolean => next?.kind === 'Done';
 
 /** AuditNodes of ours whose Node is gone: where no garbage collector runs, they would stay for ever. */
 const gone = (facts: Facts): readonly string[] =>
@@ -107,6 +117,10 @@ const gone = (facts: Facts): readonly string[] =>
 
 function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision {
   if (!facts.meta.hasFinalizer) return { finalizer: 'Keep', forget: [], settled: false };
+  // A CRD that is deleted deletes every AuditConfig. Nobody asked for that: nodes keep what they run, their AuditNodes too.
+  if (facts.definition === 'Leaving') return { finalizer: 'Remove', forget: [], settled: false };
+  if (facts.definition === 'Unknown')
+    return { finalizer: 'Keep', forget: [], settled: false, requeueAfterMs: UNKNOWN_RETRY_MS };
   const removed = work.nodes.filter((n) => isAt(viewOf(n, facts.meta.uid), { type: 'Removed' })).map((n) => n.name);
   const forget = [...gone(facts), ...removed];
   if (removed.length === work.nodes.length) return { finalizer: 'Remove', forget, settled: true };
@@ -125,6 +139,14 @@ function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision 
 const requeueOf = (next: NextNode | undefined): { requeueAfterMs?: number } =>
   next?.kind === 'Wait' && next.afterMs !== undefined ? { requeueAfterMs: next.afterMs } : {};
 
+/** How an AuditNode names a revision. */
+const namedBy = (facts: Facts, revision: Revision): NonNullable<AuditNodeSpec['desired']['revision']> => ({
+  kind: revision.confidential ? 'Secret' : 'ConfigMap',
+  namespace: facts.settings.bundlesNamespace,
+  name: bundleName(revision.digest),
+  digest: revision.digest,
+});
+
 function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment | undefined {
   if (work.next?.kind !== 'Assign' || work.want === undefined) return undefined;
   const name = work.next.node;
@@ -138,12 +160,7 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
       ? { type: 'Removed' }
       : {
           type: 'Revision',
-          revision: {
-            kind: revision.confidential ? 'Secret' : 'ConfigMap',
-            namespace: facts.settings.bundlesNamespace,
-            name: bundleName(revision.digest),
-            digest: revision.digest,
-          },
+          revision: namedBy(facts, revision),
         };
   return {
     node: name,
@@ -199,6 +216,31 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
       : { retention: { requestedDays: effective.spec.log.retention.maxAgeDays } }),
     conditions: [...withSummary(set, moment)],
   };
+}
+
+/** What to say when a step before the status was refused: nothing of it is claimed to be done. */
+export function blocked(facts: Facts, decision: Decision, why: string): AuditConfigStatus | undefined {
+  const { status } = decision;
+  if (status === undefined) return undefined;
+  const moment: Moment = { now: timestamp(facts.now), generation: facts.meta.generation };
+  const verdict: Verdict = {
+    type: 'RolledOut',
+    status: 'False',
+    reason: 'Blocked',
+    message: `${why}; it is tried again`,
+  };
+  const { revision: _unpublished, ...rest } = status;
+  return {
+    ...rest,
+    ...(facts.status.revision === undefined ? {} : { revision: facts.status.revision }),
+    conditions: [...withSummary(setCondition(rolledOutBefore(facts, status), verdict, moment), moment)],
+  };
+}
+
+/** The new conditions, with RolledOut as it was: a step that stays refused must not move its transition time. */
+function rolledOutBefore(facts: Facts, status: AuditConfigStatus): readonly Condition[] {
+  const old = facts.status.conditions?.find((c) => c.type === 'RolledOut');
+  return (status.conditions ?? []).flatMap((c) => (c.type !== 'RolledOut' ? [c] : old === undefined ? [] : [old]));
 }
 
 const keptEffective = (facts: Facts): Pick<AuditConfigStatus, 'effective'> =>

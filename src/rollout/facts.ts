@@ -49,6 +49,13 @@ export type Facts = {
   readonly status: AuditConfigStatus;
   readonly references: References;
   readonly nodes: readonly NodeFact[];
+  /** A node that another AuditConfig's change is in flight on: API servers of one control plane restart one at a time. */
+  readonly busyNode?: string;
+  /**
+   * Only asked while deleting. `Leaving`: the CRD itself is being deleted, and with it every AuditConfig, which nobody
+   * asked to take auditing away.
+   */
+  readonly definition?: 'Served' | 'Leaving' | 'Unknown';
   /** Of the API server that the controller speaks to; used while no agent has reported a version. */
   readonly serverVersion: Minor;
   readonly settings: Settings;
@@ -56,17 +63,24 @@ export type Facts = {
   readonly now: number;
 };
 
+/** Which object holds a revision: an AuditNode that names another one was edited by somebody. */
+export const placeOf = (r: NonNullable<AuditNodeSpec['desired']['revision']>): string =>
+  `${r.kind}/${r.namespace}/${r.name}`;
+
 /** An AuditNode as the question 'who is next?' sees it. */
 export function viewOf(fact: NodeFact, configUid: string): NodeView {
   const node = fact.auditNode;
   if (node === undefined || node.spec.auditConfigRef.uid !== configUid)
     return { name: fact.name, assigned: null, observed: false, current: null };
   const { spec, status, generation } = node;
-  const digest = spec.desired.revision?.digest;
+  const { revision } = spec.desired;
   const settledAt = status.settledTime === undefined ? Number.NaN : Date.parse(status.settledTime);
   return {
     name: fact.name,
-    assigned: digest === undefined ? { type: 'Removed' } : { type: 'Revision', digest },
+    assigned:
+      revision === undefined
+        ? { type: 'Removed' }
+        : { type: 'Revision', digest: revision.digest, at: placeOf(revision) },
     observed: status.observedGeneration === generation,
     ...(status.phase === undefined ? {} : { phase: status.phase }),
     current: status.current ?? null,

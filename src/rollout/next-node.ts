@@ -5,7 +5,9 @@
  */
 
 /** What the controller asks of a node: a revision, the removal of ours, or nothing yet. */
-export type Desired = { readonly type: 'Revision'; readonly digest: string } | { readonly type: 'Removed' };
+export type Desired =
+  /** `at` names the object that holds it, where that matters: a spec that points elsewhere is not what was asked. */
+  { readonly type: 'Revision'; readonly digest: string; readonly at?: string } | { readonly type: 'Removed' };
 
 export type NodePhase = 'Settled' | 'Installing' | 'Probing' | 'RollingBack' | 'Held';
 
@@ -25,7 +27,12 @@ export type NodeView = {
   readonly settledAt?: number;
 };
 
-export type RolloutRules = { readonly paused: boolean; readonly minReadyMs: number };
+export type RolloutRules = {
+  readonly paused: boolean;
+  readonly minReadyMs: number;
+  /** A node of this control plane that somebody else's change is in flight on. */
+  readonly busy?: string;
+};
 
 export type NextNode =
   | { readonly kind: 'Assign'; readonly node: string }
@@ -33,7 +40,7 @@ export type NextNode =
   /** `afterMs` is there when only time must pass; otherwise an event of the node is awaited. */
   | {
       readonly kind: 'Wait';
-      readonly why: 'InFlight' | 'MinReady' | 'AgentSilent';
+      readonly why: 'InFlight' | 'Unanswered' | 'MinReady' | 'AgentSilent';
       readonly node: string;
       readonly afterMs?: number;
     }
@@ -44,7 +51,7 @@ export const sameDesired = (a: Desired | null, b: Desired | null): boolean =>
   (a !== null &&
     b !== null &&
     a.type === b.type &&
-    (a.type !== 'Revision' || b.type !== 'Revision' || a.digest === b.digest));
+    (a.type !== 'Revision' || b.type !== 'Revision' || (a.digest === b.digest && a.at === b.at)));
 
 /** The node runs what is wanted, and its agent says so. */
 export function isAt(node: NodeView, want: Desired): boolean {
@@ -60,8 +67,8 @@ const hasRefused = (node: NodeView, want: Desired): boolean =>
   node.phase === 'Held' &&
   node.refused === want.digest;
 
-/** In flight: something was asked that the agent has not brought to an end. A newer revision pre-empts a Held node. */
-const isInFlight = (node: NodeView): boolean =>
+/** In flight: something was asked that the agent has not brought to an end. A newer revision pre-empts it. */
+export const isInFlight = (node: Pick<NodeView, 'assigned' | 'observed' | 'phase'>): boolean =>
   node.assigned !== null && (!node.observed || (node.phase !== 'Settled' && node.phase !== 'Held'));
 
 /** Held nodes first: they wait for exactly this newer revision. Then by name, so that the order is known beforehand. */
@@ -76,16 +83,19 @@ export function nextNode(nodes: readonly NodeView[], want: Desired, rules: Rollo
   const held = nodes.find((n) => hasRefused(n, want));
   if (held !== undefined) return { kind: 'Stopped', why: 'NodeHeld', node: held.name };
   const left = nodes.filter((n) => !isAt(n, want));
-  const flying = nodes.find(isInFlight);
+  const [flying, ...more] = nodes.filter(isInFlight);
   if (flying !== undefined) {
-    // Nothing was reported at all: the agent is not there yet, and the spec may still be changed under it.
-    if (flying.phase === undefined && !sameDesired(flying.assigned, want) && !rules.paused)
-      return { kind: 'Assign', node: flying.name };
-    return { kind: 'Wait', why: flying.phase === undefined ? 'AgentSilent' : 'InFlight', node: flying.name };
+    // What it was asked is not wanted (any more), and it may be stuck there: it is asked anew. Its agent ends what it
+    // does first, and no other node is touched.
+    const misled = more.length === 0 && !sameDesired(flying.assigned, want);
+    if (misled && rules.busy === undefined && !rules.paused) return { kind: 'Assign', node: flying.name };
+    const silent = flying.phase === undefined ? 'AgentSilent' : 'Unanswered';
+    return { kind: 'Wait', why: flying.observed ? 'InFlight' : silent, node: flying.name };
   }
   const candidate = [...left].sort(byNeed)[0];
   if (candidate === undefined) return { kind: 'Done' };
   if (rules.paused) return { kind: 'Stopped', why: 'Paused', node: candidate.name };
+  if (rules.busy !== undefined) return { kind: 'Wait', why: 'InFlight', node: rules.busy };
   const last = nodes.filter((n) => isAt(n, want)).reduce((max, n) => Math.max(max, n.settledAt ?? 0), 0);
   const ready = last + rules.minReadyMs;
   if (last > 0 && ready > now) return { kind: 'Wait', why: 'MinReady', node: candidate.name, afterMs: ready - now };

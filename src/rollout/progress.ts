@@ -82,7 +82,9 @@ export function rolledOutVerdict(
             'Progressing',
             next.why === 'MinReady'
               ? `${what}: ${progress}; node ${next.node} follows when its predecessor was ready long enough`
-              : `${what}: ${progress}; node ${next.node} is being changed`,
+              : next.why === 'Unanswered'
+                ? `${what}: ${progress}; node ${next.node} was told, and its agent has not answered: is it running?`
+                : `${what}: ${progress}; node ${next.node} is being changed`,
           );
     case 'Stopped':
       return stoppedVerdict(next, `${what}: ${progress}`, want);

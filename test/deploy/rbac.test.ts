@@ -12,7 +12,12 @@ const OBJECTS = kustomized(join(ROOT, 'deploy'));
 const [CONFIGS, NODES] = ['auditconfigs.auditconfig.dev', 'auditnodes.auditconfig.dev'];
 const DATA = ['configmaps', 'secrets'];
 
-type Use = { readonly resources: readonly string[]; readonly where: string; readonly verbs?: readonly string[] };
+type Use = {
+  readonly resources: readonly string[];
+  readonly where: string;
+  readonly verbs?: readonly string[];
+  readonly name?: string;
+};
 const everywhere = (...resources: string[]): Use => ({ resources, where: '*' });
 const bundles: Use = { resources: DATA, where: BUNDLES_NAMESPACE };
 const referenced = (...resources: string[]): Use => ({ resources, where: OPERATOR_NAMESPACE });
@@ -30,6 +35,7 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     'reflect NODES': everywhere('nodes'),
     'reflect CONFIG_MAPS': referenced('configmaps'),
     'reflect SECRETS': referenced('secrets'),
+    'get CRDS': { ...everywhere('customresourcedefinitions.apiextensions.k8s.io'), name: `${CONFIGS}` },
     'get want.resource': referenced(...DATA),
     'mergePatch AUDIT_CONFIGS': everywhere(CONFIGS),
     'apply AUDIT_NODES': everywhere(NODES),
@@ -67,9 +73,11 @@ function leaseRights(): readonly string[] {
 }
 
 const usedBy = (component: 'controller' | 'agent'): readonly string[] => {
-  const all = Object.entries(USES[component]).flatMap(([site, { resources, where, verbs }]) =>
+  const all = Object.entries(USES[component]).flatMap(([site, { resources, where, verbs, name }]) =>
     resources.flatMap((resource) =>
-      (verbs ?? VERBS[site.split(' ')[0] ?? ''] ?? []).map((verb) => rightText({ where, resource, verb })),
+      (verbs ?? VERBS[site.split(' ')[0] ?? ''] ?? []).map((verb) =>
+        rightText({ where, resource, verb, ...(name === undefined ? {} : { name }) }),
+      ),
     ),
   );
   return [...new Set([...all, ...(component === 'controller' ? leaseRights() : [])])].sort();

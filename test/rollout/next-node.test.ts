@@ -48,7 +48,25 @@ const cases: readonly [string, readonly NodeView[], Desired, object][] = [
     'a spec that its agent has not seen is in flight too',
     [{ ...at('n1', B), assigned: A, observed: false }, fresh('n2')],
     A,
-    { kind: 'Wait', why: 'InFlight', node: 'n1' },
+    { kind: 'Wait', why: 'Unanswered', node: 'n1' },
+  ],
+  [
+    'a spec that nobody wants, which its agent may be stuck with, is put right',
+    [at('n0', B), { ...at('n1', A), observed: false }],
+    B,
+    { kind: 'Assign', node: 'n1' },
+  ],
+  [
+    'but not while another node is in flight',
+    [flying('n0', A), { ...at('n1', B), observed: false }],
+    A,
+    { kind: 'Wait', why: 'InFlight', node: 'n0' },
+  ],
+  [
+    'a spec that points at another object is put right, also where that object was refused',
+    [{ ...held('n1', 'a'), assigned: { type: 'Revision', digest: 'a', at: 'ConfigMap/elsewhere/x' } }],
+    A,
+    { kind: 'Assign', node: 'n1' },
   ],
   [
     'the next waits for minReadySeconds after its predecessor',
@@ -88,6 +106,15 @@ const cases: readonly [string, readonly NodeView[], Desired, object][] = [
 describe('nextNode', () => {
   it.each(cases)('%s', (_name, nodes, want, expected) => {
     expect(nextNode(nodes, want, RULES, NOW)).toEqual(expected);
+  });
+
+  it('waits for a node on which the change of another AuditConfig is in flight', () => {
+    expect(nextNode([fresh('n1')], A, { ...RULES, busy: 'x1' }, NOW)).toEqual({
+      kind: 'Wait',
+      why: 'InFlight',
+      node: 'x1',
+    });
+    expect(nextNode([at('n1', A)], A, { ...RULES, busy: 'x1' }, NOW)).toEqual({ kind: 'Done' });
   });
 
   it('assigns nothing while paused, but says who waits', () => {

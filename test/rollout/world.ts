@@ -16,6 +16,8 @@ export class World {
   status: AuditConfigStatus = {};
   finalizer = false;
   deleting = false;
+  definition: Facts['definition'] = undefined;
+  busyNode: string | undefined = undefined;
   references: References = {};
   readonly published = new Set<string>();
   readonly nodes = new Map<string, WorldNode>();
@@ -59,6 +61,8 @@ export class World {
       status: this.status,
       references: this.references,
       nodes,
+      ...(this.definition === undefined ? {} : { definition: this.definition }),
+      ...(this.busyNode === undefined ? {} : { busyNode: this.busyNode }),
       serverVersion: '1.36',
       settings: { operatorNamespace: 'auditconfig-system', bundlesNamespace: 'auditconfig-bundles' },
       now: this.now,
