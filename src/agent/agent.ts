@@ -9,7 +9,6 @@ import { createEventRecorder } from '../kube/events.ts';
 import { createWorkQueue } from '../kube/queue.ts';
 import { createStatusWriter } from '../kube/status.ts';
 import type { KubeObject } from '../kube/types.ts';
-import { resume } from '../node/apply-revision.ts';
 import { realHost } from '../node/host.ts';
 import { DEFAULT_LAYOUT } from '../targets/host-layout.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
@@ -159,18 +158,17 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
   });
   const queue = createWorkQueue({ name: 'auditnode', log, metrics });
   const work = async (): Promise<void> => {
-    // What was in flight when a former process ended comes first, and needs no API.
-    const resumed = await resume({ host, spec, signal });
-    log.info({ outcome: resumed.kind }, 'looked for a change in flight');
-    if (signal.aborted) return;
-    let generation: number | undefined;
+    let asked = '';
     own.onChange(() => {
       const object = read();
-      // Our own reports change the object, but not its generation.
-      if (object !== undefined && object.metadata.generation !== generation) queue.add(o.nodeName);
-      generation = object?.metadata.generation;
+      // Our own reports change the object, but not its generation; one that was made anew counts from 1 again.
+      const now = object === undefined ? '' : `${object.metadata.uid}/${object.metadata.generation}`;
+      if (now === asked) reporter.remind();
+      else if (object !== undefined) queue.add(o.nodeName);
+      asked = now;
     });
-    if (own.synced || read() !== undefined) queue.add(o.nodeName);
+    // What was in flight when a former process ended comes first, and needs no API.
+    queue.add(o.nodeName);
     await queue.work({ workers: 1, reconcile: (_key, s) => worker.work(s), graceMs: 2_000 }, signal);
   };
   try {

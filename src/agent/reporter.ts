@@ -5,7 +5,7 @@
 import type { AuditNodeStatus } from '../api/auditnode.ts';
 import type { ApiHealth } from '../kube/health.ts';
 import type { StatusTarget, StatusWriter } from '../kube/status.ts';
-import { Backoff, delay } from '../kube/wait.ts';
+import { Backoff, delay, onAbort } from '../kube/wait.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 export type ReporterOptions = {
@@ -19,6 +19,8 @@ export type ReporterOptions = {
 export interface Reporter {
   /** Returns at once. */
   report(status: AuditNodeStatus): void;
+  /** The object changed: if its status is not what was reported last, somebody else wrote it, and it is said again. */
+  remind(): void;
   /** Sends until the signal aborts. Call once. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -36,13 +38,19 @@ export function createReporter(o: ReporterOptions): Reporter {
   const untilDirty = (signal: AbortSignal): Promise<void> =>
     new Promise((resolve) => {
       if (dirty || signal.aborted) return resolve();
-      wake = resolve;
-      signal.addEventListener('abort', () => resolve(), { once: true });
+      const unhook = onAbort(signal, resolve);
+      wake = () => {
+        unhook();
+        resolve();
+      };
     });
   return {
     report: (status) => {
       latest = status;
       touch();
+    },
+    remind: () => {
+      if (latest !== undefined) touch();
     },
     run: async (signal) => {
       const backoff = new Backoff(BACKOFF);

@@ -15,7 +15,8 @@ export type Said = {
   readonly generation: number;
   /** What spec asks for; absent for a removal. */
   readonly digest?: string;
-  readonly file: StateFile;
+  /** null: it is not one that this version understands. */
+  readonly file: StateFile | null;
   /** Of the last call; absent while it runs. */
   readonly outcome?: ApplyOutcome;
   /** The bundle itself was no good. */
@@ -37,17 +38,11 @@ export const sentences = (findings: readonly Finding[]): string =>
     .map((f) => `${f.message} (${f.code})`)
     .join(' ');
 
-type Failure = NonNullable<AuditNodeStatus['lastFailure']>;
+type Failure = Pick<NonNullable<AuditNodeStatus['lastFailure']>, 'reason' | 'message'>;
 
 /** The failure that stops this node from running what is asked; undefined while there is none. */
-function failureOf(s: Said): Omit<Failure, 'time'> | undefined {
-  const digest = s.digest ?? s.before.current;
-  if (digest === undefined) return undefined;
-  const because = (reason: string, message: string): Omit<Failure, 'time'> => ({
-    digest,
-    reason,
-    message: cut(message),
-  });
+function failureOf(s: Said): Failure | undefined {
+  const because = (reason: string, message: string): Failure => ({ reason, message: cut(message) });
   if (s.refused !== undefined) return because(s.refused[0]?.code ?? 'BundleMalformed', sentences(s.refused));
   switch (s.outcome?.kind) {
     case 'Refused':
@@ -94,8 +89,10 @@ function messageOf(s: Said): string | undefined {
   }
 }
 
-/** Digests of the state file: null there is absence here. */
-function digestsOf({ state }: StateFile): Pick<AuditNodeStatus, 'current' | 'target' | 'lastKnownGood'> {
+/** Digests of the state file: null there is absence here. A file that cannot be read says nothing of either. */
+function digestsOf({ file, before }: Said): Pick<AuditNodeStatus, 'current' | 'target' | 'lastKnownGood'> {
+  if (file === null) return { ...keep('current', before.current), ...keep('lastKnownGood', before.lastKnownGood) };
+  const { state } = file;
   const current =
     state.phase === 'Settled' || state.phase === 'Held'
       ? state.current
@@ -113,29 +110,32 @@ function digestsOf({ state }: StateFile): Pick<AuditNodeStatus, 'current' | 'tar
 
 export function statusOf(s: Said): AuditNodeStatus {
   const failure = failureOf(s);
-  const phase = failure !== undefined ? 'Held' : s.file.state.phase;
-  const digests = digestsOf(s.file);
+  const phase = failure !== undefined || s.file === null ? 'Held' : s.file.state.phase;
+  const digests = digestsOf(s);
   const settled = phase === 'Settled' || phase === 'Held';
   const unchanged = s.before.current === digests.current && s.before.settledTime !== undefined;
   const settledTime = unchanged ? s.before.settledTime : s.now;
   const message = failure?.message ?? messageOf(s);
-  const same =
-    failure !== undefined &&
-    s.before.lastFailure?.digest === failure.digest &&
-    s.before.lastFailure.reason === failure.reason;
+  // Of a removal that does not work, the revision that stays.
+  const digest = s.digest ?? digests.current;
   return {
     observedGeneration: s.generation,
     phase,
     ...digests,
     ...(settled && s.outcome !== undefined ? { settledTime } : keep('settledTime', s.before.settledTime)),
     ...(message === undefined ? {} : { message }),
-    ...(failure === undefined
-      ? {}
-      : { lastFailure: { ...failure, time: same ? (s.before.lastFailure?.time ?? s.now) : s.now } }),
+    ...(failure === undefined || digest === undefined ? {} : { lastFailure: since(s, { digest, ...failure }) }),
     ...keep('kubernetesVersion', s.version ?? s.before.kubernetesVersion),
     agentVersion: s.agentVersion,
     ...keep('adopted', s.before.adopted),
   };
+}
+
+/** The time of a failure is that of its first report. */
+function since(s: Said, failure: Failure & { readonly digest: string }): AuditNodeStatus['lastFailure'] {
+  const old = s.before.lastFailure;
+  const same = old?.digest === failure.digest && old.reason === failure.reason;
+  return { ...failure, time: same ? old.time : s.now };
 }
 
 const keep = <K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } =>

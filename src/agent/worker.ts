@@ -12,11 +12,10 @@ import type { KubeError } from '../kube/errors.ts';
 import type { Outcome } from '../kube/queue.ts';
 import { isRecord } from '../kube/types.ts';
 import type { KubeObject } from '../kube/types.ts';
-import { applyRevision } from '../node/apply-revision.ts';
+import { applyRevision, resume } from '../node/apply-revision.ts';
 import type { ApplyOutcome } from '../node/outcome.ts';
 import type { NodeHost } from '../node/host.ts';
-import { EMPTY, readState } from '../node/state-file.ts';
-import type { StateFile } from '../node/state-file.ts';
+import { readState } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
 import { recordPath, parseRecord } from '../targets/static-pod/record.ts';
@@ -41,7 +40,10 @@ export type WorkerOptions = {
 
 /** Nothing on the node tells that the reason of a refusal has gone. */
 const REFUSED_RETRY_MS = 5 * 60_000;
-const HOLD_RETRY_MS = 60_000;
+/** The controller publishes again what it hears is missing or changed. */
+const BUNDLE_RETRY_MS = 15_000;
+const HOLD_RETRY_MS = 10_000;
+const UNREADABLE_RETRY_MS = 60_000;
 const INCONCLUSIVE_RETRY_MS = 60_000;
 const AWAY_RETRY_MS = 1_000;
 
@@ -68,6 +70,7 @@ function taskOf(object: KubeObject | undefined): Task | undefined {
 export class Worker {
   readonly #o: WorkerOptions;
   #version: string | undefined;
+  #reports = 0;
 
   constructor(options: WorkerOptions) {
     this.#o = options;
@@ -75,6 +78,8 @@ export class Worker {
 
   async work(signal: AbortSignal): Promise<Outcome> {
     const task = taskOf(this.#o.read());
+    const stopped = await this.#resume(task, signal);
+    if (stopped !== undefined) return stopped;
     if (task === undefined) return { kind: 'Done' };
     await this.#askVersion(signal);
     const named = task.spec.desired.revision;
@@ -86,6 +91,36 @@ export class Worker {
     const { revision, findings } = fetched.value;
     if (revision === undefined) return this.#refused(task, findings);
     return this.#run(task, revision, signal);
+  }
+
+  /**
+   * What is in flight comes first, and needs no API: it may be away because of it. Undefined when nothing is in flight
+   * any more.
+   */
+  async #resume(task: Task | undefined, signal: AbortSignal): Promise<Outcome | undefined> {
+    const { host, spec, log } = this.#o;
+    const found = await readState(host.disk, spec.layout.stateDir);
+    if (found?.journal === undefined || found.journal === null) return undefined;
+    const outcome = await resume({ host, spec, signal });
+    log.info({ outcome: outcome.kind }, 'a change was in flight');
+    switch (outcome.kind) {
+      case 'OnHold':
+      case 'DiskFailed':
+        if (task !== undefined) {
+          await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome });
+          this.#tell(task, outcome);
+        }
+        return outcomeOf(outcome);
+      case 'Interrupted':
+        return outcomeOf(outcome);
+      case 'Settled':
+      case 'Refused':
+      case 'RolledBack':
+      case 'Held':
+      case 'Overtaken':
+      case 'StateUnreadable':
+        return undefined;
+    }
   }
 
   /** Of the API server that we reach: on a healthy control plane the node's own or one minor beside it. */
@@ -101,15 +136,15 @@ export class Worker {
   }
 
   async #refused(task: Task, refused: readonly Finding[]): Promise<Outcome> {
-    const file = (await readState(this.#o.host.disk, this.#o.spec.layout.stateDir)) ?? EMPTY;
+    this.#o.log.warn({ codes: refused.map((f) => f.code) }, 'the revision is refused; nothing was changed');
+    const file = await readState(this.#o.host.disk, this.#o.spec.layout.stateDir);
     await this.#say(task, { file, refused });
-    return { kind: 'Again', afterMs: REFUSED_RETRY_MS };
+    return { kind: 'Again', afterMs: BUNDLE_RETRY_MS };
   }
 
   async #run(task: Task, to: Revision | null, signal: AbortSignal): Promise<Outcome> {
     const { host, spec, log } = this.#o;
     const { timeoutSeconds } = task.spec;
-    let file: StateFile = (await readState(host.disk, spec.layout.stateDir)) ?? EMPTY;
     const outcome = await applyRevision({
       host,
       spec,
@@ -117,20 +152,22 @@ export class Worker {
       version: parseMinor(this.#version ?? '') ?? null,
       rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
       onState: (next) => {
-        file = next;
         log.info({ phase: next.state.phase, digest: to?.digest ?? 'none' }, 'node state');
         if (next.journal !== null) void this.#say(task, { file: next });
       },
       signal,
     });
-    file = (await readState(host.disk, spec.layout.stateDir)) ?? file;
+    const file = await readState(host.disk, spec.layout.stateDir);
     if (outcome.kind !== 'Interrupted') await this.#say(task, { file, outcome });
     this.#tell(task, outcome);
     return outcomeOf(outcome);
   }
 
   async #say(task: Task, more: Pick<Said, 'file' | 'outcome' | 'refused'>): Promise<void> {
+    const turn = ++this.#reports;
     const adopted = await this.#adopted();
+    // A later report was quicker: this one is history.
+    if (turn !== this.#reports) return;
     const digest = task.spec.desired.revision?.digest;
     const { adopted: _old, ...before } = taskOf(this.#o.read())?.before ?? task.before;
     this.#o.reporter.report(
@@ -189,8 +226,9 @@ function outcomeOf(outcome: ApplyOutcome): Outcome {
     case 'Settled':
     case 'Held':
     case 'Interrupted':
-    case 'StateUnreadable':
       return { kind: 'Done' };
+    case 'StateUnreadable':
+      return { kind: 'Again', afterMs: UNREADABLE_RETRY_MS };
     case 'RolledBack':
       // Nobody is to blame, so it is tried again, ever more rarely.
       return outcome.failure.reason === 'Inconclusive'

@@ -112,8 +112,10 @@ function stoppedVerdict(next: Extract<NextNode, { kind: 'Stopped' }>, progress: 
 export function degradedVerdict(facts: readonly NodeFact[], views: readonly NodeView[]): Verdict<'Degraded'> {
   const held = views.find(isFailed);
   if (held === undefined) return { type: 'Degraded', status: 'False', reason: 'AsExpected', message: 'no node failed' };
-  const failure = facts.find((f) => f.name === held.name)?.auditNode?.status.lastFailure;
-  const why = failure === undefined ? 'it gave no reason' : `${failure.reason}: ${failure.message}`;
+  const status = facts.find((f) => f.name === held.name)?.auditNode?.status;
+  const failure = status?.lastFailure;
+  const why =
+    failure === undefined ? (status?.message ?? 'it gave no reason') : `${failure.reason}: ${failure.message}`;
   return {
     type: 'Degraded',
     status: 'True',
