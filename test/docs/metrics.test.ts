@@ -52,10 +52,11 @@ describe('docs/metrics.md', () => {
     expect([...listed].sort(byName)).toEqual(sources().flatMap(metricsIn).sort(byName));
   });
 
-  it('names them as they are served', async () => {
+  it('names those of every process as they are served', async () => {
     const registry = createRegistry({ version: '0' });
     createKubeMetrics(registry);
     const served = (await registry.getMetricsAsJSON()).map((m) => m.name);
-    expect(listed.map((m) => m.name).sort()).toEqual(served.sort());
+    expect(served.length).toBeGreaterThan(10);
+    expect(served.filter((name) => !listed.some((m) => m.name === name))).toEqual([]);
   });
 });
