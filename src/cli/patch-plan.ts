@@ -141,11 +141,11 @@ function showChange(change: HostChange, plan: Extract<PatchPlan, { kind: 'Plan' 
   if (isWithin(change.path, spec.layout.stateDir)) return '';
   const name = shown(change.path);
   const old = plan.seen.files.get(change.path) ?? null;
-  const isSecret = change.do === 'WriteFile' ? change.after instanceof Secret : change.path.endsWith('/webhook.yaml');
-  if (isSecret) return `--- ${name}\n+++ ${name}\n(its content is confidential and not shown)\n`;
+  // Whether a file that goes came from a Secret is not known any more.
+  if (change.do === 'RemoveFile') return `--- ${name}\n+++ /dev/null\n(it goes; its content is not shown)\n`;
+  if (change.after instanceof Secret) return `--- ${name}\n+++ ${name}\n(its content is confidential and not shown)\n`;
   const from = { name: old === null ? '/dev/null' : name, text: old === null ? '' : text(old.bytes) };
-  const isGone = change.do === 'RemoveFile';
-  return unifiedDiff(from, { name: isGone ? '/dev/null' : name, text: isGone ? '' : text(bytesOf(change.after)) });
+  return unifiedDiff(from, { name, text: text(bytesOf(change.after)) });
 }
 
 export const showPlan = (plan: Extract<PatchPlan, { kind: 'Plan' }>): string =>

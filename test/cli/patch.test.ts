@@ -166,6 +166,12 @@ describe('auditconfig patch', () => {
     expect(result.code).toBe(0);
     expect(`${result.stdout}${result.stderr}`).not.toContain('hidden-name');
     expect(result.stdout).toContain('confidential');
+    await patch(withFile(), io);
+    const removals = [await diff([...at(), '--remove'], io), await patch([...at(), '--remove', '--dry-run'], io)];
+    for (const { code, stdout } of removals) {
+      expect([code, stdout]).toEqual([0, expect.stringMatching(/policy\.yaml\n\+\+\+ \/dev\/null\n/)]);
+      expect(stdout).not.toContain('hidden-name');
+    }
   });
 
   it('does not come between an agent and its change', async () => {
