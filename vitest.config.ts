@@ -1,6 +1,7 @@
 /**
- * Two projects: `unit` needs nothing but Node; `plane` (`*.plane.test.ts`) starts real kube-apiservers and runs after it,
- * when their binaries have been built or fetched in the background (test/house/vitest.mjs).
+ * Three projects: `unit` needs nothing but Node; `plane` (`*.plane.test.ts`) starts real kube-apiservers and runs after it,
+ * when their binaries have been built or fetched in the background (test/house/vitest.mjs). `node` (`*.node.test.ts`)
+ * starts whole clusters, with kubelets, and has a command of its own: `npm run test:node`.
  */
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
@@ -49,6 +50,20 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           testTimeout: 180_000,
           // A hook that starts a plane may wait for a build from nothing, of both versions.
+          hookTimeout: 1_200_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'node',
+          include: ['test/**/*.node.test.ts'],
+          pool: 'forks',
+          // Three nodes take all of a machine with two cores.
+          maxWorkers: 1,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+          testTimeout: 300_000,
           hookTimeout: 1_200_000,
         },
       },

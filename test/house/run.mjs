@@ -38,7 +38,10 @@ async function run(verb, args) {
       return (await import('./vitest.mjs')).vitest(root, ['--project', 'unit', ...args], { planes: false });
     case 'test':
       if (!(await buildIfStale(root))) return 1;
-      return (await import('./vitest.mjs')).vitest(root, args, { planes: true });
+      return (await import('./vitest.mjs')).vitest(root, ['--project', '!node', ...args], { planes: true });
+    case 'node':
+      if (!(await buildIfStale(root))) return 1;
+      return (await import('./vitest.mjs')).vitest(root, ['--project', 'node', ...args], { planes: false });
     case 'bench':
     case 'demo':
     case 'fuzz':

@@ -62,16 +62,19 @@ export function pathOf(o: Pick<Manifest, 'apiVersion' | 'kind' | 'metadata'>): s
   return `${base}${where}/${plural}/${o.metadata.name}`;
 }
 
+/** All that installing needs of a control plane, so that a whole cluster will do too (test/cluster). */
+export type Api = Pick<ControlPlane, 'request'>;
+
 export type Applied = { readonly status: number; readonly body: unknown; readonly text: string };
 
 /** Server-side apply, as `kubectl apply --server-side`. Any status is an answer. */
-export const apply = (plane: ControlPlane, object: Manifest, query = ''): Promise<Applied> =>
+export const apply = (plane: Api, object: Manifest, query = ''): Promise<Applied> =>
   plane.request('PATCH', `${pathOf(object)}?fieldManager=kubectl&force=true&fieldValidation=Strict${query}`, {
     body: object,
     contentType: 'application/apply-patch+yaml',
   });
 
-export async function applyOrThrow(plane: ControlPlane, object: Manifest): Promise<void> {
+export async function applyOrThrow(plane: Api, object: Manifest): Promise<void> {
   const { status, text } = await apply(plane, object);
   if (status !== 200 && status !== 201) throw new Error(`${object.kind} ${object.metadata.name}: ${status} ${text}`);
 }

@@ -1,0 +1,144 @@
+/**
+ * The operator on one real control-plane node: deploy/ as it ships, in real pods, against a kubelet that runs a real
+ * static pod. One cluster for all of it; each test leaves the manifest as kubeadm wrote it.
+ */
+import { mkdir } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROOT } from '../operator/install.ts';
+import { startCluster } from './cluster.ts';
+import type { Cluster } from './cluster.ts';
+import { InstalledOperator, auditConfig } from './installed.ts';
+import { until } from './lab.ts';
+import { whatIsMissing } from './machine.ts';
+import type { ClusterNode } from './node.ts';
+import {
+  apiServerOf,
+  bareChange,
+  eventsOf,
+  manifestOf,
+  replaceManifest,
+  untilRestarted,
+  withAnnotation,
+} from './restarts.ts';
+
+const READY = { type: 'Ready', status: 'True' };
+const missing = await whatIsMissing();
+if (missing !== undefined && process.env['CI'] === 'true') throw new Error(`the node tests need ${missing}`);
+
+const seconds = (ms: number): string => (ms / 1000).toFixed(1);
+const print = (line: string): void => void process.stdout.write(`[figure] ${line}\n`);
+
+describe.skipIf(missing !== undefined)(`one control-plane node (needs ${missing ?? 'nothing more'})`, () => {
+  let cluster: Cluster;
+  let node: ClusterNode;
+  let operator: InstalledOperator;
+  let original: string;
+
+  beforeAll(async () => {
+    cluster = await startCluster({ nodes: 1, version: '1.36', root: ROOT });
+    const [first] = cluster.nodes;
+    if (first === undefined) throw new Error('no node');
+    node = first;
+    original = await manifestOf(node);
+    operator = await InstalledOperator.install(cluster);
+  });
+  afterAll(() => cluster?.stop());
+
+  it('an AuditConfig becomes events in the log of the real static pod', async () => {
+    const old = await apiServerOf(node);
+    await operator.apply(auditConfig({ policy: { preset: 'metadata' } }));
+    await untilRestarted(cluster, node, old);
+    const done = await operator.until(auditConfig(), READY);
+    expect(done.status?.nodes).toMatchObject({ summary: '1/1', failed: 0 });
+    expect(await operator.auditNode(node)).toMatchObject({ phase: 'Settled', current: done.status?.revision?.digest });
+    await cluster.request('GET', '/api/v1/namespaces/default/secrets/nobody');
+    const seen = async (): Promise<readonly string[] | undefined> => {
+      const found = (await eventsOf(node)).filter((e) => e.requestURI.endsWith('/secrets/nobody'));
+      return found.length === 0 ? undefined : found.map((e) => `${e.verb} ${e.level}`);
+    };
+    expect(await until('the event', seen, { ms: 5_000 })).toContain('get Metadata');
+  });
+
+  it('another preset restarts it once, in the time that a bare rename of the manifest takes', async () => {
+    const running = await manifestOf(node);
+    const old = await apiServerOf(node);
+    const start = Date.now();
+    await operator.apply(auditConfig({ policy: { preset: 'minimal' } }));
+    const edited = until('the edit', async () => ((await manifestOf(node)) === running ? undefined : Date.now()), {
+      ms: 60_000,
+      everyMs: 10,
+    });
+    const next = await untilRestarted(cluster, node, old);
+    const took = Date.now() - start;
+    const published = (await edited) - start;
+    await operator.until(auditConfig(), READY);
+    expect((await apiServerOf(node))?.pid).toBe(next.pid);
+    const now = await manifestOf(node);
+    const floors = [await bareChange(cluster, node, withAnnotation(now, '1')), await bareChange(cluster, node, now)];
+    const floor = (floors[0] ?? 0) / 2 + (floors[1] ?? 0) / 2;
+    print(
+      `publish to healthy ${seconds(took)} s (${published} ms to the rename); bare rename ${floors.map(seconds).join(' and ')} s; ratio ${(took / floor).toFixed(2)}`,
+    );
+    // What is ours of it; the rest is the kubelet's, and as long for everybody.
+    expect(published).toBeLessThan(5_000);
+  });
+
+  it('a deleted AuditConfig gives the manifest back, byte for byte', async () => {
+    await operator.remove(auditConfig());
+    expect(await manifestOf(node)).toBe(original);
+    await cluster.ready(node);
+  });
+
+  it('a revision that no API server starts with, which no check foresees, is rolled back', async () => {
+    await mkdir(node.file('var/log/kube-audit'), { recursive: true });
+    // A plain file that nobody can open for writing.
+    const log = '/var/log/kube-audit/audit.log';
+    const script = `: >>${log} && chattr +i ${log}`;
+    expect(await node.exec('sh', ['-c', script])).toMatchObject({ code: 0 });
+    try {
+      const start = Date.now();
+      await operator.apply(auditConfig({ policy: { preset: 'metadata' } }));
+      const edited = async (): Promise<number | undefined> =>
+        (await manifestOf(node)) === original ? undefined : Date.now();
+      const broken = await until('the edit', edited, { ms: 60_000, everyMs: 20 });
+      const crashing = await manifestOf(node);
+      const back = async (): Promise<number | undefined> =>
+        (await manifestOf(node)) === original ? Date.now() : undefined;
+      const restored = await until('the rollback', back, { ms: 120_000, everyMs: 20 });
+      await untilRestarted(cluster, node, undefined, (p) => !p.args.some((a) => a.startsWith('--audit-')));
+      const healthy = Date.now();
+      const failed = await operator.until(auditConfig(), {
+        type: 'Degraded',
+        status: 'True',
+        reason: 'NodeHeld',
+      });
+      expect(failed.status?.nodes).toMatchObject({ failed: 1 });
+      expect(await operator.auditNode(node)).toMatchObject({ phase: 'Held', lastFailure: { reason: 'CrashLoop' } });
+      expect(JSON.stringify(await operator.auditNode(node))).toContain('operation not permitted');
+      const floor = await bareRescue(crashing);
+      print(
+        `crash loop: rollback ${seconds(restored - broken)} s after the rename; healthy ${seconds(healthy - restored)} s after that, by hand ${seconds(floor)} s; ratio ${((healthy - restored) / floor).toFixed(2)}; down ${seconds(healthy - start)} s at most`,
+      );
+    } finally {
+      await node.exec('chattr', ['-i', log]);
+    }
+    await operator.remove(auditConfig());
+    expect(await manifestOf(node)).toBe(original);
+  });
+
+  /** Milliseconds from putting the good manifest over a crashing one by hand, to ready. */
+  async function bareRescue(crashing: string): Promise<number> {
+    await replaceManifest(node, crashing);
+    const started = new Set<number>();
+    const twice = async (): Promise<true | undefined> => {
+      const now = await apiServerOf(node);
+      if (now?.args.some((a) => a.startsWith('--audit-')) === true) started.add(now.pid);
+      return started.size >= 2 && now === undefined ? true : undefined;
+    };
+    await until('two crashes', twice, { ms: 120_000, everyMs: 20 });
+    const start = Date.now();
+    await replaceManifest(node, original);
+    await untilRestarted(cluster, node, undefined, (p) => !p.args.some((a) => a.startsWith('--audit-')));
+    return Date.now() - start;
+  }
+});
