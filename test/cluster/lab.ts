@@ -50,7 +50,7 @@ for try in $(seq 100); do
   sleep 0.2
 done
 # Another cluster may still need it.
-others=$(ls -d "${1%-*}"-* 2>/dev/null)
+others=$(ls -d "$(dirname "$1")"/auditconfig-* 2>/dev/null)
 [ "$inotify" = - ] || [ -n "$others" ] || echo "$inotify" >/proc/sys/fs/inotify/max_user_instances
 # A test that was killed may have left an immutable file.
 rm -rf "$folder" 2>/dev/null || { chattr -R -i "$folder" 2>/dev/null; rm -rf "$folder"; }
