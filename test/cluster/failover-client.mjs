@@ -1,35 +1,73 @@
-// A client of three API servers, inside the cluster's network: asks for one object again and again over kept-alive
-// connections, and goes to the next server only where a connection is refused or closed before the request was taken
-// up (Go closes idle connections when it stops). Every other failure counts. Prints one line of JSON when its standard input closes.
+// A client of three API servers, inside the cluster's network: asks for one object over and over on one HTTP/2
+// connection, as client-go does, and goes to the next server only where a connection is refused or where the server has
+// said GOAWAY. Every other failure counts. Prints one line of JSON when its standard input closes.
 // Its one argument is a file of JSON: {servers: ["https://..."], credentials: {ca, cert, key}, path}.
 import { readFileSync } from 'node:fs';
-import { Agent, request } from 'undici';
+import { connect, constants } from 'node:http2';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const { servers, credentials, path } = JSON.parse(readFileSync(process.argv[2], 'utf8'));
-const agent = new Agent({ connect: { ...credentials, timeout: 2_000 }, connections: 2, pipelining: 1 });
-const REFUSED = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT']);
-const CLOSED = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
-
-let asked = 0;
-let refused = 0;
-let closed = 0;
-let slowestMs = 0;
-const failed = [];
+const report = { asked: 0, refused: 0, goaway: 0, slowestMs: 0, failed: [] };
 let at = 0;
+let session;
 let stop = false;
 process.stdin.on('end', () => (stop = true)).resume();
 
+function leave() {
+  session?.close();
+  session = undefined;
+  at = (at + 1) % servers.length;
+}
+
+/** A connection to the current server; throws what the connection failed with. */
+async function connected() {
+  if (session !== undefined && !session.closed && !session.destroyed) return session;
+  const opened = connect(servers[at], credentials);
+  await new Promise((resolve, reject) => opened.once('connect', resolve).once('error', reject));
+  opened.on('error', () => undefined);
+  opened.on('goaway', () => {
+    report.goaway++;
+    // Nothing new is asked on it; what is under way comes to its end.
+    if (session === opened) leave();
+  });
+  session = opened;
+  return opened;
+}
+
+const ask = (from) =>
+  new Promise((resolve, reject) => {
+    const stream = from.request({ ':path': path, accept: 'application/json' });
+    let status = 0;
+    stream.on('response', (headers) => (status = headers[':status']));
+    stream.on('error', (error) => reject(Object.assign(error, { rst: stream.rstCode })));
+    stream.on('end', () => resolve(status));
+    stream.resume().end();
+  });
+
+const notTakenUp = (error) =>
+  error.code === 'ERR_HTTP2_GOAWAY_SESSION' ||
+  error.code === 'ERR_HTTP2_INVALID_SESSION' ||
+  (error.code === 'ERR_HTTP2_STREAM_ERROR' && error.rst === constants.NGHTTP2_REFUSED_STREAM);
+
+/** What a user would have seen fail; undefined for an answer. */
 async function once() {
   for (let tries = 0; tries < servers.length * 2; tries++) {
+    const server = servers[at];
+    let from;
     try {
-      const reply = await request(`${servers[at]}${path}`, { dispatcher: agent, headersTimeout: 60_000 });
-      await reply.body.dump();
-      return reply.statusCode === 200 ? undefined : `${reply.statusCode} from ${servers[at]}`;
+      from = await connected();
     } catch (error) {
-      if (REFUSED.has(error.code)) refused++;
-      else if (CLOSED.has(error.code)) closed++;
-      else return `${error.code ?? error.message} from ${servers[at]}`;
-      at = (at + 1) % servers.length;
+      if (error.code !== 'ECONNREFUSED') return `connecting: ${error.code ?? error.message} from ${server}`;
+      report.refused++;
+      leave();
+      continue;
+    }
+    try {
+      const status = await ask(from);
+      return status === 200 ? undefined : `${status} from ${server}`;
+    } catch (error) {
+      if (!notTakenUp(error)) return `${error.code}: ${error.message} from ${server}`;
+      if (session === from) leave();
     }
   }
   return 'no server takes a connection';
@@ -39,12 +77,12 @@ console.log('ready');
 while (!stop) {
   const start = Date.now();
   const failure = await once();
-  asked++;
-  slowestMs = Math.max(slowestMs, Date.now() - start);
-  if (failure !== undefined) failed.push(`${new Date().toISOString()} ${failure}`);
-  // The next may ask another server: all three are to be seen by it.
-  at = (at + (asked % 20 === 0 ? 1 : 0)) % servers.length;
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  report.asked++;
+  report.slowestMs = Math.max(report.slowestMs, Date.now() - start);
+  if (failure !== undefined) report.failed.push(`${new Date().toISOString()} ${failure}`);
+  // All three servers are to be seen by it, whichever is going down.
+  if (report.asked % 50 === 0) leave();
+  await sleep(20);
 }
-console.log(JSON.stringify({ asked, refused, closed, slowestMs, failed }));
+console.log(JSON.stringify(report));
 process.exit(0);

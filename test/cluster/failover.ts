@@ -11,9 +11,9 @@ import { untilReady } from './lab.ts';
 
 export type ClientReport = {
   readonly asked: number;
-  /** Connections that were refused, and that were closed before the request was answered; each went to the next server. */
+  /** Connections that were refused, and GOAWAYs: what it went to the next server for. */
   readonly refused: number;
-  readonly closed: number;
+  readonly goaway: number;
   readonly slowestMs: number;
   /** What a user would have seen fail. */
   readonly failed: readonly string[];

@@ -4,6 +4,7 @@
  */
 import { access, constants, readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { goVersion } from '../control-plane/sources/go-toolchain.ts';
 import { run } from '../control-plane/sources/run.ts';
 
 /** Program and the Debian package that brings it. */
@@ -70,6 +71,8 @@ const NAMESPACES = ['--mount', '--pid', '--fork', '--net', '--uts', '--ipc', '--
 export async function whatIsMissing(signal?: AbortSignal): Promise<string | undefined> {
   if (process.platform !== 'linux') return 'Linux';
   if (process.getuid?.() !== 0) return 'root';
+  if ((await goVersion({ env: process.env, signal: signal ?? new AbortController().signal })) === undefined)
+    return 'Go, to build a kubelet';
   const packages = await missingPackages();
   const failed = packages.length === 0 ? undefined : await install(packages, signal);
   if (failed !== undefined) return failed;
