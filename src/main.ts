@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** argv to controller | agent | cli. The only place that ends the process. */
+/** argv to controller | agent | guard | cli. The only place that ends the process. */
 import { readFile } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -22,6 +22,15 @@ async function controller(args: readonly string[]): Promise<CommandResult> {
   const options = parseControllerArgs(args, process.env, { hostname: hostname(), version: __VERSION__ });
   if ('usage' in options) return { code: 2, stderr: `error: ${options.usage}\n\n${CONTROLLER_HELP}` };
   await runController(options, stopSignal());
+  return { code: 0 };
+}
+
+async function guard(args: readonly string[]): Promise<CommandResult> {
+  const { GUARD_HELP, parseGuardArgs, runGuard } = await import('./node/guard.ts');
+  if (args.includes('--help') || args.includes('-h')) return { code: 0, stdout: GUARD_HELP };
+  const options = parseGuardArgs(args);
+  if ('usage' in options) return { code: 2, stderr: `error: ${options.usage}\n\n${GUARD_HELP}` };
+  await runGuard(options, stopSignal());
   return { code: 0 };
 }
 
@@ -69,6 +78,8 @@ function run([name, ...args]: readonly string[]): Promise<CommandResult> {
       return controller(args);
     case 'agent':
       return agent(args);
+    case 'guard':
+      return guard(args);
     case undefined:
       return cli([]);
     default:

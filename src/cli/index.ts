@@ -52,6 +52,7 @@ function help(): string {
     ...COMMANDS.map((c) => `  ${c.name.padEnd(width)}  ${c.summary}`),
     `  ${'controller'.padEnd(width)}  run the operator's controller in a cluster`,
     `  ${'agent'.padEnd(width)}  run the node agent on a control-plane node`,
+    `  ${'guard'.padEnd(width)}  bring a change to its end in the agent's place, without the API`,
   ];
   return `Usage: auditconfig COMMAND [options]\n\nDeclares, proves and rolls out the audit configuration of kube-apiservers.\n\nCommands:\n${rows.join('\n')}\n\n'auditconfig COMMAND --help' explains a command, with examples.\n`;
 }

@@ -78,7 +78,7 @@ export function realDisk(root: string): Disk {
     create: (path, bytes, as) => create(at(path), bytes, as),
     rename: (from, to) => rename(at(from), at(to)),
     remove: async (path) => void (await unless(ABSENT, () => unlink(at(path)))),
-    removeDir: async (path) => void (await unless([...ABSENT, 'ENOTEMPTY', 'EEXIST'], () => rmdir(at(path)))),
+    removeDir: async (path) => void (await unless([...ABSENT, 'ENOTEMPTY', 'EEXIST', 'EBUSY'], () => rmdir(at(path)))),
     syncDir: (path) => syncDir(at(path)),
     freeBytes: (path) => freeBytes(at(path)),
   };

@@ -22,6 +22,14 @@ export type ProcessView = {
   readonly apiServers: readonly ApiServerProcess[];
 };
 
+/** One process of this host and of no other boot: a pid alone is used again. */
+export type ProcessId = {
+  readonly pid: number;
+  /** Milliseconds since boot. */
+  readonly start: number;
+  readonly boot: string;
+};
+
 /** Clock ticks of /proc/PID/stat: 100 a second for user space on every Linux. */
 const TICKS_PER_SECOND = 100;
 
@@ -61,4 +69,32 @@ export async function listApiServers(proc = '/proc'): Promise<ProcessView | null
   const found = await Promise.all(pids.map((pid) => processAt(proc, pid)));
   const apiServers = found.filter((p) => p !== null).sort((a, b) => a.startedAt - b.startedAt);
   return { now: Math.round(seconds * 1000), bootId: bootId?.trim() ?? '', apiServers };
+}
+
+/** A process that has ended and was not yet waited for acts no more. */
+const hasEnded = (stat: string): boolean => /^[ZX] /.test(stat.slice(stat.lastIndexOf(')') + 2));
+
+async function processId(pid: number, proc: string): Promise<ProcessId | null> {
+  const stat = (await tryRead(join(proc, String(pid), 'stat'))) ?? '';
+  const start = hasEnded(stat) ? null : startOf(stat);
+  const boot = (await tryRead(join(proc, 'sys/kernel/random/boot_id')))?.trim();
+  return start === null || boot === undefined ? null : { pid, start, boot };
+}
+
+/** This very process. Throws where there is no /proc: nothing here runs on anything but Linux. */
+export async function ownProcess(proc = '/proc'): Promise<ProcessId> {
+  const me = await processId(process.pid, proc);
+  if (me === null) throw new Error(`${proc} says nothing about this process`);
+  return me;
+}
+
+export async function isAlive(p: ProcessId, proc = '/proc'): Promise<boolean> {
+  const now = await processId(p.pid, proc);
+  return now !== null && now.start === p.start && now.boot === p.boot;
+}
+
+/** How often this host's kernel has killed for want of memory, since boot (from Linux 4.13 on); null: not to be seen. */
+export async function countOomKills(proc = '/proc'): Promise<number | null> {
+  const line = /^oom_kill (\d+)$/m.exec((await tryRead(join(proc, 'vmstat'))) ?? '');
+  return line === null ? null : Number(line[1]);
 }

@@ -25,7 +25,7 @@ export type Disk = {
   readonly rename: (from: string, to: string) => Promise<void>;
   /** Nothing happens where no file is. */
   readonly remove: (path: string) => Promise<void>;
-  /** Only an empty folder goes; one with something in it, or none, is no error. */
+  /** Only an empty folder goes; one with something in it, a mount point, or none, is no error. */
   readonly removeDir: (path: string) => Promise<void>;
   readonly syncDir: (path: string) => Promise<void>;
   /** Bytes that whoever runs the API server may still write at a path or, if it is not there, above it; null: unknown. */

@@ -26,6 +26,8 @@ import type { Check } from './checks.ts';
 import { follow } from './follow.ts';
 import type { Node } from './follow.ts';
 import { gather } from './gather.ts';
+import { placeGuard } from './guard-pod.ts';
+import type { GuardPod } from './guard-pod.ts';
 import type { NodeHost } from './host.ts';
 import type { ApplyOutcome } from './outcome.ts';
 import { holdPath, readState, writeState } from './state-file.ts';
@@ -42,16 +44,21 @@ export type ApplyInput = {
   /** Try a revision again that this node went back from. */
   readonly again?: boolean;
   readonly checks?: readonly Check[];
+  /** Stands by while the manifest is changed; absent where there is no image to start it from. */
+  readonly guard?: GuardPod;
+  /** False for who may not write in the revisions' folder. */
+  readonly prunes?: boolean;
   /** Told of each new state, for status. */
   readonly onState?: (s: StateFile) => void;
   readonly signal: AbortSignal;
 };
 
-const diskCode = (e: unknown): string | null =>
+/** The errno of what a disk refused; null for anything else, which is a bug. */
+export const diskCode = (e: unknown): string | null =>
   e instanceof Error && 'code' in e && typeof e.code === 'string' && /^E[A-Z0-9]+$/.test(e.code) ? e.code : null;
 
 /** Runs `act`; a disk's error is a value, the signal's end too, everything else is a bug. */
-async function guarded(signal: AbortSignal, act: () => Promise<ApplyOutcome>): Promise<ApplyOutcome> {
+export async function guarded<T = ApplyOutcome>(signal: AbortSignal, act: () => Promise<T>): Promise<T | ApplyOutcome> {
   try {
     return await act();
   } catch (e) {
@@ -65,21 +72,24 @@ async function guarded(signal: AbortSignal, act: () => Promise<ApplyOutcome>): P
 /** Brings the node to `to`, or says why not. One call at a time for a node. */
 export const applyRevision = (input: ApplyInput): Promise<ApplyOutcome> => guarded(input.signal, () => run(input));
 
-const nodeOf = (input: ApplyInput): Node => ({
+export const nodeOf = (input: ResumeInput): Node => ({
   host: input.host,
   spec: input.spec,
   rules: input.rules ?? DEFAULT_RULES,
   onState: input.onState ?? (() => undefined),
+  prunes: input.prunes ?? true,
   signal: input.signal,
 });
 
+export type ResumeInput = Omit<ApplyInput, 'to' | 'version'>;
+
 /** Brings a change that is in flight to its end, if there is one: what a process does first when it starts. */
-export function resume(input: Omit<ApplyInput, 'to' | 'version'>): Promise<ApplyOutcome> {
+export function resume(input: ResumeInput): Promise<ApplyOutcome> {
   return guarded(input.signal, async () => {
     const { host, spec } = input;
     const file = await readState(host.disk, spec.layout.stateDir);
     if (file === null) return { kind: 'StateUnreadable' };
-    return (await follow(nodeOf({ ...input, to: null, version: null }), file)).outcome;
+    return (await follow(nodeOf(input), file)).outcome;
   });
 }
 
@@ -144,6 +154,7 @@ async function settleWithoutRestart(
     state: { phase: 'Settled', current, lastGood: to === null ? null : lastGood },
     journal: null,
     lastFailure: file.lastFailure,
+    probation: file.state.phase === 'Settled' && file.state.current === current ? file.probation : null,
   };
   if (plan.changes.length > 0 || file.state.phase !== 'Settled' || file.state.current !== current) {
     await writeState(host.disk, spec.layout.stateDir, next);
@@ -183,6 +194,7 @@ async function journalOf(
     made: madeBy(plan.changes, record, recorded?.bytes ?? null),
     boot: view === null ? null : { id: view.bootId, at: view.now },
     knownLogs: [...(await host.logFolders(pod))],
+    timeoutMs: (input.rules ?? DEFAULT_RULES).timeoutMs,
     confidential: to !== null && (to.confidential || to.webhook !== undefined),
   };
 }
@@ -207,15 +219,27 @@ async function install(input: ApplyInput, file: StateFile, start: Start): Promis
     state: { phase: 'Installing', to: digest, from: currentOf(file), lastGood: file.state.lastGood, since: host.now() },
     journal: start.journal,
     lastFailure: file.lastFailure,
+    probation: null,
   };
   await writeState(disk, spec.layout.stateDir, intent);
   input.onState?.(intent);
-  const overtaken = (await applyAll(disk, start.before)) ?? (await applyChange(disk, start.edit));
+  const beforeEdit = await applyAll(disk, start.before);
+  const findings = [...start.findings, ...(beforeEdit === null ? await standBy(input, digest) : [])];
+  const overtaken = beforeEdit ?? (await applyChange(disk, start.edit));
   const followed = await follow(nodeOf(input), intent);
   if (overtaken !== null && followed.file.state.phase === 'Settled') return { kind: 'Overtaken', path: overtaken.path };
   if (followed.outcome.kind !== 'Settled') return followed.outcome;
-  if (to === null) return cleanUp(input, start.findings);
-  return { ...followed.outcome, restarted: true, findings: start.findings };
+  if (to === null) return cleanUp(input, findings);
+  return { ...followed.outcome, restarted: true, findings };
+}
+
+/** The guard is in place before the manifest is touched; without one, whoever reads the outcome is told. */
+async function standBy({ host, spec, guard }: ApplyInput, to: Digest | null): Promise<readonly Finding[]> {
+  const change = `${to?.slice(0, 16) ?? 'removal'}-${host.now()}`;
+  if (guard !== undefined && (await placeGuard(host.disk, guard, spec, change))) return [];
+  const message =
+    'No guard stood by while the manifest was changed: after a reboot in that time, only this process could have rolled back.';
+  return [{ severity: 'info', code: 'NoGuard', message, path: '' }];
 }
 
 /** After a removal: the API server no longer needs our files. */

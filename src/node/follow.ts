@@ -1,26 +1,32 @@
 /**
  * Follows a change that is in flight to its end: asks src/rollout/node-state.ts what to do with the facts of the moment,
  * does it, and writes the new state before it goes on. Starts anywhere: right after the rename, or in the next life of a
- * process that was killed. Called by apply-revision.ts and at the start of an agent; the guard will call it too.
+ * process that was killed. Called by apply-revision.ts, by resume() of agent and guard, and by probation.ts.
  */
 import { installFile, removeFolder } from '../host/install.ts';
+import type { PodName } from '../host/pod-logs.ts';
 import type { Disk } from '../host/types.ts';
 import type { NodeState, ProbeRules, Reason, Step } from '../rollout/node-state.ts';
 import { nextStep } from '../rollout/node-state.ts';
 import { ROOT_OWNER, sha256 } from '../targets/host-layout.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
+import { serverView } from '../targets/static-pod/server.ts';
 import { revertEdit } from '../targets/static-pod/undo.ts';
-import { compareManifest, wantedServer, Watch } from './facts.ts';
+import { compareManifest, Watch } from './facts.ts';
+import { removeGuard } from './guard-pod.ts';
 import type { NodeHost } from './host.ts';
 import type { ApplyOutcome } from './outcome.ts';
+import { pruneRevisions } from './prune.ts';
 import { writeState } from './state-file.ts';
-import type { Failure, Journal, StateFile } from './state-file.ts';
+import type { Failure, Journal, Probation, StateFile } from './state-file.ts';
 
 export type Node = {
   readonly host: NodeHost;
   readonly spec: StaticPodSpec;
   readonly rules: ProbeRules;
   readonly onState: (s: StateFile) => void;
+  /** Old revision folders are taken away; false for who may not write there. */
+  readonly prunes: boolean;
   readonly signal: AbortSignal;
 };
 
@@ -48,7 +54,9 @@ export async function follow(node: Node, from: StateFile): Promise<Followed> {
     const facts = await watch.look(node.host, { ...now, stateDir: node.spec.layout.stateDir }, node.signal);
     if (facts?.hold === true) return { file, outcome: { kind: 'OnHold' } };
     const step: Step =
-      facts === null ? { do: 'RollBack', why: 'NotHealthyInTime' } : nextStep(file.state, facts, node.rules);
+      facts === null
+        ? { do: 'RollBack', why: 'NotHealthyInTime' }
+        : nextStep(file.state, facts, { ...node.rules, ...limitOf(now.journal) });
     if (step.do === 'Wait') {
       await node.host.sleep(POLL_MS, node.signal);
       continue;
@@ -57,10 +65,21 @@ export async function follow(node: Node, from: StateFile): Promise<Followed> {
     watch = new Watch();
     node.onState(file);
   }
+  await tidy(node, file);
   return { file, outcome: outcomeOf(file) };
 }
 
-async function save(node: Node, file: StateFile): Promise<StateFile> {
+const limitOf = ({ timeoutMs }: Journal): Partial<ProbeRules> => (timeoutMs === undefined ? {} : { timeoutMs });
+
+/** Nothing is in flight: the guard goes, whoever left it behind, and so do revisions that nothing comes back to. */
+async function tidy(node: Node, file: StateFile): Promise<void> {
+  await removeGuard(node.host.disk, node.spec.manifest);
+  if (node.prunes) await pruneRevisions(node.host, node.spec, file);
+}
+
+/** What is in flight has no probation: a newer change ends that of the one before it. */
+async function save(node: Node, next: InFlight | Omit<StateFile, 'probation'>): Promise<StateFile> {
+  const file: StateFile = { probation: null, ...next };
   await writeState(node.host.disk, node.spec.layout.stateDir, file);
   return file;
 }
@@ -77,15 +96,15 @@ async function act(node: Node, now: InFlight, step: Step): Promise<StateFile> {
     case 'StartProbing':
       return state.phase === 'Installing'
         ? save(node, { state: { ...state, phase: 'Probing' }, journal, lastFailure })
-        : now;
+        : { ...now, probation: null };
     case 'Commit':
-      return state.phase === 'Probing' ? commit(node, state) : now;
+      return state.phase === 'Probing' ? commit(node, state, journal) : { ...now, probation: null };
     case 'RollBack':
       return startRollBack(node, now, step.why);
     case 'RestoreManifest':
       return restore(node, now);
     case 'EndRollBack':
-      return state.phase === 'RollingBack' ? endRollBack(node, now, step.verdict) : now;
+      return endRollBack(node, now, step.verdict);
   }
 }
 
@@ -96,40 +115,73 @@ async function abandon(node: Node, { state, journal, lastFailure }: InFlight): P
   return save(node, { state: { phase: 'Settled', current, lastGood: state.lastGood }, journal: null, lastFailure });
 }
 
-function commit(node: Node, state: Extract<NodeState, { phase: 'Probing' }>): Promise<StateFile> {
+/** From here on it is on probation; a removal is not: what it would go back to is taken away now. */
+async function commit(
+  node: Node,
+  state: Extract<NodeState, { phase: 'Probing' }>,
+  journal: Journal,
+): Promise<StateFile> {
   const settled: NodeState = { phase: 'Settled', current: state.to, lastGood: state.to };
-  return save(node, { state: settled, journal: null, lastFailure: null });
+  const probation = state.to === null ? null : await probationOf(node.host, state, journal);
+  const file: StateFile = { state: settled, journal: null, lastFailure: null, probation };
+  await writeState(node.host.disk, node.spec.layout.stateDir, file);
+  return file;
 }
 
+async function probationOf(
+  host: NodeHost,
+  { from, lastGood }: Extract<NodeState, { phase: 'Probing' }>,
+  journal: Journal,
+): Promise<Probation> {
+  const view = await host.processes();
+  const boot = view === null ? null : { id: view.bootId, at: view.now };
+  return { from, lastGood, journal: { ...journal, boot }, starts: await countStarts(host, journal) };
+}
+
+const podOf = (journal: Journal): PodName | null => {
+  const server = serverView(new TextEncoder().encode(journal.after));
+  return server === null ? null : { namespace: server.namespace, name: server.pod, container: server.container };
+};
+
+/** Starts of the container that runs with our edit; null where they cannot be counted. */
+export async function countStarts(host: NodeHost, journal: Journal): Promise<number | null> {
+  const pod = podOf(journal);
+  return pod === null ? null : ((await host.lastWords(pod, new Set(journal.knownLogs)))?.starts ?? null);
+}
+
+const HEADS: Readonly<Record<Reason, string>> = {
+  CrashLoop: 'kube-apiserver does not stay up',
+  NotHealthyInTime: 'kube-apiserver did not become ready in time',
+  OutOfMemory: 'kube-apiserver ran out of memory',
+  DiskError: 'a file could not be written',
+};
+
 /** The API server's own last words are the reason; of a confidential revision they are not repeated. */
-async function lastWords(node: Node, now: InFlight, why: Reason): Promise<string> {
-  const server = wantedServer(now.state, now.journal);
-  const pod = server === null ? null : { namespace: server.namespace, name: server.pod, container: server.container };
-  const words = pod === null ? null : await node.host.lastWords(pod, new Set(now.journal.knownLogs));
-  const head = why === 'CrashLoop' ? 'kube-apiserver does not stay up' : 'kube-apiserver did not become ready in time';
-  if (now.journal.confidential)
+async function lastWords(node: Node, journal: Journal, why: Reason): Promise<string> {
+  const pod = podOf(journal);
+  const words = pod === null ? null : await node.host.lastWords(pod, new Set(journal.knownLogs));
+  const head = HEADS[why];
+  if (journal.confidential)
     return `${head}. Its last lines are in its log on the node; they may hold parts of a Secret.`;
   return words === null || words.lines.length === 0 ? `${head}.` : `${head}:\n${words.lines.join('\n')}`;
 }
 
-/** Decided once and written down, so that a process that is killed now goes on rolling back. */
 async function startRollBack(node: Node, now: InFlight, why: Reason): Promise<StateFile> {
   const { state, journal } = now;
-  if (state.phase !== 'Probing' && state.phase !== 'Installing') return { ...now };
-  const failure: Failure = {
-    digest: state.to,
-    reason: why,
-    message: await lastWords(node, now, why),
-    time: node.host.now(),
-  };
-  const next: NodeState = {
-    phase: 'RollingBack',
-    bad: state.to,
-    to: state.from,
-    lastGood: state.lastGood,
-    why,
-    since: node.host.now(),
-  };
+  if (state.phase !== 'Probing' && state.phase !== 'Installing') return { ...now, probation: null };
+  return beginRollBack(node, { bad: state.to, to: state.from, lastGood: state.lastGood, journal }, why);
+}
+
+type Back = Pick<Extract<NodeState, { phase: 'RollingBack' }>, 'bad' | 'to' | 'lastGood'> & {
+  readonly journal: Journal;
+};
+
+/** Decided once and written down, so that a process that is killed now goes on rolling back. */
+export async function beginRollBack(node: Node, back: Back, why: Reason): Promise<StateFile> {
+  const { journal, ...digests } = back;
+  const time = node.host.now();
+  const failure: Failure = { digest: back.bad, reason: why, message: await lastWords(node, journal, why), time };
+  const next: NodeState = { phase: 'RollingBack', ...digests, why, since: time };
   // Whether the previous flags run is then told by the flags alone: the kubelet may not have acted yet.
   const boot = journal.boot === null ? null : { ...journal.boot, at: 0 };
   return save(node, { state: next, journal: { ...journal, boot }, lastFailure: failure });
@@ -141,7 +193,7 @@ async function restore(node: Node, { state, journal, lastFailure }: InFlight): P
   const bytes = await disk.read(journal.manifest);
   const text = bytes === null ? null : new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
   if (bytes === null || text === null || compareManifest(bytes, journal) !== 'After')
-    return { state, journal, lastFailure };
+    return { state, journal, lastFailure, probation: null };
   // Their edit of ours that cannot be told apart: our last good text is better than an API server that does not start.
   const back = text === journal.after ? journal.before : (revertEdit(text, journal) ?? journal.before);
   await undoFiles(node, journal);
@@ -181,7 +233,7 @@ async function restoreRecord(disk: Disk, record: NonNullable<Journal['record']>)
 
 async function endRollBack(node: Node, now: InFlight, verdict: Reason | 'Inconclusive'): Promise<StateFile> {
   const { state, lastFailure } = now;
-  if (state.phase !== 'RollingBack') return now;
+  if (state.phase !== 'RollingBack') return { ...now, probation: null };
   // Not healthy after the rollback either: something else is broken, and the revision is not blamed.
   const blamed = verdict === 'Inconclusive' ? null : state.bad;
   await undoFiles(node, now.journal);

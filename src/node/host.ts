@@ -5,8 +5,8 @@ import { podFolders, readLastWords } from '../host/pod-logs.ts';
 import type { LastWords, PodName } from '../host/pod-logs.ts';
 import { probeApiServer } from '../host/probe.ts';
 import type { Health, ProbeAddress, ProbeCredentials } from '../host/probe.ts';
-import { listApiServers } from '../host/processes.ts';
-import type { ProcessView } from '../host/processes.ts';
+import { countOomKills, isAlive, listApiServers, ownProcess } from '../host/processes.ts';
+import type { ProcessId, ProcessView } from '../host/processes.ts';
 import type { Disk } from '../host/types.ts';
 
 export type NodeHost = {
@@ -25,6 +25,11 @@ export type NodeHost = {
   /** Folders of the pod's logs that are there now. */
   readonly logFolders: (pod: PodName) => Promise<readonly string[]>;
   readonly lastWords: (pod: PodName, known: ReadonlySet<string>) => Promise<LastWords | null>;
+  /** What the kernel has killed for want of memory since boot; null where that cannot be seen. */
+  readonly oomKills: () => Promise<number | null>;
+  /** This process, and whether another one still lives. */
+  readonly me: () => Promise<ProcessId>;
+  readonly lives: (p: ProcessId) => Promise<boolean>;
 };
 
 export type RealHostOptions = {
@@ -47,5 +52,9 @@ export function realHost({ root, proc, credentials }: RealHostOptions): NodeHost
     processes: () => listApiServers(proc),
     logFolders: (pod) => podFolders(disk, pod),
     lastWords: (pod, known) => readLastWords(disk, pod, known),
+    oomKills: () => countOomKills(proc),
+    // Always in this process' own /proc: that is where its number means something.
+    me: () => ownProcess(),
+    lives: (p) => isAlive(p),
   };
 }

@@ -16,7 +16,7 @@ const digest = z
   .regex(/^[0-9a-f]{64}$/)
   .transform((d) => d as Digest);
 const optional = digest.nullable();
-const reason = z.enum(['CrashLoop', 'NotHealthyInTime', 'DiskError']);
+const reason = z.enum(['CrashLoop', 'NotHealthyInTime', 'OutOfMemory', 'DiskError']);
 
 const state = z.discriminatedUnion('phase', [
   z.object({ phase: z.literal('Settled'), current: optional, lastGood: optional }),
@@ -52,26 +52,48 @@ const journal = z.object({
   boot: z.object({ id: z.string(), at: z.number() }).nullable(),
   /** Folders of the pod's logs that were there before. */
   knownLogs: z.array(z.string()),
+  /** How long this change may take, in ms: what a later process holds itself to as well. */
+  timeoutMs: z.number().optional(),
   /** The revision came from a Secret: the API server's words about it are not repeated. */
   confidential: z.boolean(),
 });
 
+/** What is needed to go back from what was committed, while it is on probation. */
+const probation = z.object({
+  from: optional,
+  lastGood: optional,
+  /** Of the change that was committed; `boot` is when the probation began. */
+  journal,
+  /** Starts of the API server's container that were counted by then; null where they cannot be counted. */
+  starts: z.number().nullable(),
+});
+
 const failure = z.object({ digest: optional, reason: z.string(), message: z.string(), time: z.number() });
 
-const file = z.object({ version: z.literal(1), state, journal: journal.nullable(), lastFailure: failure.nullable() });
+const file = z.object({
+  version: z.literal(1),
+  state,
+  journal: journal.nullable(),
+  lastFailure: failure.nullable(),
+  probation: probation.nullable().default(null),
+});
 
 export type Journal = Readonly<z.infer<typeof journal>>;
 export type Failure = Readonly<z.infer<typeof failure>>;
+export type Probation = Readonly<z.infer<typeof probation>>;
 export type StateFile = {
   readonly state: NodeState;
   readonly journal: Journal | null;
   readonly lastFailure: Failure | null;
+  /** Of `state.current`; null where it has proven itself. */
+  readonly probation: Probation | null;
 };
 
 export const EMPTY: StateFile = {
   state: { phase: 'Settled', current: null, lastGood: null },
   journal: null,
   lastFailure: null,
+  probation: null,
 };
 
 export const statePath = (stateDir: HostPath): HostPath => `${stateDir}/state.json`;
@@ -82,16 +104,17 @@ export async function readState(disk: Disk, stateDir: HostPath): Promise<StateFi
   const bytes = await disk.read(statePath(stateDir));
   if (bytes === null) return EMPTY;
   try {
-    const { state, journal, lastFailure } = file.parse(JSON.parse(new TextDecoder().decode(bytes)));
-    return { state, journal, lastFailure };
+    const { version: _, ...known } = file.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    return known;
   } catch {
     return null;
   }
 }
 
-const isEmpty = ({ state, journal, lastFailure }: StateFile): boolean =>
+const isEmpty = ({ state, journal, lastFailure, probation }: StateFile): boolean =>
   journal === null &&
   lastFailure === null &&
+  probation === null &&
   state.phase === 'Settled' &&
   state.current === null &&
   state.lastGood === null;

@@ -20,7 +20,7 @@ import type { Digest } from '../render/types.ts';
 /** Milliseconds since the epoch, by the clock that was handed in. */
 export type Instant = number;
 
-export type Reason = 'CrashLoop' | 'NotHealthyInTime' | 'DiskError';
+export type Reason = 'CrashLoop' | 'NotHealthyInTime' | 'OutOfMemory' | 'DiskError';
 
 export type NodeState =
   | { readonly phase: 'Settled'; readonly current: Digest | null; readonly lastGood: Digest | null }

@@ -1,10 +1,11 @@
 /**
  * Every operation on the disk is a point where the process may be killed, where the disk may fail, and where the power
  * may go. Whatever happens: the manifest is a whole old or a whole new one, and the next life brings the node to where an
- * undisturbed one stands.
+ * undisturbed one stands. With a guard the first of the next lives is the guard's, which may not write revisions.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { applyRevision } from '../../src/node/apply-revision.ts';
+import { applyRevision, resume } from '../../src/node/apply-revision.ts';
+import { guardPath } from '../../src/node/guard-pod.ts';
 import type { ApplyOutcome } from '../../src/node/outcome.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { Killed } from '../host/memory-disk.ts';
@@ -31,8 +32,21 @@ const BROKEN = revision({ flags: { '--audit-log-mode': 'broken' } });
 
 const behaves = (args: readonly string[]): Behaviour => (args.includes('--audit-log-mode=broken') ? 'crashes' : 'good');
 
-const apply = (w: World, to: Revision | null): Promise<ApplyOutcome> =>
-  applyRevision({ host: w.host, spec: SPEC, to, version: null, checks: [], signal: new AbortController().signal });
+const GUARD = { image: 'auditconfig:test', namespace: 'kube-system' };
+
+const apply = (w: World, to: Revision | null, guarded = false): Promise<ApplyOutcome> =>
+  applyRevision({
+    host: w.host,
+    spec: SPEC,
+    to,
+    version: null,
+    checks: [],
+    signal: new AbortController().signal,
+    ...(guarded ? { guard: GUARD } : {}),
+  });
+
+const actAsGuard = (w: World): Promise<ApplyOutcome> =>
+  resume({ host: w.host, spec: SPEC, signal: new AbortController().signal, prunes: false });
 
 /** A node on which `steps` were done, without any fault. */
 async function nodeAfter(steps: readonly (Revision | null)[]): Promise<World> {
@@ -44,12 +58,21 @@ async function nodeAfter(steps: readonly (Revision | null)[]): Promise<World> {
 
 const copyOf = (w: World): World => new World(w.disk.reopened(), MANIFEST, behaves, w.now);
 
-type Scenario = { readonly name: string; readonly before: readonly (Revision | null)[]; readonly to: Revision | null };
-const SCENARIOS: readonly Scenario[] = [
+type Scenario = {
+  readonly name: string;
+  readonly before: readonly (Revision | null)[];
+  readonly to: Revision | null;
+  readonly guarded?: true;
+};
+const PLAIN: readonly Scenario[] = [
   { name: 'a first installation', before: [], to: A },
   { name: 'a change of the policy', before: [A], to: B },
   { name: 'a rollback', before: [A], to: BROKEN },
   { name: 'a removal', before: [A, B], to: null },
+];
+const SCENARIOS: readonly Scenario[] = [
+  ...PLAIN,
+  ...PLAIN.map((s): Scenario => ({ ...s, name: `${s.name}, guarded`, guarded: true })),
 ];
 
 /** Dotfiles that a kill left behind are overwritten by the next write; the kubelet does not see them. */
@@ -59,11 +82,11 @@ const visible = (disk: MemoryDisk): Record<string, string> =>
       .filter(([p]) => !p.includes('/.'))
       .map(([p, text]) => [
         p,
-        p.endsWith('state.json') ? text.replace(/"(time|since)": \d+|"message": ".*"/g, '') : text,
+        p.endsWith('state.json') ? text.replace(/"(time|since|at)": \d+|"message": ".*"/g, '') : text,
       ]),
   );
 
-describe.each(SCENARIOS)('$name', ({ before, to }) => {
+describe.each(SCENARIOS)('$name', ({ before, to, guarded }) => {
   let start: World;
   let end: Record<string, string>;
   let whole: readonly string[];
@@ -74,7 +97,7 @@ describe.each(SCENARIOS)('$name', ({ before, to }) => {
     const w = copyOf(start);
     const seen = new Set<string>([w.disk.text(MANIFEST) ?? '']);
     w.onTick = () => seen.add(w.disk.text(MANIFEST) ?? '');
-    await apply(w, to);
+    await apply(w, to, guarded);
     seen.add(w.disk.text(MANIFEST) ?? '');
     [end, whole, operations] = [visible(w.disk), [...seen], w.disk.operations];
   });
@@ -83,7 +106,7 @@ describe.each(SCENARIOS)('$name', ({ before, to }) => {
     const w = copyOf(start);
     w.disk.fault = fault;
     try {
-      await apply(w, to);
+      await apply(w, to, guarded);
     } catch (e) {
       if (!(e instanceof Killed)) throw e;
     }
@@ -94,16 +117,28 @@ describe.each(SCENARIOS)('$name', ({ before, to }) => {
   /** Another life on the same disk, with the same wish, until it rests. */
   async function comesToRest(disk: MemoryDisk, since: number): Promise<void> {
     const w = new World(disk, MANIFEST, behaves, since + 1);
-    await apply(w, to);
+    if (guarded === true) await guardThenAgent(w);
+    await apply(w, to, guarded);
     expect(visible(w.disk)).toEqual(end);
     w.settle();
     expect(w.isReady).toBe(true);
     expect(w.runningText).toBe(w.disk.text(MANIFEST));
   }
 
+  /** Wherever a guard was left, it brings what is in flight to its end, and is gone. */
+  async function guardThenAgent(w: World): Promise<void> {
+    if (w.disk.text(guardPath(MANIFEST)) === null) return;
+    await actAsGuard(w);
+    expect(w.disk.text(guardPath(MANIFEST))).toBeNull();
+    expect(whole).toContain(w.disk.text(MANIFEST));
+    w.settle();
+    expect(w.isReady).toBe(true);
+  }
+
   it('has operations to be disturbed at', () => {
     expect(operations.length).toBeGreaterThan(8);
     expect(whole.length).toBeGreaterThan(1);
+    expect(operations.includes(`rename ${guardPath(MANIFEST)}`)).toBe(guarded === true);
   });
 
   it('survives a kill before and in the middle of each, and after each', async () => {

@@ -25,6 +25,10 @@ export class World {
   reaction = 0;
   #noticedAt: number | null = null;
   lines: string[] = [];
+  oomKills = 0;
+  /** Which process of the program this is, and which others live. */
+  pid = 100;
+  readonly alive = new Set<number>();
   /** Called at every moment that passes: someone else's hands on the node. */
   onTick: () => void = () => undefined;
   #running: Running | null = null;
@@ -104,6 +108,12 @@ export class World {
     }
   }
 
+  /** The API server's process ends, and is started again by the kubelet. */
+  crash(): void {
+    this.#running = null;
+    this.#nextStart = this.now + 100;
+  }
+
   get runningText(): string | null {
     return this.#running?.text ?? null;
   }
@@ -142,6 +152,9 @@ export class World {
             },
       logFolders: async () => [],
       lastWords: async () => (this.hidden ? null : { starts: this.starts, lines: this.lines.slice(-3) }),
+      oomKills: async () => this.oomKills,
+      me: async () => ({ pid: this.pid, start: 1, boot: this.bootId }),
+      lives: async (p) => p.boot === this.bootId && this.alive.has(p.pid),
     };
   }
 }

@@ -1,0 +1,117 @@
+/**
+ * Watches a committed revision for a while longer (rules: src/rollout/probation.ts), and goes back to the last known good
+ * where the API server keeps falling over. One look every few seconds, never while a change is in flight: who calls this
+ * sees to it that nothing else changes the node meanwhile. Called by the agent.
+ */
+import type { ProcessView } from '../host/processes.ts';
+import { PROBATION, probationStep } from '../rollout/probation.ts';
+import type { ProbationFacts, ProbationRules } from '../rollout/probation.ts';
+import { auditFlagsOf, portOf, sameFlags, serverView } from '../targets/static-pod/server.ts';
+import type { ServerView } from '../targets/static-pod/server.ts';
+import { guarded, nodeOf } from './apply-revision.ts';
+import type { ResumeInput } from './apply-revision.ts';
+import { compareManifest } from './facts.ts';
+import { beginRollBack, countStarts, follow } from './follow.ts';
+import { placeGuard } from './guard-pod.ts';
+import type { NodeHost } from './host.ts';
+import type { ApplyOutcome } from './outcome.ts';
+import { holdPath, readState, writeState } from './state-file.ts';
+import type { Probation, StateFile } from './state-file.ts';
+
+/** `None`: nothing is on probation. */
+export type Looked = { readonly kind: 'None' | 'Watching' | 'Passed' } | ApplyOutcome;
+
+type Glance = { readonly startedAt: number | null; readonly oomKills: number | null };
+
+const runningWith = (view: ProcessView, server: ServerView): number | null =>
+  view.apiServers.find(
+    (p) => portOf(p.args) === server.address.port && sameFlags(auditFlagsOf(p.args), server.auditFlags),
+  )?.startedAt ?? null;
+
+export class ProbationWatch {
+  readonly #rules: ProbationRules;
+  /** Which probation the rest is about. */
+  #of = '';
+  #last: Glance | null = null;
+  readonly #starts = new Set<number>();
+  #began = 0;
+
+  constructor(rules: ProbationRules = PROBATION) {
+    this.#rules = rules;
+  }
+
+  /** One look, and what has to be done then, to its end. */
+  look(input: ResumeInput): Promise<Looked> {
+    return guarded<Looked>(input.signal, () => this.#look(input));
+  }
+
+  async #look(input: ResumeInput): Promise<Looked> {
+    const { host, spec } = input;
+    const { stateDir } = spec.layout;
+    const file = await readState(host.disk, stateDir);
+    if (file === null || file.state.phase !== 'Settled' || file.probation === null) return { kind: 'None' };
+    const view = await host.processes();
+    const probation = await anchored(host, file.probation, view);
+    if (probation !== file.probation) await writeState(host.disk, stateDir, { ...file, probation });
+    const facts = await this.#facts(input, probation, view);
+    const step = probationStep(facts, this.#rules);
+    if (step.do === 'Wait') return { kind: 'Watching' };
+    if (step.do === 'End') {
+      const passed: StateFile = { ...file, probation: null };
+      await writeState(host.disk, stateDir, passed);
+      await follow(nodeOf(input), passed);
+      return { kind: 'Passed' };
+    }
+    const node = nodeOf(input);
+    const { from: to, lastGood, journal } = probation;
+    const back = await beginRollBack(node, { bad: file.state.current, to, lastGood, journal }, step.why);
+    node.onState(back);
+    if (input.guard !== undefined) await placeGuard(host.disk, input.guard, spec, `back-${host.now()}`);
+    return (await follow(node, back)).outcome;
+  }
+
+  async #facts(input: ResumeInput, probation: Probation, view: ProcessView | null): Promise<ProbationFacts> {
+    const { host, spec } = input;
+    const { journal } = probation;
+    this.#beginWith(`${journal.boot?.id}/${journal.boot?.at}`, host.ticks());
+    const server = serverView(new TextEncoder().encode(journal.after));
+    const startedAt = view === null || server === null ? null : runningWith(view, server);
+    if (startedAt !== null) this.#starts.add(startedAt);
+    const now: Glance = { startedAt, oomKills: await host.oomKills() };
+    const counted = await countStarts(host, journal);
+    const logged = counted === null || probation.starts === null ? 0 : counted - probation.starts;
+    const outOfMemory = wasKilled(this.#last, now);
+    this.#last = now;
+    return {
+      hold: (await host.disk.stat(holdPath(spec.layout.stateDir))) !== null,
+      ours: compareManifest(await host.disk.read(journal.manifest), journal) === 'After',
+      crashes: Math.max(logged, this.#starts.size - 1),
+      outOfMemory,
+      elapsedMs: view !== null && journal.boot !== null ? view.now - journal.boot.at : host.ticks() - this.#began,
+    };
+  }
+
+  #beginWith(of: string, ticks: number): void {
+    if (this.#of === of) return;
+    this.#of = of;
+    this.#last = null;
+    this.#starts.clear();
+    this.#began = ticks;
+  }
+}
+
+/** A reboot ends every process and is no crash: times and counts begin anew with it. */
+async function anchored(host: NodeHost, p: Probation, view: ProcessView | null): Promise<Probation> {
+  if (view === null || p.journal.boot === null || p.journal.boot.id === view.bootId) return p;
+  const boot = { id: view.bootId, at: view.now };
+  return { ...p, journal: { ...p.journal, boot }, starts: await countStarts(host, p.journal) };
+}
+
+/** Between two looks the process ended, and the kernel killed something for want of memory. */
+const wasKilled = (before: Glance | null, now: Glance): boolean =>
+  before !== null &&
+  before.startedAt !== null &&
+  before.startedAt !== now.startedAt &&
+  before.oomKills !== null &&
+  now.oomKills !== null &&
+  now.oomKills > before.oomKills;

@@ -1,0 +1,44 @@
+/**
+ * Takes revision folders away that nothing on this node can come back to. Kept: what runs, the last known good, what is
+ * in flight or on probation, and whatever the manifest names. Called by follow.ts when a change has come to its end.
+ */
+import { removeFolder } from '../host/install.ts';
+import { revisionDir } from '../targets/host-layout.ts';
+import type { StaticPodSpec } from '../targets/static-pod.ts';
+import type { NodeHost } from './host.ts';
+import type { StateFile } from './state-file.ts';
+
+/** Digests that the node's memory names. */
+function named({ state, probation }: StateFile): readonly (string | null)[] {
+  const known = [state.lastGood, probation?.from ?? null, probation?.lastGood ?? null];
+  switch (state.phase) {
+    case 'Settled':
+    case 'Held':
+      return [...known, state.current];
+    case 'Installing':
+    case 'Probing':
+      return [...known, state.to, state.from];
+    case 'RollingBack':
+      return [...known, state.bad, state.to];
+  }
+}
+
+const FILES = ['policy.yaml', 'webhook.yaml'] as const;
+
+export async function pruneRevisions(host: NodeHost, spec: StaticPodSpec, file: StateFile): Promise<void> {
+  const { disk } = host;
+  const { revisionsDir } = spec.layout;
+  const keep = new Set(named(file).flatMap((d) => (d === null ? [] : [revisionDir(d, spec.layout)])));
+  const folders = ((await disk.list(revisionsDir)) ?? []).filter((n) => /^[0-9a-f]{16}$/.test(n));
+  const old = folders.map((n) => `${revisionsDir}/${n}`).filter((d) => !keep.has(d));
+  if (old.length === 0) return;
+  const manifest = await disk.read(spec.manifest);
+  // Without a manifest nobody can say what it names.
+  if (manifest === null) return;
+  const text = new TextDecoder().decode(manifest);
+  for (const dir of old.filter((d) => !text.includes(d))) {
+    for (const name of FILES) await disk.remove(`${dir}/${name}`);
+    await disk.syncDir(dir);
+    await removeFolder(disk, dir);
+  }
+}
