@@ -38,7 +38,7 @@ async function evaluate({ policy: path, kubernetesVersion }: Options, io: Io): P
 export const run: CommandModule['run'] = (args, io) => {
   const program = command('evaluate', "a kube-apiserver's decision for each request on standard input")
     .option('--policy <file>', 'the audit policy')
-    .option('--kubernetes-version <version>', 'version whose rules apply (default: 1.36)')
+    .option('--kubernetes-version <version>', 'version whose rules apply (1.26 to 1.36, which is the default)')
     .allowExcessArguments(false)
     .addHelpText('after', EXAMPLES);
   return runCommand(program, args, (p) => evaluate(p.opts<Options>(), io));

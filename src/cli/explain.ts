@@ -130,7 +130,7 @@ const collect = (value: string, before: readonly string[]): readonly string[] =>
 export const run: CommandModule['run'] = (args, io) => {
   const program = command('explain', 'which rule decides about a request, and why earlier ones do not')
     .option('--policy <file>', 'the audit policy')
-    .option('--kubernetes-version <version>', 'version whose rules apply (default: 1.36)')
+    .option('--kubernetes-version <version>', 'version whose rules apply (1.26 to 1.36, which is the default)')
     .option('-o, --output <format>', 'text or json', 'text')
     .option('--user <name>', 'user name; without it there is no user information')
     .option('--group <name>', "one of the user's groups (repeat)", collect, [])

@@ -68,6 +68,7 @@ async function lint(names: readonly string[], o: Options, io: Io): Promise<Comma
   if (printed(o.output, [], io) === undefined) return usage(`--output must be text, json or sarif, not '${o.output}'`);
   const version = versionOf(o.kubernetesVersion);
   if (isResult(version)) return version;
+  if (names.filter((name) => name === '-').length > 1) return usage('standard input can be read only once');
   const files: LintedFile[] = [];
   for (const name of names) files.push(await lintFile(name, version, io));
   const stdout = printed(o.output, files, io) ?? '';
@@ -78,7 +79,7 @@ export const run: CommandModule['run'] = (args, io) => {
   const program = command('lint', 'what a kube-apiserver would refuse in a policy, or accept though no one means it')
     .argument('<file...>', "audit policies or AuditConfigs; '-' is standard input")
     .option('-o, --output <format>', 'text, json or sarif', 'text')
-    .option('--kubernetes-version <version>', 'version that has to load them (default: 1.36)')
+    .option('--kubernetes-version <version>', 'version that has to load them (1.26 to 1.36, which is the default)')
     .addHelpText('after', EXAMPLES);
   return runCommand(program, args, (p) => lint(p.args, p.opts<Options>(), io));
 };

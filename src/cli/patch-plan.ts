@@ -21,7 +21,8 @@ import { staticPod } from '../targets/static-pod.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { serverView } from '../targets/static-pod/server.ts';
 import type { HostChange, HostObserved, HostPath } from '../targets/types.ts';
-import type { Io } from './types.ts';
+import { isResult, usage as usageOf, versionOf } from './policy-input.ts';
+import type { CommandResult, Io } from './types.ts';
 
 export type PatchOptions = {
   readonly manifest: string;
@@ -77,13 +78,13 @@ export type PatchPlan =
       readonly findings: readonly Placed[];
     }
   | { readonly kind: 'Refused'; readonly findings: readonly Placed[] }
-  | { readonly kind: 'Usage'; readonly message: string };
+  | { readonly kind: 'Usage'; readonly result: CommandResult };
 
-const usage = (message: string): PatchPlan => ({ kind: 'Usage', message });
+const usage = (message: string): PatchPlan => ({ kind: 'Usage', result: usageOf(message) });
 
 /** The version that was asked for, else that of the manifest's image, else the newest. */
-function versionOf(asked: string | undefined, manifest: Uint8Array | null): Minor | undefined {
-  if (asked !== undefined) return parseMinor(asked);
+function wantedVersion(asked: string | undefined, manifest: Uint8Array | null): Minor | CommandResult {
+  if (asked !== undefined) return versionOf(asked);
   const image = manifest === null ? '' : (serverView(manifest)?.image ?? '');
   const tag = /:(v?1\.[^@/:]+)(?:@.*)?$/.exec(image)?.[1];
   return (tag === undefined ? undefined : parseMinor(tag)) ?? NEWEST;
@@ -114,9 +115,8 @@ export async function planPatch(options: PatchOptions, io: Io): Promise<PatchPla
   if (options.remove === (options.filename !== undefined)) return usage('give -f FILE, or --remove');
   const place = placeOf(options);
   const { disk, spec, shown } = place;
-  const version = versionOf(options.kubernetesVersion, await disk.read(spec.manifest));
-  if (version === undefined)
-    return usage(`--kubernetes-version ${options.kubernetesVersion}: must be a version such as ${NEWEST}`);
+  const version = wantedVersion(options.kubernetesVersion, await disk.read(spec.manifest));
+  if (isResult(version)) return { kind: 'Usage', result: version };
   const wanted = await wantedOf(options, version, io);
   if (typeof wanted === 'string') return usage(wanted);
   const rendered = wanted.findings.map((finding): Placed => ({ file: options.filename ?? '', finding }));

@@ -10,11 +10,15 @@ import { loadPolicy } from '../policy/load.ts';
 import type { Loaded } from '../policy/types.ts';
 import type { CommandResult, Io } from './types.ts';
 
-/** The version asked for, or a usage error. Versions before 1.26 read policies in other ways. */
+/**
+ * The version asked for, or a usage error. Versions before 1.26 read policies in other ways; what later ones than the
+ * newest will do nobody knows, and a guess is no verdict.
+ */
 export function versionOf(text: string | undefined): Minor | CommandResult {
   const version = parseMinor(text ?? NEWEST);
-  if (version !== undefined && minorNumber(version) >= minorNumber(OLDEST)) return version;
-  return usage(`--kubernetes-version must be ${OLDEST} or later, such as ${NEWEST}, not '${text ?? ''}'`);
+  const isKnown =
+    version !== undefined && minorNumber(version) >= minorNumber(OLDEST) && minorNumber(version) <= minorNumber(NEWEST);
+  return isKnown ? version : usage(`--kubernetes-version must be from ${OLDEST} to ${NEWEST}, not '${text ?? ''}'`);
 }
 
 export const usage = (message: string): CommandResult => ({ code: 2, stderr: `error: ${message}\n` });

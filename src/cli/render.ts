@@ -6,7 +6,7 @@
 import { stringify } from 'yaml';
 import { hasErrors } from '../api/findings.ts';
 import type { Finding } from '../api/findings.ts';
-import { NEWEST, parseMinor } from '../api/versions.ts';
+import { NEWEST, OLDEST } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
 import { layerName } from '../config/merge.ts';
 import type { EffectiveConfig } from '../config/types.ts';
@@ -16,6 +16,7 @@ import type { RenderedFile } from '../render/file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_LAYOUT, resolveFlags } from '../targets/host-layout.ts';
 import { command, runCommand } from './parse.ts';
+import { isResult, versionOf } from './policy-input.ts';
 import type { CommandResult, Io } from './types.ts';
 
 type Output = 'yaml' | 'json' | 'policy';
@@ -33,7 +34,11 @@ export async function run(args: readonly string[], io: Io): Promise<CommandResul
   const collect = (value: string, before: string[] = []): string[] => [...before, value];
   const program = command('render', 'print what an AuditConfig becomes: flags, policy, and where each setting is from')
     .requiredOption('-f, --filename <file>', "the AuditConfig; '-' is standard input")
-    .option('--kubernetes-version <version>', `must load on it; repeatable (default ${NEWEST})`, collect)
+    .option(
+      '--kubernetes-version <version>',
+      `must load on it; repeatable (${OLDEST} to ${NEWEST}, which is the default)`,
+      collect,
+    )
     .option('-o, --output <format>', 'yaml, json, or policy (the policy file alone)', 'yaml')
     .option('--show-secrets', 'print contents of Secrets too', false)
     .addHelpText('after', EXAMPLES);
@@ -48,8 +53,8 @@ async function render(options: Options, io: Io): Promise<CommandResult> {
   if (!isOutput(output)) return usage(`-o ${output}: must be yaml, json or policy`);
   const versions: Minor[] = [];
   for (const text of options.kubernetesVersion ?? []) {
-    const minor = parseMinor(text);
-    if (minor === undefined) return usage(`--kubernetes-version ${text}: must be a version such as ${NEWEST}`);
+    const minor = versionOf(text);
+    if (isResult(minor)) return minor;
     versions.push(minor);
   }
   const bytes = await readInput(filename, io);

@@ -44,6 +44,8 @@ describe('lint', () => {
       [],
       ['-o', 'xml', 'good.yaml'],
       ['--kubernetes-version', '1.2', 'good.yaml'],
+      ['--kubernetes-version', '1.37', 'good.yaml'],
+      ['-', '-'],
       ['--nope', 'good.yaml'],
     ]) {
       expect((await lint(args)).code, args.join(' ')).toBe(2);

@@ -183,7 +183,8 @@ describe('auditconfig patch', () => {
   it('says what is wrong with its arguments', async () => {
     expect((await patch(['--manifest', manifest], io)).code).toBe(2);
     expect((await patch([...withFile(), '--remove'], io)).code).toBe(2);
-    expect((await patch([...withFile(), '--kubernetes-version', 'new'], io)).code).toBe(2);
+    for (const version of ['new', '1.25', '1.37'])
+      expect((await patch([...withFile(), '--kubernetes-version', version], io)).code).toBe(2);
     expect((await patch([...at(), '-f', join(root, 'none.yaml')], io)).code).toBe(2);
   });
 });

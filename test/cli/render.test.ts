@@ -92,6 +92,8 @@ describe('auditconfig render', () => {
     '-o yaml',
     '-f first.yaml -o toml',
     '-f first.yaml --kubernetes-version new',
+    '-f first.yaml --kubernetes-version 1.25',
+    '-f first.yaml --kubernetes-version 1.37',
     '-f missing.yaml',
     '-f first.yaml --nope',
   ])('is wrong usage: %s', async (args) => {
