@@ -7,8 +7,11 @@ import { connectKube } from '../kube/connect.ts';
 import { kubeConfigCredentials } from '../kube/credentials.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import { createWorkQueue } from '../kube/queue.ts';
+import type { Outcome } from '../kube/queue.ts';
 import { createStatusWriter } from '../kube/status.ts';
 import type { KubeObject } from '../kube/types.ts';
+import { claimName, waitForClaim } from '../node/claim.ts';
+import type { GuardPod } from '../node/guard-pod.ts';
 import { realHost } from '../node/host.ts';
 import { DEFAULT_LAYOUT } from '../targets/host-layout.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
@@ -32,6 +35,8 @@ Options:
   --proc DIR           where the host's /proc is (default: /proc)
   --manifest FILE      static-pod manifest of the kube-apiserver, as the host sees it
                        (default: /etc/kubernetes/manifests/kube-apiserver.yaml)
+  --guard-image IMAGE  this agent's own image, from which a guard is started while a manifest is changed: a static pod
+                       that rolls back in the agent's place (default: GUARD_IMAGE; none: no guard stands by)
   --kubeconfig FILE    how to reach the API server (default: KUBECONFIG, ~/.kube/config, the pod's own account)
   --port PORT          health and metrics, on loopback only (default: 9442; 0 takes a free one)
   --log-level LEVEL    ${LOG_LEVELS.join(', ')} (default: info)
@@ -47,6 +52,7 @@ export type AgentOptions = {
   readonly root: string;
   readonly proc: string;
   readonly manifest: string;
+  readonly guard?: GuardPod;
   readonly kubeconfig?: string;
   readonly port: number;
   readonly logLevel: LogLevel;
@@ -69,6 +75,7 @@ export function parseAgentArgs(
         root: string,
         proc: string,
         manifest: string,
+        'guard-image': string,
         kubeconfig: string,
         port: string,
         'log-level': string,
@@ -85,17 +92,22 @@ export function parseAgentArgs(
   if (logLevel === undefined) return { usage: `--log-level must be one of ${LOG_LEVELS.join(', ')}` };
   const manifest = values.manifest ?? '/etc/kubernetes/manifests/kube-apiserver.yaml';
   if (!manifest.startsWith('/')) return { usage: '--manifest must be an absolute path, as the host sees it' };
+  const image = values['guard-image'] ?? env['GUARD_IMAGE'] ?? '';
   return {
     nodeName,
     root: values.root ?? '/',
     proc: values.proc ?? '/proc',
     manifest,
+    ...(image === '' ? {} : { guard: { image, namespace: env['POD_NAMESPACE'] ?? 'kube-system' } }),
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
     port,
     logLevel,
     version,
   };
 }
+
+/** In the queue, beside the node's name, which has no slash. */
+const PROBATION = 'watch/probation';
 
 /** Resolves when the signal has aborted and everything has ended. */
 export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<void> {
@@ -154,10 +166,21 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     reporter,
     log,
     agentVersion: o.version,
+    ...(o.guard === undefined ? {} : { guard: o.guard }),
+    again: () => queue.addAfter(o.nodeName, 1_000),
     note: (regarding, type, reason, note) => events.record({ regarding, type, reason, action: 'Install', note }),
   });
   const queue = createWorkQueue({ name: 'auditnode', log, metrics });
   const work = async (): Promise<void> => {
+    // A guard that is rolling back ends that first; while this process lives, no guard acts.
+    const release = await waitForClaim(host, spec.layout.stateDir, {
+      role: 'agent',
+      pollMs: 250,
+      onObstacle: (what) =>
+        log.info({ waitsFor: what instanceof Error ? what.message : claimName(what) }, 'not yet at work'),
+      signal,
+    });
+    if (release === null) return;
     let asked = '';
     own.onChange(() => {
       const object = read();
@@ -169,7 +192,15 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     });
     // What was in flight when a former process ended comes first, and needs no API.
     queue.add(o.nodeName);
-    await queue.work({ workers: 1, reconcile: (_key, s) => worker.work(s), graceMs: 2_000 }, signal);
+    const reconcile = async (key: string, s: AbortSignal): Promise<Outcome> => {
+      if (key === PROBATION) return worker.watchProbation(s);
+      const outcome = await worker.work(s);
+      queue.add(PROBATION);
+      return outcome;
+    };
+    // One worker, so that the watch over a probation and a change never meet.
+    await queue.work({ workers: 1, reconcile, graceMs: 2_000 }, signal);
+    await release().catch((e: unknown) => log.warn({ error: String(e) }, 'the claim stays; it dies with this process'));
   };
   try {
     await Promise.all([kube.health.start(signal), own.run(signal), reporter.run(signal), events.run(signal), work()]);

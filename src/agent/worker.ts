@@ -14,7 +14,9 @@ import { isRecord } from '../kube/types.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { applyRevision, resume } from '../node/apply-revision.ts';
 import type { ApplyOutcome } from '../node/outcome.ts';
+import type { GuardPod } from '../node/guard-pod.ts';
 import type { NodeHost } from '../node/host.ts';
+import { ProbationWatch } from '../node/probation.ts';
 import { readState } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
@@ -35,6 +37,9 @@ export type WorkerOptions = {
   readonly reporter: Reporter;
   readonly log: Logger;
   readonly agentVersion: string;
+  readonly guard?: GuardPod;
+  /** Has this node worked on again. */
+  readonly again: () => void;
   readonly note: (node: KubeObject, type: 'Normal' | 'Warning', reason: string, note: string) => void;
 };
 
@@ -46,6 +51,8 @@ const HOLD_RETRY_MS = 10_000;
 const UNREADABLE_RETRY_MS = 60_000;
 const INCONCLUSIVE_RETRY_MS = 60_000;
 const AWAY_RETRY_MS = 1_000;
+/** Between two looks at what is on probation. */
+const PROBATION_MS = 5_000;
 
 type Task = {
   readonly object: KubeObject;
@@ -71,6 +78,7 @@ export class Worker {
   readonly #o: WorkerOptions;
   #version: string | undefined;
   #reports = 0;
+  readonly #probation = new ProbationWatch();
 
   constructor(options: WorkerOptions) {
     this.#o = options;
@@ -123,6 +131,45 @@ export class Worker {
     }
   }
 
+  get #guard(): { readonly guard?: GuardPod } {
+    return this.#o.guard === undefined ? {} : { guard: this.#o.guard };
+  }
+
+  /** A look at what was committed a while ago; back to the last known good where it does not hold. */
+  async watchProbation(signal: AbortSignal): Promise<Outcome> {
+    const { host, spec, log } = this.#o;
+    const looked = await this.#probation.look({ host, spec, signal, ...this.#guard });
+    switch (looked.kind) {
+      case 'Watching':
+        return { kind: 'Again', afterMs: PROBATION_MS };
+      case 'None':
+      case 'Interrupted':
+        return { kind: 'Done' };
+      case 'Passed':
+        log.info({}, 'the probation is over');
+        return { kind: 'Done' };
+      case 'OnHold':
+      case 'Overtaken':
+      case 'StateUnreadable':
+      case 'DiskFailed':
+        // A rollback may be in flight; what is asked of this node is looked at after it, and so is the probation.
+        log.warn({ outcome: looked.kind }, 'the watch over the probation was stopped');
+        this.#o.again();
+        return { kind: 'Done' };
+      case 'Settled':
+      case 'Refused':
+      case 'RolledBack':
+      case 'Held': {
+        log.warn({ outcome: looked.kind }, 'the API server did not hold on its probation');
+        const task = taskOf(this.#o.read());
+        if (task === undefined) return { kind: 'Done' };
+        await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome: looked });
+        this.#tell(task, looked);
+        return { kind: 'Done' };
+      }
+    }
+  }
+
   /** Of the API server that we reach: on a healthy control plane the node's own or one minor beside it. */
   async #askVersion(signal: AbortSignal): Promise<void> {
     const answer = await this.#o.client.raw('/version', { signal });
@@ -150,6 +197,7 @@ export class Worker {
       spec,
       to,
       version: parseMinor(this.#version ?? '') ?? null,
+      ...this.#guard,
       rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
       onState: (next) => {
         log.info({ phase: next.state.phase, digest: to?.digest ?? 'none' }, 'node state');

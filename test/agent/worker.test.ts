@@ -58,6 +58,7 @@ class Setup {
       } satisfies Reporter,
       log: silent,
       agentVersion: '0',
+      again: () => undefined,
       note: () => undefined,
     });
   }
