@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, cp, link, mkdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { run } from '../control-plane/sources/run.ts';
@@ -33,15 +33,29 @@ async function sha256Of(file: string): Promise<string> {
 }
 
 async function tar(archive: string, folder: string): Promise<void> {
-  const args = ['-C', folder, '--owner=0', '--group=0', '--numeric-owner', '--sort=name', '-cf', archive, '.'];
+  const args = [
+    '-C',
+    folder,
+    '--owner=0',
+    '--group=0',
+    '--numeric-owner',
+    '--hard-dereference',
+    '--sort=name',
+    '-hcf',
+    archive,
+    '.',
+  ];
   const { code, stderr } = await run('tar', args);
   if (code !== 0) throw new Error(`tar: ${stderr}`);
 }
 
-/** Places one file; a hard link where it can be one, since these are hundreds of megabytes. */
+/**
+ * A symbolic link, which tar follows: these are hundreds of megabytes, and a hard link would change the file under
+ * another cluster that packs it too.
+ */
 async function place(from: string, to: string): Promise<void> {
   await mkdir(dirname(to), { recursive: true, mode: 0o755 });
-  await link(from, to).catch(() => cp(from, to, { recursive: true, dereference: true }));
+  await symlink(from, to);
 }
 
 /** Writes the archive. `scratch` is a folder that this may fill, and empties. */
