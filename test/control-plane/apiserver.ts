@@ -3,7 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ManifestRunner } from './manifest-runner.ts';
-import type { RunnerTimes } from './pod-run.ts';
+import type { Resolve, RunnerTimes } from './pod-run.ts';
+import type { Container } from './static-pod.ts';
 import { ServerProcess } from './process.ts';
 import type { Exit } from './process.ts';
 
@@ -78,12 +79,21 @@ export class StaticPodRunner implements ApiServerRunner {
   readonly #manifest: { readonly path: string; readonly first: string };
   #written = false;
 
-  constructor(options: { root: string; apiserver: string; times: Partial<RunnerTimes> | undefined; manifest: string }) {
+  constructor(options: {
+    root: string;
+    apiserver: string;
+    times: Partial<RunnerTimes> | undefined;
+    manifest: string;
+    /** Programs of other static pods. */
+    pods: ((container: Container, root: string) => ReturnType<Resolve>) | undefined;
+  }) {
     this.kubelet = new ManifestRunner({
       root: options.root,
       times: options.times ?? {},
       resolve: (c) =>
-        basename(c.argv[0] ?? '') === 'kube-apiserver' ? { file: options.apiserver, args: [] } : undefined,
+        basename(c.argv[0] ?? '') === 'kube-apiserver'
+          ? { file: options.apiserver, args: [] }
+          : options.pods?.(c, options.root),
     });
     this.#manifest = { path: join(this.kubelet.folder, 'kube-apiserver.yaml'), first: options.manifest };
   }

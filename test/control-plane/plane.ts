@@ -20,7 +20,8 @@ import type { ServerProcess } from './process.ts';
 import { DirectRunner, StaticPodRunner } from './apiserver.ts';
 import type { ApiServerRunner, ApiServerView } from './apiserver.ts';
 import type { ManifestRunner } from './manifest-runner.ts';
-import type { RunnerTimes } from './pod-run.ts';
+import type { Resolve, RunnerTimes } from './pod-run.ts';
+import type { Container } from './static-pod.ts';
 import type { Exit } from './process.ts';
 import { temporaryFolder } from './reaper.ts';
 import type { Binaries } from './sources/types.ts';
@@ -34,6 +35,8 @@ export type PlaneOptions = {
   readonly run?: 'direct' | 'manifest';
   /** Of the manifest runner; default: seconds where a kubelet takes tens of them. */
   readonly times?: Partial<RunnerTimes>;
+  /** For `manifest`: the program of any other static pod's container, and the folder that plays the node's `/`. */
+  readonly pods?: (container: Container, root: string) => ReturnType<Resolve>;
   /** Changes the manifest before the first start; for `direct` its flags. */
   readonly manifest?: (text: string) => string;
   /** More kube-apiserver flags, last so that they win; for `direct` only. `{root}` in them is the node's root. */
@@ -202,7 +205,7 @@ async function prepare(
   const flags = [...flagsOnHost(manifest, root), ...(options.flags ?? []).map((f) => f.replaceAll('{root}', root))];
   const apiserver =
     options.run === 'manifest'
-      ? new StaticPodRunner({ root, apiserver: binaries.apiserver, times: options.times, manifest })
+      ? new StaticPodRunner({ root, apiserver: binaries.apiserver, times: options.times, manifest, pods: options.pods })
       : new DirectRunner(binaries.apiserver, flags);
   const etcd = await startEtcd({ file: binaries.etcd, root, port: etcdPort, peerPort, signal });
   return { version, binaries, port, node, etcd, apiserver, signal };

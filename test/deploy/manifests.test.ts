@@ -29,6 +29,11 @@ describe('deploy/', () => {
     ]);
   });
 
+  it('starts the guard from the image that the agent runs from', () => {
+    const env = OBJECTS.flatMap((o) => valuesOf('env', o)).flat() as { name: string; value?: string }[];
+    expect(env.find((e) => e.name === 'GUARD_IMAGE')?.value).toBe(`auditconfig:${version}`);
+  });
+
   it('holds no file but samples that nothing installs', () => {
     const files = readdirSync(DEPLOY, { recursive: true, withFileTypes: true })
       .filter((e) => e.isFile() && e.name.endsWith('.yaml'))
