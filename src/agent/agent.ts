@@ -3,6 +3,9 @@
  * change that was in flight to its end, which needs no API; then it watches its AuditNode.
  */
 import { parseArgs } from 'node:util';
+import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
+import type { AuditNodeStatus } from '../api/auditnode.ts';
+import { parseMinor } from '../api/versions.ts';
 import { connectKube } from '../kube/connect.ts';
 import { kubeConfigCredentials } from '../kube/credentials.ts';
 import { createEventRecorder } from '../kube/events.ts';
@@ -19,7 +22,10 @@ import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
 import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
+import { createProofMetrics } from '../telemetry/proof-metrics.ts';
 import { startTelemetryServer } from '../telemetry/server.ts';
+import { joinReports } from './measured.ts';
+import { Prover } from './proof.ts';
 import { createReporter } from './reporter.ts';
 import { AUDIT_NODES } from './resources.ts';
 import { Worker } from './worker.ts';
@@ -38,6 +44,8 @@ Options:
   --guard-image IMAGE  this agent's own image, from which a guard is started while a manifest is changed: a static pod
                        that rolls back in the agent's place (default: GUARD_IMAGE; none: no guard stands by)
   --kubeconfig FILE    how to reach the API server (default: KUBECONFIG, ~/.kube/config, the pod's own account)
+  --proof-interval S   how often to prove that events arrive, in seconds, 10 to 3600 (default: 3600); sooner where
+                       the log looks wrong
   --port PORT          health and metrics, on loopback only (default: 9442; 0 takes a free one)
   --log-level LEVEL    ${LOG_LEVELS.join(', ')} (default: info)
 
@@ -54,6 +62,7 @@ export type AgentOptions = {
   readonly manifest: string;
   readonly guard?: GuardPod;
   readonly kubeconfig?: string;
+  readonly proofIntervalMs: number;
   readonly port: number;
   readonly logLevel: LogLevel;
   readonly version: string;
@@ -77,6 +86,7 @@ export function parseAgentArgs(
         manifest: string,
         'guard-image': string,
         kubeconfig: string,
+        'proof-interval': string,
         port: string,
         'log-level': string,
       },
@@ -88,6 +98,9 @@ export function parseAgentArgs(
   if (nodeName === undefined || nodeName === '') return { usage: '--node-name or NODE_NAME is needed' };
   const port = Number(values.port ?? '9442');
   if (!Number.isInteger(port) || port < 0 || port > 65_535) return { usage: '--port must be a number from 0 to 65535' };
+  const proofInterval = Number(values['proof-interval'] ?? '3600');
+  if (!Number.isInteger(proofInterval) || proofInterval < 10 || proofInterval > 3600)
+    return { usage: '--proof-interval must be a number of seconds from 10 to 3600' };
   const logLevel = LOG_LEVELS.find((l) => l === (values['log-level'] ?? 'info'));
   if (logLevel === undefined) return { usage: `--log-level must be one of ${LOG_LEVELS.join(', ')}` };
   const manifest = values.manifest ?? '/etc/kubernetes/manifests/kube-apiserver.yaml';
@@ -100,6 +113,7 @@ export function parseAgentArgs(
     manifest,
     ...(image === '' ? {} : { guard: { image, namespace: env['POD_NAMESPACE'] ?? 'kube-system' } }),
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
+    proofIntervalMs: proofInterval * 1000,
     port,
     logLevel,
     version,
@@ -139,7 +153,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     fieldManager: 'auditconfig-agent',
     metrics,
   });
-  const reporter = createReporter({
+  const reports = createReporter({
     status,
     health: kube.health,
     log,
@@ -158,6 +172,24 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
   });
   const host = realHost({ root: o.root, proc: o.proc });
   const spec: StaticPodSpec = { manifest: o.manifest, layout: DEFAULT_LAYOUT };
+  const told = (): AuditNodeStatus => {
+    const parsed = auditNodeStatus.safeParse(read()?.['status'] ?? {});
+    return parsed.success ? parsed.data : {};
+  };
+  const reporter = joinReports(reports, told, () => prover.wake());
+  const prover = new Prover({
+    host,
+    spec,
+    root: o.root,
+    node: o.nodeName,
+    ask: { credentials, metrics, userAgent: `auditconfig/${o.version} agent proof` },
+    bundles: () => auditNodeSpec.safeParse(read()?.['spec']).data?.desired.revision?.namespace,
+    version: () => parseMinor(told().kubernetesVersion ?? ''),
+    intervalMs: o.proofIntervalMs,
+    report: (measured) => reporter.measured(measured),
+    metrics: createProofMetrics(registry),
+    log,
+  });
   const worker = new Worker({
     host,
     spec,
@@ -203,7 +235,8 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     await release().catch((e: unknown) => log.warn({ error: String(e) }, 'the claim stays; it dies with this process'));
   };
   try {
-    await Promise.all([kube.health.start(signal), own.run(signal), reporter.run(signal), events.run(signal), work()]);
+    const parts = [own.run(signal), reporter.run(signal), events.run(signal), prover.run(signal), work()];
+    await Promise.all([kube.health.start(signal), ...parts]);
   } finally {
     await server.close();
     await kube.close();

@@ -48,6 +48,18 @@ export const auditNodeSpec = z.object({
 });
 export type AuditNodeSpec = z.infer<typeof auditNodeSpec>;
 
+/** What came of looking for an event that must be in the log. */
+export const PROOF_RESULTS = [
+  'EventFound',
+  'EventMissing',
+  'WrongLevel',
+  'LogMissing',
+  'NothingToObserve',
+  'NoAnswer',
+  'TooBusy',
+] as const;
+export type ProofResult = (typeof PROOF_RESULTS)[number];
+
 const flagText = z.string().max(1024);
 
 export const auditNodeStatus = z.object({
@@ -76,6 +88,35 @@ export const auditNodeStatus = z.object({
     })
     .optional()
     .describe('Audit settings that someone made by hand before; removal gives them back.'),
+  proof: z
+    .object({
+      digest: digest.describe('The revision that it is about.'),
+      result: z.enum(PROOF_RESULTS),
+      time: z.string().max(64).meta({ format: 'date-time' }),
+      auditID: z.string().max(64).optional().describe('Of the request; unset where none was sent.'),
+      message: z.string().max(1024).optional(),
+    })
+    .optional()
+    .describe('Whether a request that the policy records was found in the log, when it was last tried.'),
+  retention: z
+    .object({
+      digest: digest.describe('The revision that it is about.'),
+      measuredDays: z
+        .int()
+        .min(0)
+        .max(36_500)
+        .optional()
+        .describe('For how many days the settings keep events at this rate. Unset: the log is too young to tell.'),
+      bytesPerDay: z.int().min(0).optional().describe('How fast the log grows, before compression.'),
+      oldestTime: z
+        .string()
+        .max(64)
+        .meta({ format: 'date-time' })
+        .optional()
+        .describe('How far back the files on disk reach.'),
+    })
+    .optional()
+    .describe('How long the log on this node is really kept.'),
   conditions: conditions.optional(),
 });
 export type AuditNodeStatus = z.infer<typeof auditNodeStatus>;

@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { isAbsolute, join } from 'node:path';
 import type { RequestOptions } from 'node:https';
+import type { PeerCertificate } from 'node:tls';
 // The package's index loads the generated client for every API group; this file is all that is needed.
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { parse } from 'yaml';
@@ -22,6 +23,8 @@ export type TlsOptions = {
   readonly key?: string | Buffer;
   readonly servername?: string;
   readonly rejectUnauthorized?: boolean;
+  /** Instead of a comparison with the host that is connected to. */
+  readonly checkServerIdentity?: (host: string, certificate: PeerCertificate) => Error | undefined;
 };
 
 export type Identity = {

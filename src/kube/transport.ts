@@ -22,6 +22,8 @@ export type ApiRequest = {
   readonly body?: unknown;
   readonly contentType?: string;
   readonly accept?: string;
+  /** Lower case; credentials go before them. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** For the whole exchange; default 30 s. Streams have none. */
   readonly timeoutMs?: number;
   readonly signal: AbortSignal;
@@ -205,6 +207,7 @@ class HttpTransport implements Transport {
         accept: request.accept ?? 'application/json',
         'user-agent': this.#options.userAgent,
         ...(request.body === undefined ? {} : { 'content-type': request.contentType ?? 'application/json' }),
+        ...request.headers,
         ...live.identity.headers,
       },
       signal: life.signal,

@@ -23,6 +23,8 @@ import type { Facts, NodeFact } from './facts.ts';
 import { placeOf, viewOf } from './facts.ts';
 import { isAt, nextNode } from './next-node.ts';
 import type { Desired, NextNode } from './next-node.ts';
+import { proofEndsIn, proofsOf, retentionVerdict, verifiedVerdict } from './proof.ts';
+import type { ProofOf } from './proof.ts';
 import { countNodes, degradedVerdict, rolledOutVerdict } from './progress.ts';
 
 export type Assignment = { readonly node: string; readonly nodeUid?: string; readonly spec: AuditNodeSpec };
@@ -102,7 +104,7 @@ export function decide(facts: Facts): Decision {
     ...(assign === undefined ? {} : { assign }),
     forget: gone(facts),
     status,
-    ...requeueOf(work.next),
+    ...requeueOf(work.next, proofEndsIn(proofs(facts, work), facts.now)),
     settled: isDone(work.next),
   };
 }
@@ -136,8 +138,11 @@ function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision 
   };
 }
 
-const requeueOf = (next: NextNode | undefined): { requeueAfterMs?: number } =>
-  next?.kind === 'Wait' && next.afterMs !== undefined ? { requeueAfterMs: next.afterMs } : {};
+/** `proofEndsIn`: when a proof is too old to count, nobody else tells. */
+function requeueOf(next: NextNode | undefined, proofEndsIn?: number): { requeueAfterMs?: number } {
+  const all = [next?.kind === 'Wait' ? next.afterMs : undefined, proofEndsIn].filter((ms) => ms !== undefined);
+  return all.length === 0 ? {} : { requeueAfterMs: Math.min(...all) };
+}
 
 /** How an AuditNode names a revision. */
 const namedBy = (facts: Facts, revision: Revision): NonNullable<AuditNodeSpec['desired']['revision']> => ({
@@ -192,6 +197,21 @@ const notAccepted = (facts: Facts): Verdict<'RolledOut'> => ({
       : `no node was touched; revision ${facts.status.revision.digest.slice(0, 16)} stays where it is`,
 });
 
+/** What the nodes that are to be audited prove; those of which nothing new is wanted are where they should be. */
+const proofs = (facts: Facts, { want, nodes }: Work): readonly ProofOf[] =>
+  want?.type === 'Removed'
+    ? []
+    : proofsOf(nodes, facts.meta.uid, (n) => want === undefined || isAt(viewOf(n, facts.meta.uid), want));
+
+/** How long the log is kept, of what was asked; nothing is said of a spec that is not accepted. */
+function retentionOf(facts: Facts, accepted: Accepted, work: Work) {
+  if (accepted.effective === undefined) return undefined;
+  const { log } = accepted.effective.spec;
+  const requestedDays = log.retention.maxAgeDays;
+  const noLog = log.type !== 'File' || work.want?.type !== 'Revision';
+  return { requestedDays, ...retentionVerdict(proofs(facts, work), { requestedDays, noLog }) };
+}
+
 function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStatus {
   const views = work.nodes.map((n) => viewOf(n, facts.meta.uid));
   const nodes = countNodes(views, work.nodes, work.want);
@@ -200,23 +220,36 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
     work.next === undefined || work.want === undefined
       ? notAccepted(facts)
       : rolledOutVerdict(work.next, work.want, nodes);
-  const verdicts: readonly Verdict[] = [accepted.verdict, rolled, degradedVerdict(work.nodes, views)];
+  const kept = retentionOf(facts, accepted, work);
+  const verdicts: readonly Verdict[] = [
+    accepted.verdict,
+    rolled,
+    degradedVerdict(work.nodes, views),
+    verifiedVerdict(proofs(facts, work), facts.now),
+    ...(kept === undefined ? [] : [kept.verdict]),
+  ];
   const before: readonly Condition[] = facts.status.conditions ?? [];
   const set = verdicts.reduce((list, verdict) => setCondition(list, verdict, moment), before);
   const { revision, effective } = accepted;
-  const kept = facts.status.revision;
-  const shown = revision === undefined ? kept : { name: bundleName(revision.digest), digest: revision.digest };
+  const shown =
+    revision === undefined ? facts.status.revision : { name: bundleName(revision.digest), digest: revision.digest };
   return {
     observedGeneration: facts.meta.generation,
     ...(shown === undefined ? {} : { revision: shown }),
     ...(effective === undefined ? keptEffective(facts) : effectiveOf(effective, revision)),
     nodes,
-    ...(effective === undefined || revision === undefined
-      ? {}
-      : { retention: { requestedDays: effective.spec.log.retention.maxAgeDays } }),
+    ...(kept === undefined || revision === undefined ? {} : { retention: storedRetention(kept) }),
     conditions: [...withSummary(set, moment)],
   };
 }
+
+const storedRetention = (kept: {
+  requestedDays: number;
+  measuredDays?: number;
+}): NonNullable<AuditConfigStatus['retention']> => ({
+  requestedDays: kept.requestedDays,
+  ...(kept.measuredDays === undefined ? {} : { measuredDays: kept.measuredDays }),
+});
 
 /** What to say when a step before the status was refused: nothing of it is claimed to be done. */
 export function blocked(facts: Facts, decision: Decision, why: string): AuditConfigStatus | undefined {

@@ -1,0 +1,41 @@
+/**
+ * Two speak of one node: the worker of what it does, the prover of what it found. AuditNode.status is written whole, so
+ * both are joined here, before the reporter. What was proven of another revision is not repeated.
+ */
+import type { AuditNodeStatus } from '../api/auditnode.ts';
+import type { Reporter } from './reporter.ts';
+
+export type Measurements = Pick<AuditNodeStatus, 'proof' | 'retention'>;
+export type JoinedReporter = Reporter & { measured(m: Measurements): void };
+
+/** The measurements that are about what the node runs now. */
+export function measurementsOf(m: Measurements, current: string | undefined): Measurements {
+  const { proof, retention } = m;
+  return {
+    ...(proof === undefined || proof.digest !== current ? {} : { proof }),
+    ...(retention === undefined || retention.digest !== current ? {} : { retention }),
+  };
+}
+
+/** `before` is what the API has: the words of the agent's former life, until there are new ones. */
+export function joinReports(reporter: Reporter, before: () => AuditNodeStatus, onSettled: () => void): JoinedReporter {
+  let said: AuditNodeStatus | undefined;
+  let mine: Measurements = {};
+  const send = (status: AuditNodeStatus): void => {
+    const { proof, retention } = { ...before(), ...mine };
+    const all = { ...(proof === undefined ? {} : { proof }), ...(retention === undefined ? {} : { retention }) };
+    reporter.report({ ...status, ...measurementsOf(all, status.current) });
+  };
+  return {
+    ...reporter,
+    report: (status) => {
+      said = status;
+      send(status);
+      if (status.phase === 'Settled') onSettled();
+    },
+    measured: (m) => {
+      mine = { ...mine, ...m };
+      if (said !== undefined) send(said);
+    },
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * Sends one harmless request, marked with an audit ID, to the node's own API server and to no other. Called by proof.ts.
+ */
+import type { Probe, Who } from '../analysis/proof.ts';
+import { createConnections } from '../kube/connections.ts';
+import type { Credentials } from '../kube/credentials.ts';
+import { credentialsAt } from '../kube/direct.ts';
+import type { ServerAddress } from '../kube/direct.ts';
+import type { KubeError } from '../kube/errors.ts';
+import { createTransport } from '../kube/transport.ts';
+import { isRecord } from '../kube/types.ts';
+import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
+
+export type AskOptions = {
+  readonly credentials: Credentials;
+  readonly metrics: KubeMetrics;
+  readonly userAgent: string;
+};
+
+/** `why` is a sentence. */
+export type Answer =
+  { readonly answered: true; readonly value: unknown } | { readonly answered: false; readonly why: string };
+
+const TIMEOUT_MS = 10_000;
+
+/** These are recorded as any other: the audit handler comes before authorization, and after authentication. */
+const ANSWERS: ReadonlySet<KubeError['code']> = new Set<KubeError['code']>(['NotFound', 'Forbidden']);
+
+export async function askWith(
+  o: AskOptions,
+  address: ServerAddress,
+  sent: { readonly probe: Probe; readonly auditID: string },
+  signal: AbortSignal,
+): Promise<Answer> {
+  const { probe, auditID } = sent;
+  const { metrics, userAgent } = o;
+  // Once an hour: a connection of its own, which is gone afterwards.
+  const transport = createTransport({
+    connections: createConnections(credentialsAt(o.credentials, address)),
+    metrics,
+    userAgent,
+  });
+  try {
+    const result = await transport.request({
+      method: probe.method,
+      path: probe.path,
+      ...(probe.query === undefined ? {} : { query: probe.query }),
+      ...(probe.body === undefined ? {} : { body: probe.body }),
+      headers: { 'audit-id': auditID },
+      timeoutMs: TIMEOUT_MS,
+      signal,
+      about: { verb: 'proof', resource: 'proof' },
+    });
+    if (result.ok) return { answered: true, value: result.value };
+    if (ANSWERS.has(result.error.code)) return { answered: true, value: undefined };
+    const why = `the node's own API server at ${address.host}:${address.port} could not be asked: ${result.error.message}`;
+    return { answered: false, why: `${why} (${result.error.code})` };
+  } finally {
+    await transport.close();
+  }
+}
+
+/** Who the API server takes us for, from its answer to a SelfSubjectReview; undefined where it does not say. */
+export function whoIn(value: unknown): Who | undefined {
+  const status = isRecord(value) && isRecord(value['status']) ? value['status'] : {};
+  const info = isRecord(status['userInfo']) ? status['userInfo'] : {};
+  const { username, groups } = info;
+  if (typeof username !== 'string' || username === '') return undefined;
+  return { user: username, groups: Array.isArray(groups) ? groups.filter((g) => typeof g === 'string') : [] };
+}

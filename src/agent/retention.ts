@@ -1,0 +1,63 @@
+/** Reads what src/analysis/retention.ts needs: names and sizes in the log's folder, and when its oldest event was. */
+import { parseAuditEvent } from '../analysis/events.ts';
+import { measureRetention, rotatedName } from '../analysis/retention.ts';
+import type { Measured, RotatedFile } from '../analysis/retention.ts';
+import { firstLines, listFiles } from '../host/log-files.ts';
+import { baseOf, parentOf } from '../targets/host-layout.ts';
+
+type Named = RotatedFile & { readonly name: string };
+
+/** Milliseconds since the epoch; JSON and Legacy lines. */
+function timeIn(line: string): number | undefined {
+  const told = (text: string | undefined): number | undefined => {
+    const at = Date.parse(text ?? '');
+    return Number.isNaN(at) ? undefined : at;
+  };
+  if (!line.startsWith('{')) return told(/^(\d{4}-\d\d-\d\dT\S+) AUDIT: /.exec(line)?.[1]);
+  try {
+    const parsed = parseAuditEvent(JSON.parse(line));
+    return 'event' in parsed ? told(parsed.event.received ?? parsed.event.staged) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function oldestIn(root: string, path: string, gzip: boolean): Promise<number | undefined> {
+  for (const line of await firstLines(root, path, gzip)) {
+    const at = timeIn(line);
+    if (at !== undefined) return at;
+  }
+  return undefined;
+}
+
+/** `flags` are those of the API server. Throws what the disk says. */
+export async function measureLog(
+  root: string,
+  path: string,
+  flags: ReadonlyMap<string, string>,
+  now: number,
+): Promise<Measured & { readonly oldestAt?: number }> {
+  const [dir, log] = [parentOf(path), baseOf(path)];
+  const files = await listFiles(root, dir);
+  const rotated = files
+    .flatMap(({ name, bytes }): Named[] => {
+      const is = rotatedName(name, log);
+      return is === undefined ? [] : [{ ...is, name, bytes }];
+    })
+    .sort((a, b) => a.rotatedAt - b.rotatedAt);
+  const [oldest] = rotated;
+  // An event too long to be read at once: then the file's own end, which is later, so that nothing is promised in vain.
+  const oldestAt =
+    oldest === undefined
+      ? await oldestIn(root, path, false)
+      : ((await oldestIn(root, `${dir}/${oldest.name}`, oldest.gzip)) ?? oldest.rotatedAt);
+  const limit = (name: string): number => Number(flags.get(name) ?? '0');
+  const currentBytes = files.find((f) => f.name === log)?.bytes ?? 0;
+  const limits = {
+    maxAgeDays: limit('--audit-log-maxage'),
+    maxBackups: limit('--audit-log-maxbackup'),
+    maxSizeMiB: limit('--audit-log-maxsize'),
+  };
+  const measured = measureRetention({ rotated, currentBytes, oldestAt }, limits, now);
+  return { ...measured, ...(oldestAt === undefined ? {} : { oldestAt }) };
+}

@@ -1,0 +1,48 @@
+/**
+ * What lies in a log's folder: names, sizes, and the first lines of a file, compressed or not, without reading more
+ * than its beginning. Called by src/agent/retention.ts.
+ */
+import { lstat, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { constants, gunzip } from 'node:zlib';
+
+export type NamedFile = { readonly name: string; readonly bytes: number };
+
+/** Plain files of a folder; none where there is no folder. A file that goes meanwhile is left out. */
+export async function listFiles(root: string, dir: string): Promise<readonly NamedFile[]> {
+  const at = join(root, dir);
+  const names = await readdir(at).catch((e: unknown) => {
+    if (e instanceof Error && 'code' in e && e.code === 'ENOENT') return [];
+    throw e;
+  });
+  const files: NamedFile[] = [];
+  for (const name of names) {
+    const s = await lstat(join(at, name)).catch(() => null);
+    if (s?.isFile() === true) files.push({ name, bytes: s.size });
+  }
+  return files;
+}
+
+const HEAD = 256 * 1024;
+/** Deflate gives at most 1032 bytes for one: 8 MiB at the most. */
+const GZIP_HEAD = 8 * 1024;
+
+const inflate = promisify(gunzip);
+
+/** Whole lines at the beginning of a file; none where it cannot be read. */
+export async function firstLines(root: string, path: string, gzip: boolean): Promise<readonly string[]> {
+  const file = await open(join(root, path), 'r').catch(() => null);
+  if (file === null) return [];
+  try {
+    const buffer = Buffer.alloc(gzip ? GZIP_HEAD : HEAD);
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
+    const read = buffer.subarray(0, bytesRead);
+    const text = gzip
+      ? await inflate(read, { finishFlush: constants.Z_SYNC_FLUSH }).catch(() => Buffer.alloc(0))
+      : read;
+    return text.toString('utf8').split('\n').slice(0, -1);
+  } finally {
+    await file.close();
+  }
+}
