@@ -96,7 +96,10 @@ export function nextNode(nodes: readonly NodeView[], want: Desired, rules: Rollo
   if (candidate === undefined) return { kind: 'Done' };
   if (rules.paused) return { kind: 'Stopped', why: 'Paused', node: candidate.name };
   if (rules.busy !== undefined) return { kind: 'Wait', why: 'InFlight', node: rules.busy };
-  const last = nodes.filter((n) => isAt(n, want)).reduce((max, n) => Math.max(max, n.settledAt ?? 0), 0);
+  // A node whose clock is ahead by more than the wait itself says nothing about when; it must not hold the rest for hours.
+  const believed = (t: number): boolean => t <= now + rules.minReadyMs;
+  const times = nodes.filter((n) => isAt(n, want)).map((n) => n.settledAt ?? 0);
+  const last = Math.max(0, ...times.filter(believed));
   const ready = last + rules.minReadyMs;
   if (last > 0 && ready > now) return { kind: 'Wait', why: 'MinReady', node: candidate.name, afterMs: ready - now };
   return { kind: 'Assign', node: candidate.name };

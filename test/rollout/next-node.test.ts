@@ -75,6 +75,18 @@ const cases: readonly [string, readonly NodeView[], Desired, object][] = [
     { kind: 'Wait', why: 'MinReady', node: 'n2', afterMs: 20_000 },
   ],
   ['and then gets it', [at('n1', A, NOW - 30_000), at('n2', B)], A, { kind: 'Assign', node: 'n2' }],
+  [
+    'a node whose clock is hours ahead does not hold the rest for hours',
+    [at('n1', A, NOW + 7_200_000), at('n2', B)],
+    A,
+    { kind: 'Assign', node: 'n2' },
+  ],
+  [
+    'one whose clock is a little ahead is waited for',
+    [at('n1', A, NOW + 5_000), at('n2', B)],
+    A,
+    { kind: 'Wait', why: 'MinReady', node: 'n2', afterMs: 35_000 },
+  ],
   ['all at the wanted revision: done', [at('n1', A, NOW), at('n2', A, NOW)], A, { kind: 'Done' }],
   [
     'a node that rolled this back stops the rollout',
