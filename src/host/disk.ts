@@ -67,6 +67,12 @@ async function freeBytes(path: string): Promise<number | null> {
   return dirname(path) === path ? null : freeBytes(dirname(path));
 }
 
+/**
+ * Why a folder may stay. In the agent's pod ours are mount points (EBUSY), in a root that is read-only (EROFS): an empty
+ * folder hurts nobody, and a removal that never ends does. A disk that went read-only is told by the other writes.
+ */
+const STAYS = [...ABSENT, 'ENOTEMPTY', 'EEXIST', 'EBUSY', 'EROFS'];
+
 /** Links are followed only above the last part of a path; a file is read whole, up to what fits in memory. */
 export function realDisk(root: string): Disk {
   const at = (path: string): string => join(root, path);
@@ -78,7 +84,7 @@ export function realDisk(root: string): Disk {
     create: (path, bytes, as) => create(at(path), bytes, as),
     rename: (from, to) => rename(at(from), at(to)),
     remove: async (path) => void (await unless(ABSENT, () => unlink(at(path)))),
-    removeDir: async (path) => void (await unless([...ABSENT, 'ENOTEMPTY', 'EEXIST', 'EBUSY'], () => rmdir(at(path)))),
+    removeDir: async (path) => void (await unless(STAYS, () => rmdir(at(path)))),
     syncDir: (path) => syncDir(at(path)),
     freeBytes: (path) => freeBytes(at(path)),
   };

@@ -38,10 +38,12 @@ const ask = (from) =>
   new Promise((resolve, reject) => {
     const stream = from.request({ ':path': path, accept: 'application/json' });
     let status = 0;
+    let text = '';
     stream.on('response', (headers) => (status = headers[':status']));
     stream.on('error', (error) => reject(Object.assign(error, { rst: stream.rstCode })));
-    stream.on('end', () => resolve(status));
-    stream.resume().end();
+    stream.on('end', () => resolve({ status, text }));
+    stream.setEncoding('utf8').on('data', (chunk) => (text += chunk));
+    stream.end();
   });
 
 const notTakenUp = (error) =>
@@ -63,8 +65,8 @@ async function once() {
       continue;
     }
     try {
-      const status = await ask(from);
-      return status === 200 ? undefined : `${status} from ${server}`;
+      const { status, text } = await ask(from);
+      return status === 200 ? undefined : `${status} from ${server}: ${text.slice(0, 300)}`;
     } catch (error) {
       if (!notTakenUp(error)) return `${error.code}: ${error.message} from ${server}`;
       if (session === from) leave();
