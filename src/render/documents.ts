@@ -6,6 +6,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type { Document, Node, Scalar, Tags } from 'yaml';
 import type { Finding, Position } from '../api/findings.ts';
+import { mayNestTooDeep } from '../yaml/nesting.ts';
 
 export type FileDocument = {
   readonly value: Readonly<Record<string, unknown>>;
@@ -31,6 +32,7 @@ export function readDocuments(bytes: Uint8Array): {
     return refuse('FileTooLarge', `the file has ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
   const text = decode(bytes);
   if (text === undefined) return refuse('FileNotText', 'the file is not UTF-8 text');
+  if (mayNestTooDeep(text)) return refuse('FileNotYaml', 'it nests deeper than any AuditConfig does');
   const lines = new LineCounter();
   // uniqueKeys of the library is quadratic; duplicates are looked for below.
   const parsed = parseAllDocuments(text, {

@@ -8,6 +8,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { LineCounter, parseDocument } from 'yaml';
 import { decodeBase64 } from '../yaml/base64.ts';
+import { mayNestTooDeep } from '../yaml/nesting.ts';
 import { toBase64 } from './base64.ts';
 import { error, warning } from './findings.ts';
 import type { RenderFinding } from './findings.ts';
@@ -73,6 +74,7 @@ function parseTree(bytes: Uint8Array): { readonly tree: Tree } | { readonly find
   try {
     const lines = new LineCounter();
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (mayNestTooDeep(text)) return unparsable(': it nests too deep');
     const doc = parseDocument(text, { version: '1.1', lineCounter: lines, logLevel: 'silent', prettyErrors: false });
     const [first] = doc.errors;
     // The parser's own message quotes the text.

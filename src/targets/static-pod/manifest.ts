@@ -6,6 +6,7 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type { Document, ParsedNode, Scalar, YAMLMap, YAMLSeq } from 'yaml';
 import type { Finding } from '../../api/findings.ts';
+import { mayNestTooDeep } from '../../yaml/nesting.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -65,6 +66,7 @@ type Doc = Document.Parsed<ParsedNode>;
 
 /** The one document of a file; an empty one behind it is what a `---` at the end leaves. */
 function parseOne(text: string): Read<Doc> {
+  if (mayNestTooDeep(text)) return no('ManifestUnreadable', 'The manifest nests deeper than any Pod does.');
   const lines = new LineCounter();
   const parsed = parseAllDocuments(text, { keepSourceTokens: true, lineCounter: lines });
   if (!Array.isArray(parsed)) return no('ManifestUnreadable', 'The manifest is empty.');
