@@ -43,6 +43,11 @@ export class LineCutter {
     this.#max = max;
   }
 
+  /** Bytes of a line whose end is not there yet. */
+  get held(): number {
+    return this.#carry.length;
+  }
+
   /** Whole lines without their ends; valid until the next call where `chunk` is used again. */
   push(chunk: Buffer): readonly Buffer[] {
     const lines: Buffer[] = [];
