@@ -63,7 +63,8 @@ export default defineConfig({
           maxWorkers: 1,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
-          testTimeout: 300_000,
+          // One restart of an API server takes up to 46 s; a test has several, and waits of its own that say what for.
+          testTimeout: 600_000,
           hookTimeout: 1_200_000,
         },
       },

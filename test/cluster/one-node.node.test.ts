@@ -2,10 +2,12 @@
  * The operator on one real control-plane node: deploy/ as it ships, in real pods, against a kubelet that runs a real
  * static pod. One cluster for all of it; each test leaves the manifest as kubeadm wrote it.
  */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../operator/install.ts';
 import { startCluster } from './cluster.ts';
+import type { ApiServerProcess } from '../../src/host/processes.ts';
 import type { Cluster } from './cluster.ts';
 import { InstalledOperator, auditConfig } from './installed.ts';
 import { until } from './lab.ts';
@@ -22,8 +24,10 @@ import {
 } from './restarts.ts';
 
 const READY = { type: 'Ready', status: 'True' };
+const HELD = { type: 'Degraded', status: 'True', reason: 'NodeHeld' };
 const missing = await missingHere();
 
+const isUnaudited = (p: ApiServerProcess): boolean => !p.args.some((a) => a.startsWith('--audit-'));
 const seconds = (ms: number): string => (ms / 1000).toFixed(1);
 const print = (line: string): void => void process.stdout.write(`[figure] ${line}\n`);
 
@@ -89,28 +93,15 @@ describe.skipIf(missing !== undefined)(`one control-plane node (needs ${missing 
   });
 
   it('a revision that no API server starts with, which no check foresees, is rolled back', async () => {
-    await mkdir(node.file('var/log/kube-audit'), { recursive: true });
-    // A plain file that nobody can open for writing.
-    const log = '/var/log/kube-audit/audit.log';
-    const script = `: >>${log} && chattr +i ${log}`;
-    expect(await node.exec('sh', ['-c', script])).toMatchObject({ code: 0 });
-    try {
+    await withUnwritableLog(async () => {
       const start = Date.now();
       await operator.apply(auditConfig({ policy: { preset: 'metadata' } }));
-      const edited = async (): Promise<number | undefined> =>
-        (await manifestOf(node)) === original ? undefined : Date.now();
-      const broken = await until('the edit', edited, { ms: 60_000, everyMs: 20 });
+      const broken = await untilManifest('the edit', (text) => text !== original);
       const crashing = await manifestOf(node);
-      const back = async (): Promise<number | undefined> =>
-        (await manifestOf(node)) === original ? Date.now() : undefined;
-      const restored = await until('the rollback', back, { ms: 120_000, everyMs: 20 });
-      await untilRestarted(cluster, node, undefined, (p) => !p.args.some((a) => a.startsWith('--audit-')));
+      const restored = await untilManifest('the rollback', (text) => text === original);
+      await untilRestarted(cluster, node, undefined, isUnaudited);
       const healthy = Date.now();
-      const failed = await operator.until(auditConfig(), {
-        type: 'Degraded',
-        status: 'True',
-        reason: 'NodeHeld',
-      });
+      const failed = await operator.until(auditConfig(), HELD);
       expect(failed.status?.nodes).toMatchObject({ failed: 1 });
       expect(await operator.auditNode(node)).toMatchObject({ phase: 'Held', lastFailure: { reason: 'CrashLoop' } });
       expect(JSON.stringify(await operator.auditNode(node))).toContain('operation not permitted');
@@ -118,12 +109,52 @@ describe.skipIf(missing !== undefined)(`one control-plane node (needs ${missing 
       print(
         `crash loop: rollback ${seconds(restored - broken)} s after the rename; healthy ${seconds(healthy - restored)} s after that, by hand ${seconds(floor)} s; ratio ${((healthy - restored) / floor).toFixed(2)}; down ${seconds(healthy - start)} s at most`,
       );
-    } finally {
-      await node.exec('chattr', ['-i', log]);
-    }
+    });
     await operator.remove(auditConfig());
     expect(await manifestOf(node)).toBe(original);
   });
+
+  it('a node that goes down with such a revision rolls back by itself, while no API and no agent is there', async () => {
+    await withUnwritableLog(async () => {
+      await operator.apply(auditConfig({ policy: { preset: 'minimal' } }));
+      const renamed = await untilManifest('the edit', (text) => text !== original);
+      await cluster.reboot(node);
+      const restored = await untilManifest('the rollback', (text) => text === original);
+      // The kubelet has no API to learn of a DaemonSet from.
+      const agents = await node.exec('sh', ['-c', 'ps -eo args | grep -c "[a]uditconfig.js agent"']);
+      expect(agents.stdout.trim()).toBe('0');
+      await untilRestarted(cluster, node, undefined, isUnaudited);
+      print(
+        `rebooted with a crashing revision: rolled back ${seconds(restored - renamed)} s after the rename, healthy ${seconds(Date.now() - restored)} s after that`,
+      );
+      await operator.until(auditConfig(), HELD);
+    });
+    await operator.remove(auditConfig());
+    expect(await manifestOf(node)).toBe(original);
+    expect(await readdir(dirname(node.manifest))).toEqual([
+      'kube-apiserver.yaml',
+      'kube-controller-manager.yaml',
+      'kube-scheduler.yaml',
+    ]);
+  });
+
+  /** Polls the manifest until it is so, and says when that was seen. */
+  function untilManifest(what: string, is: (text: string) => boolean): Promise<number> {
+    const ask = async (): Promise<number | undefined> => (is(await manifestOf(node)) ? Date.now() : undefined);
+    return until(what, ask, { ms: 180_000, everyMs: 20 });
+  }
+
+  /** The log is there, and a plain file; that nobody can write to it only the API server finds out. */
+  async function withUnwritableLog(act: () => Promise<void>): Promise<void> {
+    const log = '/var/log/kube-audit/audit.log';
+    await mkdir(node.file('var/log/kube-audit'), { recursive: true });
+    expect(await node.exec('sh', ['-c', `: >>${log} && chattr +i ${log}`])).toMatchObject({ code: 0 });
+    try {
+      await act();
+    } finally {
+      await node.exec('chattr', ['-i', log]);
+    }
+  }
 
   /** Milliseconds from putting the good manifest over a crashing one by hand, to ready. */
   async function bareRescue(crashing: string): Promise<number> {
@@ -131,13 +162,13 @@ describe.skipIf(missing !== undefined)(`one control-plane node (needs ${missing 
     const started = new Set<number>();
     const twice = async (): Promise<true | undefined> => {
       const now = await apiServerOf(node);
-      if (now?.args.some((a) => a.startsWith('--audit-')) === true) started.add(now.pid);
+      if (now !== undefined && !isUnaudited(now)) started.add(now.pid);
       return started.size >= 2 && now === undefined ? true : undefined;
     };
     await until('two crashes', twice, { ms: 120_000, everyMs: 20 });
     const start = Date.now();
     await replaceManifest(node, original);
-    await untilRestarted(cluster, node, undefined, (p) => !p.args.some((a) => a.startsWith('--audit-')));
+    await untilRestarted(cluster, node, undefined, isUnaudited);
     return Date.now() - start;
   }
 });
