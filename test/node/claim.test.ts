@@ -1,6 +1,9 @@
 /** Who acts on a node: the agent or the guard, never both, whoever came first, was killed, or was there before a reboot. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { isAlive, ownProcess } from '../../src/host/processes.ts';
 import { claimName, judgeClaims, parseClaim, takeClaim, waitForClaim } from '../../src/node/claim.ts';
@@ -128,6 +131,23 @@ describe('agent and guard', () => {
 });
 
 describe('processes of this machine', () => {
+  it.each([
+    ['S', true],
+    ['Z', false],
+    ['X', false],
+  ])('in state %s live: %s; who has ended is not waited for', async (state, lives) => {
+    const proc = await mkdtemp(join(tmpdir(), 'auditconfig-proc-'));
+    try {
+      await mkdir(join(proc, 'sys/kernel/random'), { recursive: true });
+      await mkdir(join(proc, '7'));
+      await writeFile(join(proc, 'sys/kernel/random/boot_id'), 'b\n');
+      await writeFile(join(proc, '7/stat'), `7 (a) Z) ${state} ${'1 '.repeat(18)}100 0\n`);
+      expect(await isAlive({ pid: 7, start: 1_000, boot: 'b' }, proc)).toBe(lives);
+    } finally {
+      await rm(proc, { recursive: true });
+    }
+  });
+
   it('live until they are killed, and are no others with the same number', async () => {
     const me = await ownProcess();
     expect(await isAlive(me)).toBe(true);

@@ -158,6 +158,8 @@ describe('an agent killed right after the rename', () => {
       to === A ? { phase: 'Settled', current: A.digest } : { phase: 'Held', refused: BROKEN.digest, why: 'CrashLoop' },
     );
     expect((await w.disk.list(STATE_DIR))?.filter((n) => n.startsWith('claim'))).toEqual([]);
+    // Its mount of the revisions is read-only.
+    expect(w.disk.operations.filter((o) => o.includes(SPEC.layout.revisionsDir))).toEqual([]);
     // The agent that comes back at last finds nothing to do.
     const operations = w.disk.operations.length;
     expect(await apply(w, to)).toMatchObject({ kind: to === A ? 'Settled' : 'Held' });
