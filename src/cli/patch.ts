@@ -78,6 +78,8 @@ async function write(plan: Extract<PatchPlan, { kind: 'Plan' }>, stderr: string)
             : 'changed';
     return `${what.padEnd(16)} ${shown(c.path)}\n`;
   });
-  const kubelet = plan.restarts ? 'The kubelet restarts kube-apiserver now.\n' : '';
+  const kubelet = plan.restarts
+    ? 'The kubelet restarts kube-apiserver now. Nobody watches it come back, and no guard stands by.\n'
+    : '';
   return { code: 0, stdout: lines.join('') + kubelet, stderr };
 }
