@@ -1,13 +1,14 @@
 // A client of three API servers, inside the cluster's network: asks for one object over and over on one HTTP/2
 // connection, as client-go does, and goes to the next server only where a connection is refused or where the server has
-// said GOAWAY. Every other failure counts. Prints one line of JSON when its standard input closes.
+// said GOAWAY, or where a server that is ending says `503, Retry-After` (kube-apiserver's answer between SIGTERM and
+// GOAWAY; client-go asks again by itself). Every other failure counts. Prints one line of JSON when its standard input closes.
 // Its one argument is a file of JSON: {servers: ["https://..."], credentials: {ca, cert, key}, path}.
 import { readFileSync } from 'node:fs';
 import { connect, constants } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const { servers, credentials, path } = JSON.parse(readFileSync(process.argv[2], 'utf8'));
-const report = { asked: 0, refused: 0, goaway: 0, slowestMs: 0, failed: [] };
+const report = { asked: 0, refused: 0, goaway: 0, ending: 0, slowestMs: 0, failed: [] };
 let at = 0;
 let session;
 let stop = false;
@@ -38,10 +39,14 @@ const ask = (from) =>
   new Promise((resolve, reject) => {
     const stream = from.request({ ':path': path, accept: 'application/json' });
     let status = 0;
+    let again = false;
     let text = '';
-    stream.on('response', (headers) => (status = headers[':status']));
+    stream.on('response', (headers) => {
+      status = headers[':status'];
+      again = status === 503 && headers['retry-after'] !== undefined;
+    });
     stream.on('error', (error) => reject(Object.assign(error, { rst: stream.rstCode })));
-    stream.on('end', () => resolve({ status, text }));
+    stream.on('end', () => resolve({ status, text, again }));
     stream.setEncoding('utf8').on('data', (chunk) => (text += chunk));
     stream.end();
   });
@@ -65,7 +70,12 @@ async function once() {
       continue;
     }
     try {
-      const { status, text } = await ask(from);
+      const { status, text, again } = await ask(from);
+      if (again) {
+        report.ending++;
+        if (session === from) leave();
+        continue;
+      }
       return status === 200 ? undefined : `${status} from ${server}: ${text.slice(0, 300)}`;
     } catch (error) {
       if (!notTakenUp(error)) return `${error.code}: ${error.message} from ${server}`;

@@ -14,6 +14,8 @@ export type ClientReport = {
   /** Connections that were refused, and GOAWAYs: what it went to the next server for. */
   readonly refused: number;
   readonly goaway: number;
+  /** `503 apiserver is shutting down` with Retry-After, in the moment between SIGTERM and GOAWAY. */
+  readonly ending: number;
   readonly slowestMs: number;
   /** What a user would have seen fail. */
   readonly failed: readonly string[];

@@ -53,7 +53,7 @@ describe.skipIf(missing !== undefined)(`three control-plane nodes (needs ${missi
       const took = Date.now() - start;
       const [downs, client] = [await downsUntilNow(), await finish()];
       print(
-        `three nodes in ${(took / 1000).toFixed(1)} s; not ready: ${shown(downs)}; client: ${client.asked} requests, ${client.refused} connections refused, ${client.goaway} GOAWAY, slowest ${client.slowestMs} ms`,
+        `three nodes in ${(took / 1000).toFixed(1)} s; not ready: ${shown(downs)}; client: ${client.asked} requests, ${client.refused} connections refused, ${client.goaway} GOAWAY, ${client.ending} told to retry, slowest ${client.slowestMs} ms`,
       );
       expect(done.status?.nodes).toMatchObject({ summary: '3/3', failed: 0 });
       expect(overlaps(downs)).toEqual([]);
