@@ -1,7 +1,7 @@
 /**
  * Request lines in, decision lines out, a quarter of a megabyte at a time. Most lines never become strings: the byte
  * scanner (policy/engine/scan.ts) reads them, and each decision was serialised once. What the scanner leaves goes through
- * JSON.parse. A line is the caller's or the file's last; blank lines are passed over; lines that are no requests give
+ * JSON.parse. A line is the caller's or the file's last; lines that are no requests, blank ones too, give
  * no output and are named in the answer.
  */
 import { fstatSync, read, readSync, writeSync } from 'node:fs';
@@ -176,10 +176,10 @@ class Evaluation {
     this.#filled = filled - at;
   }
 
-  /** The reference way. -1 for a blank line or one that is no request. */
+  /** The reference way. -1 for a line that is no request; a blank one is none: who pairs lines must hear of it. */
   #parse(bytes: Uint8Array): number {
     const text = this.#text.decode(bytes);
-    if (text.trim() === '') return -1;
+    if (text.trim() === '') return this.#reject('RequestNotJson', 'the line is empty');
     let value: unknown;
     try {
       value = JSON.parse(text);

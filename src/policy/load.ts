@@ -18,6 +18,8 @@ import { validatePolicy } from './load/validate.ts';
 
 const NOWHERE: ReadonlyMap<string, Position> = new Map();
 const START: Position = { offset: 0, line: 1, column: 1 };
+/** No object in etcd holds 2 MiB, and a reader of hostile input needs an end. */
+const MAX_BYTES = 16 * 1024 * 1024;
 const PROTOBUF = [0x6b, 0x38, 0x73, 0x00];
 
 /** The first document as JSON. Severity error means that there is none. */
@@ -35,6 +37,10 @@ function looksLikeJson(bytes: Uint8Array): boolean {
 }
 
 function readDocument(bytes: Uint8Array): Document {
+  if (bytes.length > MAX_BYTES) {
+    const message = `a policy of ${bytes.length} bytes is not read here: the limit is ${MAX_BYTES}`;
+    return { findings: [{ severity: 'error', code: 'PolicyFileTooLarge', message, path: '', at: START }], json: false };
+  }
   if (looksLikeJson(bytes)) return { ...readJson(bytes), json: true };
   if (PROTOBUF.every((b, i) => bytes[i] === b)) {
     const message = 'a policy in protobuf is not supported here; write it as YAML or JSON';

@@ -64,14 +64,14 @@ describe('evaluate', () => {
     expect({ out, code, stderr }).toEqual({ out: REQUEST + METADATA + NONE, code: 0, stderr: undefined });
   });
 
-  it('takes a last line without a newline, blank lines, CRLF and white space', async () => {
+  it('takes a last line without a newline, CRLF and white space', async () => {
     const spaced = JSON.stringify(JSON.parse(line('a', 'secrets')), null, 1).replaceAll('\n', ' ');
-    const { out, code } = await evaluate(`\n${line('a', 'secrets')}\r\n\n  ${spaced}`);
+    const { out, code } = await evaluate(`${line('a', 'secrets')}\r\n  ${spaced}`);
     expect({ out, code }).toEqual({ out: METADATA + METADATA, code: 0 });
   });
 
   it('names lines that are no requests by number, goes on, and exits 1', async () => {
-    const bad = ['not json', '[]', '{"usr":"a","resourceAttributes":{}}', '{"user":"a"}'];
+    const bad = ['', ' ', 'not json', '[]', '{"usr":"a","resourceAttributes":{}}', '{"user":"a"}'];
     const { out, code, stderr } = await evaluate([line('a', 'pods'), ...bad, line('a', 'pods')].join('\n'));
     expect(out).toBe(REQUEST + REQUEST);
     expect(code).toBe(1);
@@ -81,9 +81,11 @@ describe('evaluate', () => {
       .map((l) => /^line (\d+): error (\w+):/.exec(l)?.slice(1).join(' '));
     expect(named).toEqual([
       '2 RequestNotJson',
-      '3 RequestWrongType',
-      '4 RequestUnknownField',
-      '5 RequestWithoutAttributes',
+      '3 RequestNotJson',
+      '4 RequestNotJson',
+      '5 RequestWrongType',
+      '6 RequestUnknownField',
+      '7 RequestWithoutAttributes',
     ]);
   });
 

@@ -141,3 +141,10 @@ describe('hostile policies', () => {
     expect(load(text).findings).not.toEqual([]);
   });
 });
+
+describe('a policy that is larger than anyone would write', () => {
+  it('is refused before it is read', () => {
+    const bytes = new Uint8Array(16 * 1024 * 1024 + 1).fill(0x23);
+    expect(loadPolicy(bytes, '1.36').findings.map((f) => f.code)).toEqual(['PolicyFileTooLarge']);
+  });
+});

@@ -11,7 +11,7 @@ import type { RevisionSketch } from '../revisions.ts';
 import { bring, driftOn, MANIFEST, nodeWith, planOn } from '../static-pod-host.ts';
 
 const SEED = 20261121;
-const RUNS = 400;
+const RUNS = 200;
 
 const audit = fc.constantFrom(
   '--audit-log-maxage=7',
