@@ -5,7 +5,7 @@ import { join } from 'node:path';
 const JOBS = [
   ['types', 'tsc', ['-p', 'tsconfig.json']],
   ['core types', 'tsc', ['-p', 'src/tsconfig.json']],
-  ['lint', 'oxlint', ['--type-aware', '--deny-warnings', '.']],
+  ['lint', 'eslint', ['--cache', '--cache-location', 'node_modules/.cache/eslint/', '--max-warnings', '0', '.']],
   ['format', 'prettier', ['--check', '--cache', '--log-level', 'warn', '.']],
   ['imports', 'vitest', ['run', '--project', 'unit', 'test/house/imports.test.ts', '--reporter=dot']],
 ];
