@@ -65,8 +65,7 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('the operator on kube-api
   });
   afterEach(async () => {
     // What a failed test left behind must not fail the next one.
-    const list = (await plane.request('GET', AUDIT_CONFIGS)).body as { items: { metadata: Manifest['metadata'] }[] };
-    for (const { metadata } of list.items) await remove({ ...config(metadata.name), metadata });
+    for (const { metadata } of await operator.list(AUDIT_CONFIGS)) await remove({ ...config(metadata.name), metadata });
     expect(await manifest()).toBe(original);
   });
 

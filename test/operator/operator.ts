@@ -93,6 +93,11 @@ export class Operator {
   delete(object: Manifest): Promise<Applied> {
     return retryAway(() => this.plane.request('DELETE', pathOf(object)));
   }
+  /** The objects at a collection's path. Right after readyz, custom resources are not served yet: it is asked again. */
+  async list(path: string): Promise<readonly Manifest[]> {
+    const reply = await retryAway(() => this.plane.request('GET', path));
+    return (reply.body as { items: readonly Manifest[] }).items;
+  }
   async get(object: Pick<Manifest, 'apiVersion' | 'kind' | 'metadata'>): Promise<unknown> {
     const reply = await retryAway(() => this.plane.request('GET', pathOf(object)));
     return reply.status === 404 ? undefined : reply.body;
