@@ -41,13 +41,18 @@ export type Ask = {
   readonly headers?: Readonly<Record<string, string>>;
 };
 
+const READ_A_SECRET: Ask = { method: 'GET', path: '/api/v1/namespaces/default/secrets/the-last-request' };
+
 export class AuditedClient {
   readonly #plane: ControlPlane;
   readonly #log: string;
+  readonly #logged: Ask;
 
-  constructor(plane: ControlPlane, log: string) {
+  /** `logged`: a request that every policy of the test logs in ResponseComplete. */
+  constructor(plane: ControlPlane, log: string, logged: Ask = READ_A_SECRET) {
     this.#plane = plane;
     this.#log = log;
+    this.#logged = logged;
   }
 
   /** Sends it, whatever the answer is, and returns the Audit-ID. */
@@ -64,8 +69,7 @@ export class AuditedClient {
 
   /** The events of these requests, in order; a request that follows them is logged by then, so that None is known. */
   async seen(ids: readonly string[]): Promise<readonly Seen[]> {
-    // Each policy of these tests logs the reading of a Secret.
-    const last = await this.send({ method: 'GET', path: '/api/v1/namespaces/default/secrets/the-last-request' });
+    const last = await this.send(this.#logged);
     const end = Date.now() + 20_000;
     let events = await readEvents(this.#log);
     while (!events.some((e) => e.auditID === last && e.stage === 'ResponseComplete')) {
