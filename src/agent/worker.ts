@@ -20,7 +20,7 @@ import { ProbationWatch } from '../node/probation.ts';
 import { readState } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
-import { recordPath, parseRecord } from '../targets/static-pod/record.ts';
+import { recordPath, parseRecord } from '../targets/record.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { fetchRevision } from './bundle.ts';

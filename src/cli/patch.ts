@@ -4,7 +4,7 @@
  * waits for nothing: that is the agent's job. Findings of error severity change no file.
  */
 import { applyAll } from '../node/apply.ts';
-import { recordPath, backupsDir } from '../targets/static-pod/record.ts';
+import { recordPath, backupsDir } from '../targets/record.ts';
 import { command, runCommand } from './parse.ts';
 import { planPatch, showPlan } from './patch-plan.ts';
 import type { PatchOptions, PatchPlan, Placed } from './patch-plan.ts';

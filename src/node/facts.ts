@@ -5,7 +5,8 @@
 import type { NodeFacts } from '../rollout/node-state.ts';
 import type { NodeState } from '../rollout/node-state.ts';
 import type { ApiServerProcess, ProcessView } from '../host/processes.ts';
-import { auditFlagsOf, portOf, sameFlags, serverView } from '../targets/static-pod/server.ts';
+import { auditFlagsOf, portOf, sameFlags } from '../targets/audit-flags.ts';
+import { serverView } from '../targets/static-pod/server.ts';
 import type { ServerView } from '../targets/static-pod/server.ts';
 import type { NodeHost } from './host.ts';
 import { holdPath } from './state-file.ts';

@@ -6,7 +6,8 @@
 import type { ProcessView } from '../host/processes.ts';
 import { PROBATION, probationStep } from '../rollout/probation.ts';
 import type { ProbationFacts, ProbationRules } from '../rollout/probation.ts';
-import { auditFlagsOf, portOf, sameFlags, serverView } from '../targets/static-pod/server.ts';
+import { auditFlagsOf, portOf, sameFlags } from '../targets/audit-flags.ts';
+import { serverView } from '../targets/static-pod/server.ts';
 import type { ServerView } from '../targets/static-pod/server.ts';
 import { guarded, nodeOf } from './apply-revision.ts';
 import type { ResumeInput } from './apply-revision.ts';

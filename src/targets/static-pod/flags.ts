@@ -1,28 +1,20 @@
 /**
- * The audit flags among a container's words, read as the API server's own flag library reads them (spf13/pflag:
- * `--name=value`, `--name value`, a bare `--name` for booleans, the last of several wins; kube-apiserver takes `_` for
- * `-` in names), and what must happen to the words so that exactly the wanted audit flags are in effect.
+ * The audit flags among a container's words, and what must happen to the words so that exactly the wanted audit flags are
+ * in effect.
  */
 import type { Finding } from '../../api/findings.ts';
+import { refusal } from '../bookkeeping.ts';
+import { sameValue, scanFlags } from '../audit-flags.ts';
+import type { FoundFlag as Found } from '../audit-flags.ts';
 import type { ResolvedFlag } from '../host-layout.ts';
-import { basename, refusal, wordTexts } from './manifest.ts';
+import { basename, wordTexts } from './manifest.ts';
 import type { Manifest, Read } from './manifest.ts';
 import type { ListOp } from './ops.ts';
-
-/** pflag gives these a value of their own (`true`) when none is attached, and then never eats the next word. */
-export const isBooleanFlag = (name: string): boolean =>
-  name === '--audit-log-compress' || /^--audit-(log|webhook)-(batch-throttle-enable|truncate-enabled)$/.test(name);
 
 type WordList = 'command' | 'args';
 export type Word = { readonly list: WordList; readonly index: number; readonly text: string };
 
-export type FoundFlag = {
-  /** Normalised: dashes, as documented. */
-  readonly name: string;
-  readonly value: string;
-  /** The words that make it up: one, or two for `--name value`. */
-  readonly words: readonly Word[];
-};
+export type FoundFlag = Found<Word>;
 
 export type FlagWords = {
   readonly found: readonly FoundFlag[];
@@ -32,7 +24,6 @@ export type FlagWords = {
 };
 
 const SHELLS = new Set(['sh', 'bash', 'dash', 'ash', 'busybox', 'zsh']);
-const NAME = /^--([A-Za-z0-9][A-Za-z0-9_.-]*)(?:=([\s\S]*))?$/;
 
 export const pathOf = (w: { readonly list: string; readonly index: number }, m: Manifest): string =>
   `spec.containers[${m.container}].${w.list}[${w.index}]`;
@@ -87,47 +78,22 @@ const swallowed = (text: string): boolean => /^--[^\s]*\s+(?:-\s+)?--[a-z]/.test
 export function readFlags(m: Manifest): Read<FlagWords> {
   const words = flagWords(m);
   if ('refused' in words) return words;
-  const found: FoundFlag[] = [];
-  const findings: Finding[] = [];
-  for (let i = 0; i < words.ok.length; i++) {
-    const word = words.ok[i];
-    if (word === undefined) continue;
-    if (swallowed(word.text))
-      findings.push({
-        severity: 'warning',
-        code: 'SeveralFlagsInOneArgument',
-        message: `${pathOf(word, m)} is one argument, not several: the API server takes the rest as part of the first flag’s value. Give each flag a line of its own.`,
-        path: pathOf(word, m),
-      });
-    const match = NAME.exec(word.text);
-    const name = match?.[1] === undefined ? undefined : `--${match[1].replaceAll('_', '-')}`;
-    if (name === undefined || !name.startsWith('--audit-')) continue;
-    if (match?.[2] !== undefined) found.push({ name, value: match[2], words: [word] });
-    else if (isBooleanFlag(name)) found.push({ name, value: 'true', words: [word] });
-    else {
-      const next = words.ok[++i];
-      if (next === undefined)
-        return {
-          refused: [
-            refusal('FlagWithoutValue', `${name} has no value, and kube-apiserver does not start so.`, pathOf(word, m)),
-          ],
-        };
-      found.push({ name, value: next.text, words: [word, next] });
-    }
+  const findings = words.ok
+    .filter((w) => swallowed(w.text))
+    .map((word): Finding => ({
+      severity: 'warning',
+      code: 'SeveralFlagsInOneArgument',
+      message: `${pathOf(word, m)} is one argument, not several: the API server takes the rest as part of the first flag’s value. Give each flag a line of its own.`,
+      path: pathOf(word, m),
+    }));
+  const { found, dangling } = scanFlags(words.ok);
+  const [word] = dangling?.words ?? [];
+  if (dangling !== null && word !== undefined) {
+    const message = `${dangling.name} has no value, and kube-apiserver does not start so.`;
+    return { refused: [refusal('FlagWithoutValue', message, pathOf(word, m))] };
   }
   return { ok: { found, words: words.ok, findings } };
 }
-
-const TRUE = new Set(['1', 't', 'T', 'true', 'TRUE', 'True']);
-const FALSE = new Set(['0', 'f', 'F', 'false', 'FALSE', 'False']);
-
-/** Equal as pflag reads them. */
-export const sameValue = (name: string, a: string, b: string): boolean =>
-  a === b || (isBooleanFlag(name) && ((TRUE.has(a) && TRUE.has(b)) || (FALSE.has(a) && FALSE.has(b))));
-
-/** What is in effect: the last of several wins. */
-export const inEffect = (found: readonly FoundFlag[]): ReadonlyMap<string, string> =>
-  new Map(found.map((f) => [f.name, f.value]));
 
 function setValue(flag: FoundFlag, value: string): ListOp {
   const [first, second] = flag.words;

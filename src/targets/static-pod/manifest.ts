@@ -7,6 +7,7 @@ import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments
 import type { Document, ParsedNode, Scalar, YAMLMap, YAMLSeq } from 'yaml';
 import type { Finding } from '../../api/findings.ts';
 import { mayNestTooDeep } from '../../yaml/nesting.ts';
+import { refusal } from '../bookkeeping.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -31,13 +32,6 @@ export type Manifest = {
 };
 
 export type Read<T> = { readonly ok: T } | { readonly refused: readonly Finding[] };
-
-export const refusal = (code: string, message: string, path = ''): Finding => ({
-  severity: 'error',
-  code,
-  message,
-  path,
-});
 
 const no = (code: string, message: string, path = ''): { refused: readonly Finding[] } => ({
   refused: [refusal(code, message, path)],

@@ -4,11 +4,12 @@
  * refused where it would make the log fail: a mounted log file cannot be rotated, a read-only folder not written.
  */
 import type { Finding } from '../../api/findings.ts';
+import { logFileOf, refusal } from '../bookkeeping.ts';
 import { checkLogPath } from '../../render/log-path.ts';
 import type { Revision } from '../../render/types.ts';
 import { isWithin, parentOf, tidyPath } from '../host-layout.ts';
 import type { HostLayout } from '../host-layout.ts';
-import { at, isRecord, listOf, refusal, textOf } from './manifest.ts';
+import { at, isRecord, listOf, textOf } from './manifest.ts';
 import type { Json, Manifest } from './manifest.ts';
 import type { ListOp } from './ops.ts';
 
@@ -93,14 +94,6 @@ const volumeEntry = (need: Need): Json => ({
   hostPath: { path: need.dir, type: 'DirectoryOrCreate' },
   name: need.volume,
 });
-
-/** File name of the log inside its folder, where a revision logs to a file. */
-export function logFileOf(revision: Revision): { readonly dir: string; readonly path: string } | null {
-  const flag = revision.flags.find((f) => f.name === '--audit-log-path')?.value;
-  if (revision.logDir === undefined || typeof flag !== 'object' || !('dir' in flag)) return null;
-  const dir = tidyPath(revision.logDir);
-  return { dir, path: `${dir}/${flag.name}` };
-}
 
 /**
  * A log folder becomes writable for the API server's container, all of it. What the renderer forbids is forbidden here

@@ -13,7 +13,7 @@ import type { Json, Manifest } from './manifest.ts';
 import { hasOwnVolume, ownMountRemovals } from './mounts.ts';
 import { applyToPod, samePod } from './ops.ts';
 import type { ListOp } from './ops.ts';
-import type { AdoptionRecord } from './record.ts';
+import type { Texts } from '../record.ts';
 
 /** Our edit, or a part of it, is in this manifest. */
 export function isOurs(m: Manifest, layout: HostLayout): boolean {
@@ -39,7 +39,7 @@ function stripOps(m: Manifest, before: readonly string[] = []): readonly ListOp[
 /** The pod without anything of ours and without audit flags: what both sides of a merge must agree on. */
 const stripped = (m: Manifest): Json => applyToPod(m, stripOps(m));
 
-function merged(current: Manifest, record: AdoptionRecord, layout: HostLayout): Manifest | null {
+function merged(current: Manifest, record: Texts, layout: HostLayout): Manifest | null {
   const text = merge3(record.after, current.text, record.before);
   const read = text === null ? null : readManifestText(text);
   const was = readManifestText(record.before);
@@ -61,7 +61,7 @@ export type Undone =
   { readonly base: Manifest; readonly lost: boolean } | { readonly base: null };
 
 /** The manifest as it would be without us. `null` where the layout leaves no safe place for the edit. */
-export function undo(current: Manifest, record: AdoptionRecord | null, layout: HostLayout): Undone {
+export function undo(current: Manifest, record: Texts | null, layout: HostLayout): Undone {
   if (record !== null && current.text === record.after) {
     const read = readManifestText(record.before);
     if ('ok' in read) return { base: read.ok, lost: false };

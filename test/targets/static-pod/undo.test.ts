@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { splitLines, unifiedDiff } from '../../../src/targets/diff.ts';
-import { recordPath } from '../../../src/targets/static-pod/record.ts';
+import { recordPath } from '../../../src/targets/record.ts';
 import { DEFAULT_LAYOUT } from '../../../src/targets/host-layout.ts';
 import type { MemoryDisk } from '../../host/memory-disk.ts';
 import { revision } from '../revisions.ts';

@@ -1,25 +1,36 @@
 /**
- * What a node remembers of its manifest while our edit is in it: the text without the edit, the text with it, and what
- * was set by hand before. Removal gives that back byte for byte. The file is written before the manifest is changed.
+ * What a node remembers of the file that it edits (a manifest, a unit, a drop-in) while our edit is in it: the text without
+ * the edit, the text with it, and what was set by hand before. Removal gives that back byte for byte. The record is written
+ * before that file is changed.
  */
 import { z } from 'zod';
-import type { HostLayout } from '../host-layout.ts';
-import { baseOf, sha256 } from '../host-layout.ts';
-import type { HostPath } from '../types.ts';
+import type { HostLayout } from './host-layout.ts';
+import { baseOf, sha256 } from './host-layout.ts';
+import type { HostPath } from './types.ts';
 
 const schema = z.object({
   version: z.literal(1),
+  /** The edited file. */
   manifest: z.string(),
   digest: z.string(),
   /** Audit flags as they were before, the last of several included; shown in status as what was adopted. */
   adopted: z.array(z.object({ name: z.string(), value: z.string() })),
   /** Folders that this target made and takes away again when they are empty. */
   made: z.array(z.string()),
-  before: z.string(),
-  after: z.string(),
+  /** null: there was, or is, no such file. */
+  before: z.string().nullable(),
+  after: z.string().nullable(),
 });
 
 export type AdoptionRecord = Readonly<z.infer<typeof schema>>;
+
+/** Both texts of a file that was there, and is. */
+export type Texts = { readonly before: string; readonly after: string };
+
+export function textsOf(record: AdoptionRecord | null): Texts | null {
+  if (record === null || record.before === null || record.after === null) return null;
+  return { before: record.before, after: record.after };
+}
 
 const hash = (text: string): string => sha256(new TextEncoder().encode(text));
 

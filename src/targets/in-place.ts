@@ -1,20 +1,18 @@
 /**
- * Does a manifest that was set up by hand already do what a revision wants? Then it is adopted as it stands: nothing is
+ * Does an API server that was set up by hand already do what a revision wants? Then it is adopted as it stands: nothing is
  * edited and nothing restarts. Equal means: the same flags in effect (a flag that is not set counts with the API server's
  * own default), and a policy file on the host that loads as the same policy. Whoever changes that file later makes it
  * unequal, and the next plan makes the edit.
  */
-import type { Minor } from '../../api/versions.ts';
-import { minorNumber } from '../../api/versions.ts';
-import { emitPolicy } from '../../policy/emit.ts';
-import { loadPolicy } from '../../policy/load.ts';
-import type { FlagValue, Revision } from '../../render/types.ts';
-import { resolveFlags } from '../host-layout.ts';
-import type { HostLayout } from '../host-layout.ts';
-import type { HostObserved } from '../types.ts';
-import { inEffect, readFlags, sameValue } from './flags.ts';
-import type { Manifest } from './manifest.ts';
-import { hostPathOf, showsLogFolder } from './mounts.ts';
+import type { Minor } from '../api/versions.ts';
+import { minorNumber } from '../api/versions.ts';
+import { emitPolicy } from '../policy/emit.ts';
+import { loadPolicy } from '../policy/load.ts';
+import type { FlagValue, Revision } from '../render/types.ts';
+import { sameValue } from './audit-flags.ts';
+import { resolveFlags } from './host-layout.ts';
+import type { HostLayout } from './host-layout.ts';
+import type { HostObserved, HostPath } from './types.ts';
 
 /** Defaults of k8s.io/apiserver pkg/server/options/audit.go, the same in 1.26 to 1.36 but for the three below. */
 const LOG_DEFAULTS: Readonly<Record<string, string>> = {
@@ -42,16 +40,23 @@ function defaultOf(name: string, version: Minor): string | undefined {
   return LOG_DEFAULTS[name];
 }
 
-/** Files that the manifest's flags name, on the host: what must be read to judge. */
-export function namedFiles(m: Manifest): readonly string[] {
-  const flags = readFlags(m);
-  const now = 'ok' in flags ? inEffect(flags.ok.found) : new Map<string, string>();
-  return ['--audit-policy-file', '--audit-webhook-config-file'].flatMap((name) => {
-    const value = now.get(name);
-    const path = value === undefined ? null : hostPathOf(m, value);
+/** An API server as it is set up now. */
+export type SetUp = {
+  /** The audit flags in effect. */
+  readonly flags: ReadonlyMap<string, string>;
+  /** Where on the host a file lies that the API server sees at `path`; null where it sees no file of the host. */
+  readonly hostPathOf: (path: string) => HostPath | null;
+  /** It can write where the log of this revision is. */
+  readonly writesLog: (to: Revision) => boolean;
+};
+
+/** Files that the flags name, on the host: what must be read to judge. */
+export const namedFiles = ({ flags, hostPathOf }: Pick<SetUp, 'flags' | 'hostPathOf'>): readonly HostPath[] =>
+  ['--audit-policy-file', '--audit-webhook-config-file'].flatMap((name) => {
+    const value = flags.get(name);
+    const path = value === undefined || value === '' ? null : hostPathOf(value);
     return path === null ? [] : [path];
   });
-}
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
 
@@ -65,35 +70,33 @@ function samePolicy(file: Uint8Array, to: Revision): boolean {
 
 function sameFile(
   path: string | undefined,
-  m: Manifest,
-  seen: HostObserved,
-  wanted: { to: Revision; file: 'policy' | 'webhook' },
+  is: SetUp,
+  { seen, to }: InPlaceInput,
+  which: 'policy' | 'webhook',
 ): boolean {
-  const host = path === undefined ? null : hostPathOf(m, path);
+  const host = path === undefined ? null : is.hostPathOf(path);
   const file = host === null ? null : (seen.files.get(host) ?? null);
   if (file === null) return false;
-  if (wanted.file === 'policy') return samePolicy(file.bytes, wanted.to);
-  return wanted.to.webhook !== undefined && same(file.bytes, wanted.to.webhook.reveal());
+  if (which === 'policy') return samePolicy(file.bytes, to);
+  return to.webhook !== undefined && same(file.bytes, to.webhook.reveal());
 }
 
 export type InPlaceInput = { readonly to: Revision; readonly seen: HostObserved; readonly layout: HostLayout };
 
-/** True where the API server that runs from this manifest already does what the revision says. */
-export function isInPlace(m: Manifest, { to, seen, layout }: InPlaceInput): boolean {
-  const flags = readFlags(m);
-  if ('refused' in flags || flags.ok.findings.length > 0) return false;
-  const now = inEffect(flags.ok.found);
+/** True where the API server that is set up so already does what the revision says. */
+export function isInPlace(is: SetUp, input: InPlaceInput): boolean {
+  const { to, layout } = input;
   const spelled = new Map(resolveFlags(to, layout).map((f) => [f.name, f.value]));
   const isSame = (name: string, value: FlagValue): boolean => {
-    const is = now.get(name);
-    if (typeof value === 'object' && 'file' in value) return sameFile(is, m, seen, { to, file: value.file });
+    const now = is.flags.get(name);
+    if (typeof value === 'object' && 'file' in value) return sameFile(now, is, input, value.file);
     const want = spelled.get(name) ?? '';
-    if (is !== undefined) return sameValue(name, is, want);
+    if (now !== undefined) return sameValue(name, now, want);
     return to.versions.every((v) => defaultOf(name, v) === want);
   };
   return (
-    [...now.keys()].every((name) => spelled.has(name)) &&
+    [...is.flags.keys()].every((name) => spelled.has(name)) &&
     to.flags.every((f) => isSame(f.name, f.value)) &&
-    showsLogFolder(m, to)
+    is.writesLog(to)
   );
 }

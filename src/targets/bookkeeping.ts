@@ -1,0 +1,239 @@
+/**
+ * What every host target keeps beside the one file that it edits, and takes away again at removal: the revisions' files,
+ * the log's folder, the record of what was there before, and a plain backup for people. Pure, as its callers are: the
+ * targets of this folder.
+ */
+import type { Finding } from '../api/findings.ts';
+import type { Revision } from '../render/types.ts';
+import { foldersTo, isWithin, parentOf, revisionDir, ROOT_OWNER, sha256, tidyPath } from './host-layout.ts';
+import type { HostLayout } from './host-layout.ts';
+import { backupPath, backupsDir, encodeRecord, ownBackups, parseRecord, recordPath } from './record.ts';
+import type { AdoptionRecord } from './record.ts';
+import type { HostChange, HostObserved, HostPath, HostRead, Owner } from './types.ts';
+
+/** Whose books: `of` names the place for as long as it exists, also where the edited file becomes another one. */
+export type Books = { readonly of: HostPath; readonly layout: HostLayout };
+
+export const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+export const refusal = (code: string, message: string, path = ''): Finding => ({
+  severity: 'error',
+  code,
+  message,
+  path,
+});
+
+/** File name of the log inside its folder, where a revision logs to a file. */
+export function logFileOf(revision: Revision): { readonly dir: string; readonly path: string } | null {
+  const flag = revision.flags.find((f) => f.name === '--audit-log-path')?.value;
+  if (revision.logDir === undefined || typeof flag !== 'object' || !('dir' in flag)) return null;
+  const dir = tidyPath(revision.logDir);
+  return { dir, path: `${dir}/${flag.name}` };
+}
+
+/** Every folder that a target may make, those above it first. */
+function ownFolders(to: Revision | null, layout: HostLayout): readonly HostPath[] {
+  const log = to === null ? null : logFileOf(to);
+  const leaves = [layout.revisionsDir, `${layout.stateDir}/adopted`, backupsDir(layout)];
+  return [...new Set([...leaves, ...(log === null ? [] : [log.dir])].flatMap(foldersTo))];
+}
+
+/** Folders that bear our name: ours whoever made them, so that a record need not tell. */
+const namedFolders = (layout: HostLayout): readonly HostPath[] => [
+  parentOf(layout.revisionsDir),
+  layout.revisionsDir,
+  layout.stateDir,
+  `${layout.stateDir}/adopted`,
+  backupsDir(layout),
+];
+
+/** Backups of this place that are there. */
+const backupsOf = (seen: HostObserved, { layout, of }: Books): readonly HostPath[] =>
+  ownBackups(of, seen.dirs.get(backupsDir(layout)) ?? []).map((n) => `${backupsDir(layout)}/${n}`);
+
+/** What must be read to keep the books. */
+export function bookReads(to: Revision | null, seen: HostObserved, books: Books): readonly HostRead[] {
+  const { layout } = books;
+  const revisions = (seen.dirs.get(layout.revisionsDir) ?? []).map((n) => `${layout.revisionsDir}/${n}`);
+  const mine = to === null ? [] : [revisionDir(to.digest, layout)];
+  const log = to === null ? null : logFileOf(to);
+  const file = (path: HostPath): HostRead => ({ read: 'File', path });
+  const stat = (path: HostPath): HostRead => ({ read: 'Stat', path });
+  return [
+    file(recordPath(books.of, layout)),
+    { read: 'Dir', path: layout.revisionsDir },
+    { read: 'Dir', path: backupsDir(layout) },
+    ...backupsOf(seen, books).map(file),
+    ...[...new Set([...revisions, ...mine])].flatMap((d) => [
+      stat(d),
+      file(`${d}/policy.yaml`),
+      file(`${d}/webhook.yaml`),
+    ]),
+    ...ownFolders(to, layout).map(stat),
+    ...[...revisions, ...namedFolders(layout)].map((path): HostRead => ({ read: 'Dir', path })),
+    ...(log === null ? [] : [stat(log.path)]),
+  ];
+}
+
+export function recordOf(seen: HostObserved, { of, layout }: Books): AdoptionRecord | null {
+  const file = seen.files.get(recordPath(of, layout)) ?? null;
+  return file === null ? null : parseRecord(file.bytes);
+}
+
+export const RECORD_MISSING: Finding = {
+  severity: 'warning',
+  code: 'RecordMissing',
+  message: 'The record of what was set by hand before is gone; audit flags are taken out, and none are given back.',
+  path: '',
+};
+
+/** What was set by hand and is now ours: shown in diffs and status, given back at removal. */
+export function adoptionFindings(
+  flags: ReadonlyMap<string, string>,
+  wanted: ReadonlyMap<string, string>,
+): readonly Finding[] {
+  return [...flags].map(([name, value]): Finding => {
+    const to = wanted.get(name);
+    return to === undefined
+      ? {
+          severity: 'info',
+          code: 'FlagTakenOut',
+          message: `${name}=${value} was set by hand and is not in the revision: it is taken out, and given back at removal.`,
+          path: name,
+        }
+      : {
+          severity: 'info',
+          code: 'FlagAdopted',
+          message: `${name}=${value} was set by hand: it is ${to === value ? 'kept' : `now ${to}`}, and given back at removal.`,
+          path: name,
+        };
+  });
+}
+
+/** The log's place on the host's disk. */
+export function logPlaceFindings(to: Revision, seen: HostObserved): readonly Finding[] {
+  const log = logFileOf(to);
+  if (log === null) return [];
+  const [file, dir] = [seen.stats.get(log.path) ?? null, seen.stats.get(log.dir) ?? null];
+  return [
+    ...(file === null || file.kind === 'file'
+      ? []
+      : [refusal('LogPathNotAFile', `${log.path} is there and is not a plain file.`)]),
+    ...(dir === null || dir.kind === 'dir' || dir.kind === 'link'
+      ? []
+      : [refusal('LogFolderNotAFolder', `${log.dir} is there and is not a folder.`)]),
+  ];
+}
+
+/** The log's folder, and with `readerGroup` the log itself: rotation keeps a file's mode and owner. */
+export function logChanges(to: Revision, seen: HostObserved, writer: Owner): readonly HostChange[] {
+  const log = logFileOf(to);
+  if (log === null) return [];
+  const group = to.readerGroup ?? 0;
+  const owner = group === 0 ? writer : { uid: writer.uid, gid: group };
+  const dir: readonly HostChange[] =
+    (seen.stats.get(log.dir) ?? null) === null
+      ? [{ do: 'MakeDir', path: log.dir, mode: group === 0 ? 0o700 : 0o750, owner }]
+      : [];
+  const file: readonly HostChange[] =
+    group !== 0 && (seen.stats.get(log.path) ?? null) === null
+      ? [{ do: 'WriteFile', path: log.path, before: null, after: new Uint8Array(), mode: 0o640, owner }]
+      : [];
+  return [...dir, ...file];
+}
+
+const isMissing = (seen: HostObserved, path: HostPath): boolean => (seen.stats.get(path) ?? null) === null;
+
+export type Recorded = Pick<AdoptionRecord, 'manifest' | 'before' | 'after'> & {
+  readonly adopted: ReadonlyMap<string, string>;
+};
+
+/** Folders without our name that this plan makes, above all the log's. */
+const foldersToMake = (to: Revision, seen: HostObserved, layout: HostLayout): readonly HostPath[] =>
+  ownFolders(to, layout).filter((d) => isMissing(seen, d) && !namedFolders(layout).includes(d));
+
+/** The record of an installation, with the folders that were made for it. */
+export const recordFor = (to: Revision, r: Recorded, seen: HostObserved, books: Books): AdoptionRecord => ({
+  version: 1,
+  manifest: r.manifest,
+  digest: to.digest,
+  adopted: [...r.adopted].map(([name, value]) => ({ name, value })),
+  made: [...new Set([...(recordOf(seen, books)?.made ?? []), ...foldersToMake(to, seen, books.layout)])],
+  before: r.before,
+  after: r.after,
+});
+
+/** The record and, for people, a plain backup. */
+export function recordChanges(record: AdoptionRecord, seen: HostObserved, books: Books): readonly HostChange[] {
+  const { layout, of } = books;
+  const dirs = [layout.stateDir, `${layout.stateDir}/adopted`, backupsDir(layout)]
+    .filter((path) => isMissing(seen, path))
+    .map((path): HostChange => ({ do: 'MakeDir', path, mode: 0o700, owner: ROOT_OWNER }));
+  const write = (path: HostPath, before: Uint8Array | null, after: Uint8Array): HostChange => ({
+    do: 'WriteFile',
+    path,
+    before: before === null ? null : sha256(before),
+    after,
+    mode: 0o600,
+    owner: ROOT_OWNER,
+  });
+  const path = recordPath(of, layout);
+  const was = seen.files.get(path)?.bytes ?? null;
+  const after = encodeRecord(record);
+  const backup = record.before === null ? null : backupPath(of, record.before, layout);
+  const hasBackup = backup === null || backupsOf(seen, books).includes(backup);
+  return [
+    ...dirs,
+    ...(hasBackup || record.before === null ? [] : [write(backup, null, encode(record.before))]),
+    ...(was !== null && sha256(was) === sha256(after) ? [] : [write(path, was, after)]),
+  ];
+}
+
+const removeFile = (path: HostPath, seen: HostObserved): readonly HostChange[] => {
+  const file = seen.files.get(path) ?? null;
+  return file === null ? [] : [{ do: 'RemoveFile', path, before: sha256(file.bytes) }];
+};
+
+/** The change of a file from what was seen to a text, or to nothing. */
+export function fileChange(path: HostPath, text: string | null, seen: HostObserved): readonly HostChange[] {
+  if (text === null) return removeFile(path, seen);
+  const now = seen.files.get(path) ?? null;
+  const after = encode(text);
+  const before = now === null ? null : sha256(now.bytes);
+  return before === sha256(after) ? [] : [{ do: 'WriteFile', path, before, after, mode: 0o600 }];
+}
+
+/** Deepest first, so that each is empty when its turn comes. */
+const deepestFirst = (dirs: readonly HostPath[]): readonly HostPath[] => [...dirs].sort((a, b) => b.length - a.length);
+
+/**
+ * Revision folders, the record, and the folders that were made for them. The record goes when all that it knows of is
+ * gone, so that a removal that was cut short can be carried on. Logs stay: they are the user's.
+ */
+export function cleanup(seen: HostObserved, books: Books): readonly HostChange[] {
+  const { layout, of } = books;
+  const revisions = (seen.dirs.get(layout.revisionsDir) ?? []).map((n) => `${layout.revisionsDir}/${n}`);
+  const files = [
+    ...revisions.flatMap((d) => [`${d}/policy.yaml`, `${d}/webhook.yaml`]),
+    ...backupsOf(seen, books),
+    recordPath(of, layout),
+  ].filter((path) => (seen.files.get(path) ?? null) !== null);
+  const made = (recordOf(seen, books)?.made ?? []).filter((d) => !namedFolders(layout).includes(d));
+  const [above, aside] = [true, false].map((is) =>
+    deepestFirst(made.filter((d) => namedFolders(layout).some((n) => isWithin(n, d)) === is)),
+  );
+  const going = new Set(files);
+  const empty = deepestFirst([...revisions, ...namedFolders(layout)]).filter((dir) => {
+    const names = seen.dirs.get(dir) ?? null;
+    const isEmpty = names !== null && names.every((n) => going.has(`${dir}/${n}`));
+    if (isEmpty) going.add(dir);
+    return isEmpty;
+  });
+  const removeDir = (path: HostPath): HostChange => ({ do: 'RemoveDir', path });
+  return [
+    ...files.slice(0, -1).flatMap((path) => removeFile(path, seen)),
+    ...(aside ?? []).map(removeDir),
+    ...files.slice(-1).flatMap((path) => removeFile(path, seen)),
+    ...[...empty, ...(above ?? [])].map(removeDir),
+  ];
+}
