@@ -17,7 +17,7 @@ export const REVISIONS_VOLUME = 'auditconfig-revisions';
 export const LOG_VOLUME = 'auditconfig-log';
 export const OWN_VOLUMES: readonly string[] = [REVISIONS_VOLUME, LOG_VOLUME];
 
-type Mount = {
+export type Mount = {
   readonly path: string;
   readonly volume: string;
   readonly readOnly: boolean;
@@ -64,7 +64,8 @@ export function hostPathOf(m: Manifest, path: string): string | null {
     : `${mount.hostPath}${tidyPath(path).slice(mount.path.length)}`;
 }
 
-type Need = { readonly dir: string; readonly volume: string; readonly writable: boolean };
+/** A host folder that the API server must see at its own path. */
+export type Need = { readonly dir: string; readonly volume: string; readonly writable: boolean };
 
 /** `covered`: nothing to add. A finding: it cannot be. */
 function judge(need: Need, mounts: readonly Mount[]): 'covered' | 'missing' | Finding {
@@ -134,11 +135,14 @@ export function showsLogFolder(m: Manifest, revision: Revision): boolean {
   return judgeLogFile(log.path, mounts).length === 0 && judge(need, mounts) === 'covered';
 }
 
-export type MountPlan = { readonly ops: readonly ListOp[]; readonly findings: readonly Finding[] };
-
-/** What to add to `volumeMounts` and `volumes` for a revision. Findings of error severity refuse the plan. */
-export function mountOps(m: Manifest, revision: Revision, layout: HostLayout, manifestsDir: string): MountPlan {
-  const mounts = mountsOf(m);
+/** What a revision needs beyond `mounts`, and what makes that impossible; `names` are those of the volumes there. */
+export function missingMounts(
+  there: { readonly mounts: readonly Mount[]; readonly names: readonly string[] },
+  revision: Revision,
+  layout: HostLayout,
+  manifestsDir: string,
+): { readonly missing: readonly Need[]; readonly findings: readonly Finding[] } {
+  const { mounts, names } = there;
   const log = logFileOf(revision);
   const needs: readonly Need[] = [
     { dir: layout.revisionsDir, volume: REVISIONS_VOLUME, writable: false },
@@ -146,7 +150,26 @@ export function mountOps(m: Manifest, revision: Revision, layout: HostLayout, ma
   ];
   const judged = needs.map((need) => ({ need, verdict: judge(need, mounts) }));
   const missing = judged.filter((j) => j.verdict === 'missing').map((j) => j.need);
-  const taken = missing.filter((n) => volumeList(m).some((v) => at(v, 'name') === n.volume));
+  const taken = missing.filter((n) => names.includes(n.volume));
+  return {
+    missing,
+    findings: [
+      ...(log === null ? [] : [...judgeLogFolder(log.path, manifestsDir, layout), ...judgeLogFile(log.path, mounts)]),
+      ...judged.flatMap((j) => (typeof j.verdict === 'string' ? [] : [j.verdict])),
+      ...taken.map((n) =>
+        refusal('VolumeNameTaken', `The pod has a volume named ${n.volume} that is not ours.`, 'spec.volumes'),
+      ),
+    ],
+  };
+}
+
+export type MountPlan = { readonly ops: readonly ListOp[]; readonly findings: readonly Finding[] };
+
+/** What to add to `volumeMounts` and `volumes` for a revision. Findings of error severity refuse the plan. */
+export function mountOps(m: Manifest, revision: Revision, layout: HostLayout, manifestsDir: string): MountPlan {
+  const names = volumeList(m).flatMap((v) => textOf(at(v, 'name')) ?? []);
+  const there = { mounts: mountsOf(m), names };
+  const { missing, findings } = missingMounts(there, revision, layout, manifestsDir);
   const insert = (list: 'volumeMounts' | 'volumes', entry: (n: Need) => Json): readonly ListOp[] =>
     missing.length === 0
       ? []
@@ -158,16 +181,7 @@ export function mountOps(m: Manifest, revision: Revision, layout: HostLayout, ma
             values: missing.map(entry),
           },
         ];
-  return {
-    ops: [...insert('volumeMounts', mountEntry), ...insert('volumes', volumeEntry)],
-    findings: [
-      ...(log === null ? [] : [...judgeLogFolder(log.path, manifestsDir, layout), ...judgeLogFile(log.path, mounts)]),
-      ...judged.flatMap((j) => (typeof j.verdict === 'string' ? [] : [j.verdict])),
-      ...taken.map((n) =>
-        refusal('VolumeNameTaken', `The pod has a volume named ${n.volume} that is not ours.`, 'spec.volumes'),
-      ),
-    ],
-  };
+  return { ops: [...insert('volumeMounts', mountEntry), ...insert('volumes', volumeEntry)], findings };
 }
 
 /** Takes our own volumes and mounts out, by name: for a manifest whose record is lost or no longer fits. */
