@@ -44,7 +44,7 @@ async function agent(args: readonly string[]): Promise<CommandResult> {
 }
 
 /** Commands that a signal must not end between two writes. Any other is ended at once, as Ctrl-C is expected to. */
-const FINISHES = new Set(['patch']);
+const FINISHES = new Set(['patch', 'prestage']);
 
 async function cli(argv: readonly string[]): Promise<CommandResult> {
   const { runCli } = await import('./cli/index.ts');

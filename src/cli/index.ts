@@ -27,6 +27,11 @@ export const COMMANDS: readonly Entry[] = [
     summary: 'write policy and flags into a kube-apiserver manifest, or take them out again',
     load: () => import('./patch.ts'),
   },
+  {
+    name: 'prestage',
+    summary: 'put a revision on a node before its kube-apiserver starts: before kubeadm join or upgrade',
+    load: () => import('./prestage.ts'),
+  },
   { name: 'diff', summary: 'show what patch would change, as a unified diff', load: () => import('./diff.ts') },
   {
     name: 'status',

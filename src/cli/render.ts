@@ -10,7 +10,7 @@ import { NEWEST, OLDEST } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
 import { layerName } from '../config/merge.ts';
 import type { EffectiveConfig } from '../config/types.ts';
-import { bundleName } from '../render/bundle.ts';
+import { bundleName, BUNDLES_NAMESPACE, toBundle } from '../render/bundle.ts';
 import { renderFile } from '../render/file.ts';
 import type { RenderedFile } from '../render/file.ts';
 import type { Revision } from '../render/types.ts';
@@ -19,7 +19,7 @@ import { command, runCommand } from './parse.ts';
 import { isResult, versionOf } from './policy-input.ts';
 import type { CommandResult, Io } from './types.ts';
 
-type Output = 'yaml' | 'json' | 'policy';
+type Output = 'yaml' | 'json' | 'policy' | 'bundle';
 type Options = { filename: string; kubernetesVersion?: string[]; output: string; showSecrets: boolean };
 
 const EXAMPLES = `
@@ -28,6 +28,7 @@ The file may hold, as further documents, the ConfigMaps and Secrets that the Aud
 Examples:
   auditconfig render -f auditconfig.yaml
   auditconfig render -f auditconfig.yaml -o policy > policy.yaml
+  auditconfig render -f auditconfig.yaml -o bundle > bundle.yaml   # for auditconfig prestage
   kubectl get auditconfigs,configmaps -n NAMESPACE -o yaml | auditconfig render -f - --kubernetes-version 1.35`;
 
 export async function run(args: readonly string[], io: Io): Promise<CommandResult> {
@@ -39,18 +40,22 @@ export async function run(args: readonly string[], io: Io): Promise<CommandResul
       `must load on it; repeatable (${OLDEST} to ${NEWEST}, which is the default)`,
       collect,
     )
-    .option('-o, --output <format>', 'yaml, json, or policy (the policy file alone)', 'yaml')
+    .option(
+      '-o, --output <format>',
+      'yaml, json, policy (the policy file alone), or bundle (what the controller publishes)',
+      'yaml',
+    )
     .option('--show-secrets', 'print contents of Secrets too', false)
     .addHelpText('after', EXAMPLES);
   return runCommand(program, args, async (p) => render(p.opts<Options>(), io));
 }
 
-const isOutput = (text: string): text is Output => ['yaml', 'json', 'policy'].includes(text);
+const isOutput = (text: string): text is Output => ['yaml', 'json', 'policy', 'bundle'].includes(text);
 const usage = (message: string): CommandResult => ({ code: 2, stderr: `error: ${message}\n` });
 
 async function render(options: Options, io: Io): Promise<CommandResult> {
   const { filename, output, showSecrets } = options;
-  if (!isOutput(output)) return usage(`-o ${output}: must be yaml, json or policy`);
+  if (!isOutput(output)) return usage(`-o ${output}: must be yaml, json, policy or bundle`);
   const versions: Minor[] = [];
   for (const text of options.kubernetesVersion ?? []) {
     const minor = versionOf(text);
@@ -65,6 +70,8 @@ async function render(options: Options, io: Io): Promise<CommandResult> {
   const { revision } = rendered;
   if (output === 'policy' && revision?.confidential === true && !showSecrets)
     return { code: 1, stderr: `${stderr}error: the policy comes from a Secret; --show-secrets prints it\n` };
+  if (output === 'bundle' && !showSecrets && (revision?.confidential === true || revision?.webhook !== undefined))
+    return { code: 1, stderr: `${stderr}error: the bundle holds a Secret; --show-secrets prints it\n` };
   return { code: 0, stdout: printed(rendered, output, showSecrets), ...(stderr === '' ? {} : { stderr }) };
 }
 
@@ -84,6 +91,12 @@ export function findingLine(file: string, f: Finding): string {
 
 function printed({ config, effective, revision }: RenderedFile, output: Output, showSecrets: boolean): string {
   if (output === 'policy') return revision === undefined ? '' : textOf(revision.policy);
+  if (output === 'bundle')
+    return revision === undefined
+      ? ''
+      : toBundle(revision, BUNDLES_NAMESPACE)
+          .map((o) => stringify(o, { lineWidth: 0 }))
+          .join('---\n');
   const document = {
     auditConfig: config?.metadata.name,
     ...(revision === undefined ? { state: effective?.spec.state } : describe(revision, showSecrets)),

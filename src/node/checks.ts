@@ -26,18 +26,22 @@ export type CheckFacts = {
 
 export type Check = (f: CheckFacts) => readonly Finding[];
 
+/** Where no API server runs yet. */
+export type RevisionFacts = Pick<CheckFacts, 'to' | 'version' | 'freeBytes'>;
+export type RevisionCheck = (f: RevisionFacts) => readonly Finding[];
+
 const refuse = (code: string, message: string, path = ''): readonly Finding[] => [
   { severity: 'error', code, message, path },
 ];
 
 /** Someone changed the bundle on its way, or it is another one than was asked for. */
-const digestMatches: Check = ({ to }) =>
+const digestMatches: RevisionCheck = ({ to }) =>
   digestOf(to) === to.digest
     ? []
     : refuse('DigestMismatch', 'The content of the revision is not what its digest says.');
 
 /** Flags are arguments of a root process: only audit flags, only those that this program renders, only such values. */
-const onlyKnownFlags: Check = ({ to }) =>
+const onlyKnownFlags: RevisionCheck = ({ to }) =>
   to.flags.flatMap((f) => {
     const known = Object.hasOwn(KNOWN_FLAGS, f.name) ? KNOWN_FLAGS[f.name] : undefined;
     if (known === undefined)
@@ -50,7 +54,7 @@ const onlyKnownFlags: Check = ({ to }) =>
   });
 
 /** A log's name stays inside the log's folder. */
-const logStaysInFolder: Check = ({ to }) =>
+const logStaysInFolder: RevisionCheck = ({ to }) =>
   to.flags.flatMap((f) =>
     typeof f.value === 'object' && 'dir' in f.value && !/^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(f.value.name)
       ? refuse('LogPathInvalid', 'The name of the log file is not a plain file name.', f.name)
@@ -58,7 +62,7 @@ const logStaysInFolder: Check = ({ to }) =>
   );
 
 /** What this very API server would refuse to start with. */
-const policyLoads: Check = ({ to, version }) =>
+const policyLoads: RevisionCheck = ({ to, version }) =>
   [...new Set([...to.versions, ...(version === null ? [] : [version])])].flatMap((v) => {
     const { findings } = loadPolicy(to.policy, v);
     if (!hasErrors(findings)) return [];
@@ -84,7 +88,7 @@ const numberOf = (to: Revision, name: string): number => {
 };
 
 /** A full disk stops more than the log. Unlimited backups (0) are only held to one file. */
-const roomForLog: Check = ({ to, freeBytes }) => {
+const roomForLog: RevisionCheck = ({ to, freeBytes }) => {
   if (freeBytes === null || to.logDir === undefined) return [];
   const need = numberOf(to, '--audit-log-maxsize') * (numberOf(to, '--audit-log-maxbackup') + 1) * MIB;
   if (need <= freeBytes) return [];
@@ -101,6 +105,15 @@ export const CHECKS: readonly Check[] = [
   roomForLog,
 ];
 
+/** Those that need no API server: what `prestage` asks before one starts. */
+export const REVISION_CHECKS: readonly RevisionCheck[] = [
+  digestMatches,
+  onlyKnownFlags,
+  logStaysInFolder,
+  policyLoads,
+  roomForLog,
+];
+
 /** Every rule's word, in order. */
-export const runChecks = (checks: readonly Check[], facts: CheckFacts): readonly Finding[] =>
+export const runChecks = <F>(checks: readonly ((f: F) => readonly Finding[])[], facts: F): readonly Finding[] =>
   checks.flatMap((check) => check(facts));

@@ -41,6 +41,9 @@ export const MAX_BUNDLE_BYTES = 1_000_000;
 export const bundleName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}`;
 export const webhookName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-webhook`;
 
+/** Where the controller publishes, unless it is told otherwise. */
+export const BUNDLES_NAMESPACE = 'auditconfig-bundles';
+
 /** Labels of all that is published; the controller prunes by them. */
 export const BUNDLE_LABELS = {
   'app.kubernetes.io/managed-by': 'auditconfig',
@@ -178,6 +181,16 @@ export function fromBundle(input: BundleInput): {
 }
 
 type Outer = z.infer<typeof object>;
+
+/** The digest that an object of a bundle claims to have; undefined for what is no policy's object. Trust it only as far
+ * as whoever gave the object: fromBundle says whether the content is that. */
+export function claimedDigest(bundle: unknown): Digest | undefined {
+  const outer = object.safeParse(bundle);
+  const inner = outer.success ? stored.safeParse(json(bytesAt(outer.data, KEYS.revision))) : undefined;
+  return inner?.success === true && /^[0-9a-f]{64}$/.test(inner.data.digest)
+    ? (inner.data.digest as Digest)
+    : undefined;
+}
 
 function bytesAt({ kind, data }: Outer, key: string): Uint8Array | undefined {
   const text = Object.hasOwn(data, key) ? data[key] : undefined;

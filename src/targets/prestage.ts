@@ -1,0 +1,63 @@
+/**
+ * What must be on a node's disk before a kube-apiserver starts there for the first time with a revision in its flags: a
+ * node that joins, or one that kubeadm upgrades, where kubeadm-config is in step (kubeadmConfig: Sync). The revision's
+ * files and the log's folder, nothing else: kubeadm writes the manifest, and the agent the record of it. Used by
+ * `auditconfig prestage`.
+ */
+import type { Finding } from '../api/findings.ts';
+import { hasErrors } from '../api/findings.ts';
+import type { Revision } from '../render/types.ts';
+import { logChanges, logFileOf, logPlaceFindings, refusal } from './bookkeeping.ts';
+import { foldersTo, revisionChanges, revisionDir, sha256 } from './host-layout.ts';
+import type { HostLayout } from './host-layout.ts';
+import { missingMounts } from './static-pod/mounts.ts';
+import type { HostChange, HostObserved, HostPath, HostRead, HostTarget, Owner, Plan } from './types.ts';
+
+export type PrestageSpec = {
+  readonly layout: HostLayout;
+  readonly manifestsDir: HostPath;
+  /** The user that the API server will run as. */
+  readonly owner: Owner;
+};
+
+const filesOf = (to: Revision, { layout }: PrestageSpec): readonly HostPath[] => {
+  const dir = revisionDir(to.digest, layout);
+  return [`${dir}/policy.yaml`, ...(to.webhook === undefined ? [] : [`${dir}/webhook.yaml`])];
+};
+
+function observe(to: Revision | null, _seen: HostObserved, spec: PrestageSpec): readonly HostRead[] {
+  if (to === null) return [];
+  const log = logFileOf(to);
+  const folders = [revisionDir(to.digest, spec.layout), ...(log === null ? [] : [log.dir])].flatMap(foldersTo);
+  return [
+    ...filesOf(to, spec).map((path): HostRead => ({ read: 'File', path })),
+    ...[...folders, ...(log === null ? [] : [log.path])].map((path): HostRead => ({ read: 'Stat', path })),
+  ];
+}
+
+function plan(to: Revision | null, seen: HostObserved, spec: PrestageSpec): Plan<HostChange> {
+  if (to === null) return { changes: [], findings: [], restarts: false };
+  const { layout, manifestsDir, owner } = spec;
+  const nothing = { mounts: [], names: [] };
+  const findings = [...missingMounts(nothing, to, layout, manifestsDir).findings, ...logPlaceFindings(to, seen)];
+  if (hasErrors(findings)) return { refused: findings };
+  return {
+    changes: [...revisionChanges(to, seen, layout, owner), ...logChanges(to, seen, owner)],
+    findings,
+    restarts: false,
+  };
+}
+
+function verify(to: Revision | null, seen: HostObserved, spec: PrestageSpec): readonly Finding[] {
+  if (to === null) return [];
+  const [policy, webhook] = filesOf(to, spec);
+  const is = (path: HostPath | undefined, bytes: Uint8Array | undefined): boolean => {
+    const file = path === undefined ? null : (seen.files.get(path) ?? null);
+    return bytes === undefined || (file !== null && sha256(file.bytes) === sha256(bytes));
+  };
+  return is(policy, to.policy) && is(webhook, to.webhook?.reveal())
+    ? []
+    : [refusal('FileDrift', 'A file of the revision is not there, or not what the revision holds.')];
+}
+
+export const prestage: HostTarget<PrestageSpec> = { observe, plan, verify };
