@@ -30,8 +30,11 @@ export function checked<S extends z.ZodType>(schema: S, rules: readonly Rule<z.i
 
 function withCel<S extends z.ZodType>(schema: S, cel: readonly { rule: string; message: string }[]): S {
   const meta = schema.meta();
-  const before = meta?.['x-kubernetes-validations'];
-  return schema.meta({ ...meta, 'x-kubernetes-validations': [...(Array.isArray(before) ? before : []), ...cel] });
+  const before: unknown = meta?.['x-kubernetes-validations'];
+  return schema.meta({
+    ...meta,
+    'x-kubernetes-validations': [...(Array.isArray(before) ? (before as unknown[]) : []), ...cel],
+  });
 }
 
 /** A rule that compares with the stored object: only an API server can check it. */

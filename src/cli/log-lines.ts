@@ -31,11 +31,11 @@ async function head(chunks: AsyncIterator<Buffer>): Promise<Buffer> {
 }
 
 /** For readers that keep chunks for later, as streams do. */
-async function* copied(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* copied(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   for await (const chunk of chunks) yield Buffer.from(chunk);
 }
 
-async function* joined(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+async function* joined(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer, void> {
   yield first;
   for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
 }
@@ -48,7 +48,7 @@ const readOnce = (fd: number, into: Buffer): Promise<number> =>
   );
 
 /** Chunks of a descriptor, which stays open: it is the caller's. Each chunk is valid until the next is asked for. */
-async function* chunksOf(fd: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+async function* chunksOf(fd: number, signal: AbortSignal): AsyncGenerator<Buffer, void> {
   const buffer = Buffer.allocUnsafe(CHUNK);
   for (;;) {
     signal.throwIfAborted();
@@ -64,7 +64,7 @@ async function* chunksOf(fd: number, signal: AbortSignal): AsyncGenerator<Buffer
   }
 }
 
-async function* unzipped(chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+async function* unzipped(chunks: AsyncGenerator<Buffer, void>): AsyncGenerator<Buffer, void> {
   try {
     const first = await head(chunks);
     const all = joined(first, chunks);
@@ -80,7 +80,7 @@ async function* unzipped(chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer>
 }
 
 /** The bytes of `path`, `-` for standard input, unzipped. Throws NodeJS.ErrnoException, also for a damaged gzip. */
-export async function* openLog({ path, stdin, signal }: Source): AsyncGenerator<Buffer> {
+export async function* openLog({ path, stdin, signal }: Source): AsyncGenerator<Buffer, void> {
   if (path === '-') return yield* unzipped(chunksOf(stdin, signal));
   const fd = openSync(path, 'r');
   try {

@@ -33,8 +33,9 @@ export function fieldPath(keys: readonly Key[]): string {
   }, '');
 }
 
-const valueAt = (object: unknown, keys: readonly Key[]): unknown =>
-  keys.reduce<unknown>((o, key) => (o === null || o === undefined ? undefined : Object(o)[key]), object);
+const child = (node: unknown, key: Key): unknown =>
+  typeof node === 'object' && node !== null ? (node as Record<Key, unknown>)[key] : undefined;
+const valueAt = (object: unknown, keys: readonly Key[]): unknown => keys.reduce<unknown>(child, object);
 
 const error = (code: string, keys: readonly Key[], message: string): Finding => {
   const path = fieldPath(keys);
@@ -75,10 +76,8 @@ function findingsOf(issue: Issue, object: unknown): Finding[] {
 function fieldsAt(keys: readonly Key[]): readonly string[] {
   let node: unknown = structural(auditConfig.pick({ spec: true }));
   for (const key of keys) node = typeof key === 'number' ? child(node, 'items') : child(child(node, 'properties'), key);
-  return Object.keys(Object(child(node, 'properties')));
+  return Object.keys(child(node, 'properties') ?? {});
 }
-const child = (node: unknown, key: Key): unknown =>
-  node === undefined || node === null ? undefined : Object(node)[key];
 
 function unsupportedValue(value: unknown, values: readonly unknown[]): string {
   const words = values.filter((v) => typeof v === 'string');

@@ -167,7 +167,9 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))(
 
     it('sets the defaults 30, 10 and 100', async () => {
       const running = (await readFile(`/proc/${plane.apiserver.pid}/cmdline`, 'utf8')).split('\0');
-      const set = Object.fromEntries(running.flatMap((a) => (a.startsWith('--audit-log-max') ? [a.split('=')] : [])));
+      const set: unknown = Object.fromEntries(
+        running.flatMap((a) => (a.startsWith('--audit-log-max') ? [a.split('=')] : [])),
+      );
       expect(set).toEqual({ '--audit-log-maxage': '30', '--audit-log-maxbackup': '10', '--audit-log-maxsize': '100' });
     });
 

@@ -195,7 +195,7 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('Deckhouse, on kube-apise
     });
     expect(outcome).toMatchObject({
       kind: 'RolledBack',
-      failure: { reason: 'CrashLoop', message: expect.stringContaining('Metadat') },
+      failure: { reason: 'CrashLoop', message: expect.stringContaining('Metadat') as unknown },
     });
     expect(await manifest()).toBe(before);
     operator.startAgent();

@@ -17,7 +17,7 @@ const PATHS: Readonly<Record<string, string>> = {
   Secret: `/api/v1/namespaces/${NAMESPACE}/secrets`,
 };
 const documents = (file: string): unknown[] =>
-  parseAllDocuments(readFileSync(file, 'utf8')).map((d): unknown => d.toJS());
+  parseAllDocuments(readFileSync(file, 'utf8')).map((d) => d.toJS() as unknown);
 
 describe.each(PLANE_VERSIONS.map((v) => [v] as const))('on a kube-apiserver %s', (version) => {
   let plane: ControlPlane;

@@ -185,7 +185,10 @@ describe('the usage of logs', () => {
   });
 
   it('is explained by --help', async () => {
-    expect(await logs(['--help'])).toMatchObject({ code: 0, stdout: expect.stringContaining('observed where') });
+    expect(await logs(['--help'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('observed where') as unknown,
+    });
   });
 });
 

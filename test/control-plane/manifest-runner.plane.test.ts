@@ -67,7 +67,9 @@ describe('the manifest runner with a real kube-apiserver', () => {
   it('serves what the manifest says, and restarts nothing for a comment', async () => {
     const { pid } = pod();
     const { apiServers } = (await listApiServers(join(plane.root, 'proc'))) ?? {};
-    expect(apiServers).toMatchObject([{ pid, args: expect.arrayContaining([`--secure-port=${plane.port}`]) }]);
+    expect(apiServers).toMatchObject([
+      { pid, args: expect.arrayContaining([`--secure-port=${plane.port}`]) as unknown },
+    ]);
     expect((await plane.request('GET', '/version')).body).toMatchObject({ minor: '36' });
     await install(`# a comment\n${good.replace('  hostNetwork: true', '\n  hostNetwork:   true   # here too')}`);
     await sleep(1_500);

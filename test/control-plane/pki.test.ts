@@ -46,7 +46,7 @@ describe('a certificate', () => {
     const { port } = server.address() as AddressInfo;
     const said = await new Promise<string>((resolve, reject) => {
       const socket = connect({ port, host: '127.0.0.1', ca: ca.cert, ...client });
-      socket.once('data', (d) => resolve(d.toString())).once('error', reject);
+      socket.once('data', (d: Buffer) => resolve(d.toString())).once('error', reject);
     });
     server.close();
     expect(said).toBe('hi');

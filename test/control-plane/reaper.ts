@@ -10,6 +10,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { mkdtempSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -36,7 +37,7 @@ function tell(line: string): void {
     reaper.unref();
     const pipe = reaper.stdin;
     // A pipe that holds the event loop would keep vitest from ending.
-    if (pipe !== null && 'unref' in pipe && typeof pipe.unref === 'function') pipe.unref();
+    if (pipe instanceof Socket) pipe.unref();
     pipe?.on('error', () => undefined);
   }
   reaper.stdin?.write(`${line}\n`);

@@ -15,7 +15,7 @@ const hasKubectl = spawnSync('kubectl', ['kustomize', '--help'], { stdio: 'ignor
 /** Every value of a key, at any depth. */
 function valuesOf(key: string, value: unknown): unknown[] {
   if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([k, v]) => [...(k === key ? [v] : []), ...valuesOf(key, v)]);
+  return Object.entries<unknown>({ ...value }).flatMap(([k, v]) => [...(k === key ? [v] : []), ...valuesOf(key, v)]);
 }
 const byName = (all: readonly Manifest[]): Record<string, Manifest> =>
   Object.fromEntries(all.map((o) => [`${o.kind} ${o.metadata.namespace ?? ''}/${o.metadata.name}`, o]));

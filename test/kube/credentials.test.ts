@@ -124,14 +124,14 @@ describe('credentials', () => {
   it('name the file that is missing, and say when there is none at all', async () => {
     const path = join(dir, 'none');
     const missing = await kubeConfigCredentials({ from: 'File', path }, clock).current();
-    expect(missing).toMatchObject({ error: { message: expect.stringContaining(path) } });
+    expect(missing).toMatchObject({ error: { message: expect.stringContaining(path) as unknown } });
     const before = { HOME: process.env['HOME'], KUBECONFIG: process.env['KUBECONFIG'] };
     Object.assign(process.env, { HOME: dir });
     delete process.env['KUBECONFIG'];
     try {
       const nothing = await kubeConfigCredentials({ from: 'Default' }, clock).current();
       expect(nothing).toMatchObject({
-        error: { code: 'CredentialsFailed', message: expect.stringContaining('no pod') },
+        error: { code: 'CredentialsFailed', message: expect.stringContaining('no pod') as unknown },
       });
     } finally {
       for (const [name, value] of Object.entries(before))

@@ -72,7 +72,7 @@ describe('the guard of a node whose agent', () => {
     expect(await manifests()).toEqual(['kube-apiserver.yaml']);
     expect(await state()).toMatchObject({
       state: { phase: 'Held', current: null, refused: revisionFor('bad').digest, why: 'CrashLoop' },
-      lastFailure: { message: expect.stringContaining('sideways') },
+      lastFailure: { message: expect.stringContaining('sideways') as unknown },
     });
     expect(await claims()).toEqual([]);
     expect(said.join('\n')).toContain('goes on in its place');

@@ -95,7 +95,7 @@ describe.each(['1.36', '1.35'] as const)('kube-apiserver %s as a static pod', (v
     const outcome = await apply(BROKEN, { checks: [], rules: { ...DEFAULT_RULES, timeoutMs: 60_000 } });
     expect(outcome).toMatchObject({
       kind: 'RolledBack',
-      failure: { digest: BROKEN.digest, reason: 'CrashLoop', message: expect.stringContaining('sideways') },
+      failure: { digest: BROKEN.digest, reason: 'CrashLoop', message: expect.stringContaining('sideways') as unknown },
     });
     expect(Date.now() - since).toBeLessThan(40_000);
     expect(await manifest()).toBe(good);

@@ -88,7 +88,8 @@ describe('findings', () => {
     (text) => {
       const { findings } = load(text);
       expect(findings.length).toBeGreaterThan(0);
-      for (const { at } of findings) expect(at).toMatchObject({ line: expect.any(Number), column: expect.any(Number) });
+      for (const { at } of findings)
+        expect(at).toMatchObject({ line: expect.any(Number) as unknown, column: expect.any(Number) as unknown });
     },
   );
 

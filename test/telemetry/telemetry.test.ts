@@ -22,7 +22,7 @@ describe('the logger', () => {
     const line = logged({ count: 3 });
     expect(line.trimEnd().split('\n')).toHaveLength(1);
     expect(JSON.parse(line)).toMatchObject({ level: 'info', name: 'agent', node: 'n1', count: 3, msg: 'hello' });
-    expect(JSON.parse(line).time).toMatch(/^\d{4}-\d\d-\d\dT/);
+    expect((JSON.parse(line) as { time: string }).time).toMatch(/^\d{4}-\d\d-\d\dT/);
   });
 
   it.each([
@@ -39,7 +39,7 @@ describe('the logger', () => {
   it('writes errors with code and cause', () => {
     const err = Object.assign(new Error('outer', { cause: new Error('inner') }), { code: 'E1' });
     expect(JSON.parse(logged({ err }))).toMatchObject({
-      err: { message: expect.stringContaining('outer'), code: 'E1' },
+      err: { message: expect.stringContaining('outer') as unknown, code: 'E1' },
     });
   });
 });

@@ -102,7 +102,7 @@ class Decoder {
   }
 
   #map(type: GoType & { kind: 'map' }, members: readonly Member[], held: GoValue, place: Place): GoValue {
-    const map: GoObject = isObject(held) ? held : new Map();
+    const map: GoObject = isObject(held) ? held : new Map<string, GoValue>();
     const seen = new Set<string>();
     for (const member of members) {
       const path = childPath(place.path, member.key);
@@ -114,7 +114,7 @@ class Decoder {
   }
 
   #struct(type: GoStruct, members: readonly Member[], held: GoValue, place: Place): GoValue {
-    const object: GoObject = isObject(held) ? held : new Map();
+    const object: GoObject = isObject(held) ? held : new Map<string, GoValue>();
     const seen = new Set<string>();
     for (const member of members) {
       const path = childPath(place.path, member.key);

@@ -20,7 +20,7 @@ const textOf = (v: GoValue): string => (typeof v === 'string' ? v : '');
 const itemsOf = (v: GoValue): readonly GoValue[] =>
   isSlice(v) ? Array.from({ length: v.length }, (_, i) => v.items[i]) : [];
 const textsOf = (v: GoValue): readonly string[] => itemsOf(v).map(textOf);
-const objectOf = (v: GoValue): GoObject => (isObject(v) ? v : new Map());
+const objectOf = (v: GoValue): GoObject => (isObject(v) ? v : new Map<string, GoValue>());
 
 function resourcesOf(v: GoValue): GroupResources {
   const o = objectOf(v);

@@ -79,7 +79,7 @@ describe('a static-pod manifest is refused', () => {
     const plan = await planOn(disk, revision());
     expect('refused' in plan && plan.refused[0]).toMatchObject({
       code: 'SecondDefinition',
-      message: expect.stringContaining('kube-apiserver.yaml.bak'),
+      message: expect.stringContaining('kube-apiserver.yaml.bak') as unknown,
     });
   });
 
