@@ -5,10 +5,12 @@
 import { parseArgs } from 'node:util';
 import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
 import type { AuditNodeStatus } from '../api/auditnode.ts';
+import { RESTART_LEASE, nodeOfHolder } from '../api/restart-lease.ts';
 import { parseMinor } from '../api/versions.ts';
 import { connectKube } from '../kube/connect.ts';
 import { kubeConfigCredentials } from '../kube/credentials.ts';
 import { createEventRecorder } from '../kube/events.ts';
+import { LEASES } from '../kube/lease.ts';
 import { createWorkQueue } from '../kube/queue.ts';
 import type { Outcome } from '../kube/queue.ts';
 import { createStatusWriter } from '../kube/status.ts';
@@ -25,9 +27,12 @@ import { createRegistry } from '../telemetry/metrics.ts';
 import { createProofMetrics } from '../telemetry/proof-metrics.ts';
 import { startTelemetryServer } from '../telemetry/server.ts';
 import { joinReports } from './measured.ts';
+import { ownServer } from './own-server.ts';
+import { askGitVersion, askReady } from './peers.ts';
 import { Prover } from './proof.ts';
 import { createReporter } from './reporter.ts';
 import { AUDIT_NODES } from './resources.ts';
+import { createRestartTurn, leaseView } from './turn.ts';
 import { Worker } from './worker.ts';
 
 export const AGENT_HELP = `Usage: auditconfig agent --node-name NAME [options]
@@ -43,6 +48,8 @@ Options:
                        (default: /etc/kubernetes/manifests/kube-apiserver.yaml)
   --guard-image IMAGE  this agent's own image, from which a guard is started while a manifest is changed: a static pod
                        that rolls back in the agent's place (default: GUARD_IMAGE; none: no guard stands by)
+  --bundles-namespace NAME  where revisions are published, and the Lease for restarts is
+                       (default: auditconfig-bundles)
   --kubeconfig FILE    how to reach the API server (default: KUBECONFIG, ~/.kube/config, the pod's own account)
   --proof-interval S   how often to prove that events arrive, in seconds, 10 to 3600 (default: 3600); sooner where
                        the log looks wrong
@@ -61,6 +68,7 @@ export type AgentOptions = {
   readonly proc: string;
   readonly manifest: string;
   readonly guard?: GuardPod;
+  readonly bundlesNamespace: string;
   readonly kubeconfig?: string;
   readonly proofIntervalMs: number;
   readonly port: number;
@@ -85,6 +93,7 @@ export function parseAgentArgs(
         proc: string,
         manifest: string,
         'guard-image': string,
+        'bundles-namespace': string,
         kubeconfig: string,
         'proof-interval': string,
         port: string,
@@ -112,6 +121,7 @@ export function parseAgentArgs(
     proc: values.proc ?? '/proc',
     manifest,
     ...(image === '' ? {} : { guard: { image, namespace: env['POD_NAMESPACE'] ?? 'kube-system' } }),
+    bundlesNamespace: values['bundles-namespace'] ?? 'auditconfig-bundles',
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
     proofIntervalMs: proofInterval * 1000,
     port,
@@ -122,6 +132,7 @@ export function parseAgentArgs(
 
 /** In the queue, beside the node's name, which has no slash. */
 const PROBATION = 'watch/probation';
+const TURN = 'watch/turn';
 
 /** Resolves when the signal has aborted and everything has ended. */
 export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<void> {
@@ -137,6 +148,13 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     project: (object: KubeObject) => object,
     indexes: {},
     fieldSelector: `metadata.name=${o.nodeName}`,
+  });
+  const lease = kube.reflect({
+    resource: LEASES,
+    project: leaseView,
+    indexes: {},
+    namespace: o.bundlesNamespace,
+    fieldSelector: `metadata.name=${RESTART_LEASE}`,
   });
   const server = await startTelemetryServer({
     port: o.port,
@@ -190,12 +208,25 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     metrics: createProofMetrics(registry),
     log,
   });
+  const peers = { credentials, metrics, userAgent: `auditconfig/${o.version} agent` };
+  const turn = createRestartTurn({
+    client: kube.client,
+    namespace: o.bundlesNamespace,
+    node: o.nodeName,
+    nodeUid: () => read()?.metadata.ownerReferences?.find((r) => r.kind === 'Node')?.uid ?? '',
+    ownPort: async () => (await ownServer(host, spec))?.address.port,
+    askPeer: (address, s) => askReady(peers, address, s),
+    log,
+    now: host.now,
+  });
   const worker = new Worker({
     host,
     spec,
     client: kube.client,
     read,
     reporter,
+    turn,
+    askVersion: (address, s) => askGitVersion(peers, address, s),
     log,
     agentVersion: o.version,
     ...(o.guard === undefined ? {} : { guard: o.guard }),
@@ -222,9 +253,15 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
       else if (object !== undefined) queue.add(o.nodeName);
       asked = now;
     });
+    lease.onChange(() => {
+      const holder = lease.store.get({ namespace: o.bundlesNamespace, name: RESTART_LEASE })?.holder ?? '';
+      if (nodeOfHolder(holder) === o.nodeName) queue.add(TURN);
+      if (worker.wantsTurn) queue.add(o.nodeName);
+    });
     // What was in flight when a former process ended comes first, and needs no API.
     queue.add(o.nodeName);
     const reconcile = async (key: string, s: AbortSignal): Promise<Outcome> => {
+      if (key === TURN) return worker.giveBackTurn(s);
       if (key === PROBATION) return worker.watchProbation(s);
       const outcome = await worker.work(s);
       queue.add(PROBATION);
@@ -235,7 +272,14 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     await release().catch((e: unknown) => log.warn({ error: String(e) }, 'the claim stays; it dies with this process'));
   };
   try {
-    const parts = [own.run(signal), reporter.run(signal), events.run(signal), prover.run(signal), work()];
+    const parts = [
+      own.run(signal),
+      lease.run(signal),
+      reporter.run(signal),
+      events.run(signal),
+      prover.run(signal),
+      work(),
+    ];
     await Promise.all([kube.health.start(signal), ...parts]);
   } finally {
     await server.close();

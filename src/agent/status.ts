@@ -24,6 +24,8 @@ export type Said = {
   /** What this agent said last. */
   readonly before: AuditNodeStatus;
   readonly version?: string;
+  /** Where the other nodes reach its API server. */
+  readonly apiServer?: AuditNodeStatus['apiServer'];
   readonly agentVersion: string;
   /** RFC 3339. */
   readonly now: string;
@@ -58,6 +60,7 @@ function failureOf(s: Said): Failure | undefined {
     case 'StateUnreadable':
       return because('StateUnreadable', "the agent's state file on the node is not one that this version understands");
     case 'Settled':
+    case 'NotItsTurn':
     case 'OnHold':
     case 'Interrupted':
     case 'Overtaken':
@@ -73,6 +76,8 @@ function messageOf(s: Said): string | undefined {
       return 'a file HOLD on the node stops the agent; remove it to go on';
     case 'DiskFailed':
       return cut(`a file could not be written: ${s.outcome.message}; it is tried again`);
+    case 'NotItsTurn':
+      return cut(s.outcome.wait.message);
     case 'Overtaken':
       return `${s.outcome.path} was changed meanwhile; it is planned anew`;
     case 'Settled': {
@@ -87,6 +92,13 @@ function messageOf(s: Said): string | undefined {
     case undefined:
       return undefined;
   }
+}
+
+/** For what its API server is not restarted now, as the controller shows it. */
+function waitingOf({ outcome }: Said): AuditNodeStatus['waiting'] {
+  if (outcome?.kind !== 'NotItsTurn') return undefined;
+  const { reason, node } = outcome.wait;
+  return { reason, ...keep('node', node) };
 }
 
 /** Digests of the state file: null there is absence here. A file that cannot be read says nothing of either. */
@@ -110,7 +122,9 @@ function digestsOf({ file, before }: Said): Pick<AuditNodeStatus, 'current' | 't
 
 export function statusOf(s: Said): AuditNodeStatus {
   const failure = failureOf(s);
-  const phase = failure !== undefined || s.file === null ? 'Held' : s.file.state.phase;
+  const waiting = waitingOf(s);
+  const phase =
+    failure !== undefined || s.file === null ? 'Held' : waiting === undefined ? s.file.state.phase : 'Waiting';
   const digests = digestsOf(s);
   const settled = phase === 'Settled' || phase === 'Held';
   const unchanged = s.before.current === digests.current && s.before.settledTime !== undefined;
@@ -124,7 +138,9 @@ export function statusOf(s: Said): AuditNodeStatus {
     ...digests,
     ...(settled && s.outcome !== undefined ? { settledTime } : keep('settledTime', s.before.settledTime)),
     ...(message === undefined ? {} : { message }),
+    ...keep('waiting', waiting),
     ...(failure === undefined || digest === undefined ? {} : { lastFailure: since(s, { digest, ...failure }) }),
+    ...keep('apiServer', s.apiServer ?? s.before.apiServer),
     ...keep('kubernetesVersion', s.version ?? s.before.kubernetesVersion),
     agentVersion: s.agentVersion,
     ...keep('adopted', s.before.adopted),

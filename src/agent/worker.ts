@@ -17,16 +17,22 @@ import type { ApplyOutcome } from '../node/outcome.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
 import type { NodeHost } from '../node/host.ts';
 import { ProbationWatch } from '../node/probation.ts';
+import { isHealthy } from '../node/healthy.ts';
 import { readState } from '../node/state-file.ts';
+import type { StateFile } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
+import type { Turn, Wait } from '../rollout/turn.ts';
 import { recordPath, parseRecord } from '../targets/record.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { fetchRevision } from './bundle.ts';
+import { ownServer, ownVersion, reachedAt } from './own-server.ts';
+import type { AskVersion } from './own-server.ts';
 import type { Reporter } from './reporter.ts';
 import { statusOf } from './status.ts';
 import type { Said } from './status.ts';
+import type { RestartTurn } from './turn.ts';
 
 export type WorkerOptions = {
   readonly host: NodeHost;
@@ -38,6 +44,10 @@ export type WorkerOptions = {
   readonly log: Logger;
   readonly agentVersion: string;
   readonly guard?: GuardPod;
+  /** gitVersion of the API server at an address of this node. */
+  readonly askVersion: AskVersion;
+  /** The control plane's one Lease: nothing restarts the API server without it. */
+  readonly turn: RestartTurn;
   /** Has this node worked on again. */
   readonly again: () => void;
   readonly note: (node: KubeObject, type: 'Normal' | 'Warning', reason: string, note: string) => void;
@@ -51,6 +61,10 @@ const HOLD_RETRY_MS = 10_000;
 const UNREADABLE_RETRY_MS = 60_000;
 const INCONCLUSIVE_RETRY_MS = 60_000;
 const AWAY_RETRY_MS = 1_000;
+/** An API server that is not ready has no watch; who waits for one asks ever more rarely. */
+const PEER_RETRY_MS = 2_000;
+/** Between two looks at our own API server, while the Lease is ours. */
+const HEALTH_MS = 5_000;
 /** Between two looks at what is on probation. */
 const PROBATION_MS = 5_000;
 
@@ -77,14 +91,22 @@ function taskOf(object: KubeObject | undefined): Task | undefined {
 export class Worker {
   readonly #o: WorkerOptions;
   #version: string | undefined;
+  #apiServer: AuditNodeStatus['apiServer'];
   #reports = 0;
   readonly #probation = new ProbationWatch();
+  #wantsTurn = false;
 
   constructor(options: WorkerOptions) {
     this.#o = options;
   }
 
+  /** The last work was not done because it was not this node's turn, or may just be finding that out. */
+  get wantsTurn(): boolean {
+    return this.#wantsTurn;
+  }
+
   async work(signal: AbortSignal): Promise<Outcome> {
+    this.#wantsTurn = false;
     const task = taskOf(this.#o.read());
     const stopped = await this.#resume(task, signal);
     if (stopped !== undefined) return stopped;
@@ -123,12 +145,28 @@ export class Worker {
         return outcomeOf(outcome);
       case 'Settled':
       case 'Refused':
+      case 'NotItsTurn':
       case 'RolledBack':
       case 'Held':
       case 'Overtaken':
       case 'StateUnreadable':
         return undefined;
     }
+  }
+
+  /**
+   * Called while the Lease is this node's: it is given back as soon as nothing is in flight and the API server is proven
+   * healthy. After an inconclusive rollback, too, that is only when it is ready again.
+   */
+  async giveBackTurn(signal: AbortSignal): Promise<Outcome> {
+    const { host, spec, turn, log } = this.#o;
+    const file = await readState(host.disk, spec.layout.stateDir);
+    const rests = file !== null && file.journal === null && (await isHealthy(host, spec, signal));
+    if (signal.aborted) return { kind: 'Done' };
+    if (!rests) return { kind: 'Again', afterMs: HEALTH_MS };
+    const given = await turn.giveBack(signal);
+    if (given) log.info({}, 'the turn is over: the API server is healthy');
+    return given ? { kind: 'Done' } : { kind: 'Retry', afterMs: AWAY_RETRY_MS };
   }
 
   get #guard(): { readonly guard?: GuardPod } {
@@ -138,7 +176,11 @@ export class Worker {
   /** A look at what was committed a while ago; back to the last known good where it does not hold. */
   async watchProbation(signal: AbortSignal): Promise<Outcome> {
     const { host, spec, log } = this.#o;
-    const looked = await this.#probation.look({ host, spec, signal, ...this.#guard });
+    // Undoing waits for nobody; but nobody else should begin meanwhile.
+    const onState = (next: StateFile): void => {
+      if (next.state.phase === 'RollingBack') void this.#o.turn.announce(signal);
+    };
+    const looked = await this.#probation.look({ host, spec, signal, onState, ...this.#guard });
     switch (looked.kind) {
       case 'Watching':
         return { kind: 'Again', afterMs: PROBATION_MS };
@@ -149,6 +191,7 @@ export class Worker {
         log.info({}, 'the probation is over');
         return { kind: 'Done' };
       case 'OnHold':
+      case 'NotItsTurn':
       case 'Overtaken':
       case 'StateUnreadable':
       case 'DiskFailed':
@@ -170,9 +213,17 @@ export class Worker {
     }
   }
 
-  /** Of the API server that we reach: on a healthy control plane the node's own or one minor beside it. */
+  /** Only where the node itself does not tell, that of whichever API server answers. */
   async #askVersion(signal: AbortSignal): Promise<void> {
-    const answer = await this.#o.client.raw('/version', { signal });
+    const { host, spec, client, askVersion } = this.#o;
+    const server = await ownServer(host, spec);
+    if (server !== undefined) this.#apiServer = reachedAt(server);
+    const own = await ownVersion(server, askVersion, signal);
+    if (own !== undefined) {
+      this.#version = own;
+      return;
+    }
+    const answer = await client.raw('/version', { signal });
     const git = answer.ok && isRecord(answer.value) ? answer.value['gitVersion'] : undefined;
     if (typeof git === 'string' && git.length <= 64) this.#version = git;
   }
@@ -199,6 +250,7 @@ export class Worker {
       version: parseMinor(this.#version ?? '') ?? null,
       ...this.#guard,
       rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
+      turn: (s) => this.#turn(s),
       onState: (next) => {
         log.info({ phase: next.state.phase, digest: to?.digest ?? 'none' }, 'node state');
         if (next.journal !== null) void this.#say(task, { file: next });
@@ -209,6 +261,14 @@ export class Worker {
     if (outcome.kind !== 'Interrupted') await this.#say(task, { file, outcome });
     this.#tell(task, outcome);
     return outcomeOf(outcome);
+  }
+
+  async #turn(signal: AbortSignal): Promise<Turn> {
+    // Before it is asked: what changes from now on is worth another try.
+    this.#wantsTurn = true;
+    const turn = await this.#o.turn.take(signal);
+    this.#wantsTurn = !turn.granted;
+    return turn;
   }
 
   async #say(task: Task, more: Pick<Said, 'file' | 'outcome' | 'refused'>): Promise<void> {
@@ -225,6 +285,7 @@ export class Worker {
         generation: task.generation,
         before: { ...before, ...(adopted === undefined ? {} : { adopted }) },
         ...(this.#version === undefined ? {} : { version: this.#version }),
+        ...(this.#apiServer === undefined ? {} : { apiServer: this.#apiServer }),
         agentVersion: this.#o.agentVersion,
         now: `${new Date(this.#o.host.now()).toISOString().slice(0, 19)}Z`,
       }),
@@ -259,6 +320,7 @@ export class Worker {
         log.error({ code: outcome.code }, outcome.message);
         return;
       case 'Held':
+      case 'NotItsTurn':
       case 'OnHold':
       case 'Interrupted':
       case 'Overtaken':
@@ -266,6 +328,23 @@ export class Worker {
         log.info({ outcome: outcome.kind }, 'nothing was changed');
         return;
     }
+  }
+}
+
+/** A change of the Lease, which is watched, tells of all but other API servers and the time. */
+function waitFor({ reason, afterMs }: Wait): Outcome {
+  switch (reason) {
+    case 'LeaseHeld':
+    case 'LeaseMissing':
+    case 'NotAnInstance':
+    case 'Paused':
+      return { kind: 'Done' };
+    case 'OutsideWindow':
+      return { kind: 'Again', afterMs: afterMs ?? 0 };
+    case 'PeerNotReady':
+      return { kind: 'Retry', afterMs: PEER_RETRY_MS };
+    case 'LeaseUnreadable':
+      return { kind: 'Retry', afterMs: AWAY_RETRY_MS };
   }
 }
 
@@ -284,6 +363,8 @@ function outcomeOf(outcome: ApplyOutcome): Outcome {
         : { kind: 'Done' };
     case 'Refused':
       return { kind: 'Again', afterMs: REFUSED_RETRY_MS };
+    case 'NotItsTurn':
+      return waitFor(outcome.wait);
     case 'OnHold':
       return { kind: 'Again', afterMs: HOLD_RETRY_MS };
     case 'Overtaken':

@@ -14,7 +14,7 @@ export const GROUP = 'auditconfig.dev';
 export const VERSION = 'v1alpha1';
 export const API_VERSION = `${GROUP}/${VERSION}`;
 
-const rolloutWindow = z.strictObject({
+export const rolloutWindow = z.strictObject({
   days: list(z.enum(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun']), 7).optional(),
   start: z
     .string()
@@ -23,6 +23,7 @@ const rolloutWindow = z.strictObject({
   durationMinutes: integer(1, 10_080),
   timeZone: text(64).optional(),
 });
+export type RolloutWindow = Readonly<z.infer<typeof rolloutWindow>>;
 
 export const rolloutSpec = z.strictObject({
   paused: z.boolean().optional().describe('No node is given anything new. Running changes finish.'),

@@ -12,7 +12,8 @@ const digest = z
   .max(64)
   .regex(/^[0-9a-f]{64}$/, 'a digest is 64 lower-case hex digits');
 
-export const NODE_PHASES = ['Settled', 'Installing', 'Probing', 'RollingBack', 'Held'] as const;
+/** Waiting: what is asked needs a restart, and it is not this node's turn. */
+export const NODE_PHASES = ['Settled', 'Waiting', 'Installing', 'Probing', 'RollingBack', 'Held'] as const;
 export type NodePhase = (typeof NODE_PHASES)[number];
 
 const desired = checked(
@@ -79,6 +80,14 @@ export const auditNodeStatus = z.object({
     })
     .optional()
     .describe('A revision that this node refused or went back from; it is not tried again until something changes.'),
+  waiting: z
+    .object({ reason: text(64), node: objectName.optional().describe('Which node it waits for.') })
+    .optional()
+    .describe('Why its API server is not restarted now, in phase Waiting.'),
+  apiServer: z
+    .object({ host: text(253).optional().describe('Unset: not known on the node.'), port: integer(1, 65_535) })
+    .optional()
+    .describe('Where the other nodes reach its kube-apiserver.'),
   kubernetesVersion: z.string().max(64).optional().describe("The running kube-apiserver's version."),
   agentVersion: z.string().max(64).optional(),
   adopted: z

@@ -2,7 +2,9 @@
  * The controller's view of the cluster: one reflector a resource, and which AuditConfigs a change concerns. Handlers
  * only add keys to the queue; everything else is read when a key is worked on.
  */
+import { RESTART_LEASE } from '../api/restart-lease.ts';
 import type { Kube } from '../kube/connect.ts';
+import { LEASES } from '../kube/lease.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { isRecord } from '../kube/types.ts';
@@ -13,6 +15,8 @@ export type Caches = {
   readonly configs: Reflector<KubeObject, 'reference'>;
   readonly auditNodes: Reflector<KubeObject, 'config'>;
   readonly nodes: Reflector<NodeView>;
+  /** The one Lease under which API servers restart, or none. */
+  readonly leases: Reflector<KubeObject>;
   readonly configMaps: Reflector<DataView>;
   readonly secrets: Reflector<DataView>;
 };
@@ -39,13 +43,23 @@ export function configUidOf(object: KubeObject): string | undefined {
   return typeof ref['uid'] === 'string' ? ref['uid'] : undefined;
 }
 
-export function createCaches(kube: Kube, operatorNamespace: string): Caches {
+export function createCaches(
+  kube: Kube,
+  { operatorNamespace, bundlesNamespace }: { readonly operatorNamespace: string; readonly bundlesNamespace: string },
+): Caches {
   return {
     configs: kube.reflect({ resource: AUDIT_CONFIGS, project: keepOwn, indexes: { reference: referencesOf } }),
     auditNodes: kube.reflect({
       resource: AUDIT_NODES,
       project: keepOwn,
       indexes: { config: (o) => [configUidOf(o) ?? ''] },
+    }),
+    leases: kube.reflect({
+      resource: LEASES,
+      project: keepOwn,
+      indexes: {},
+      namespace: bundlesNamespace,
+      fieldSelector: `metadata.name=${RESTART_LEASE}`,
     }),
     nodes: kube.reflect({ resource: NODES, project: keepNode, indexes: {}, metadataOnly: true }),
     configMaps: kube.reflect({ resource: CONFIG_MAPS, project: keepData, indexes: {}, namespace: operatorNamespace }),
@@ -60,6 +74,7 @@ export const essential = (
   c.configs,
   c.auditNodes,
   c.nodes,
+  c.leases,
 ];
 
 /** Its kubelet touches a Node every few minutes; only its identity and labels concern anybody. */
@@ -72,6 +87,17 @@ function onNodeChange(caches: Caches, all: () => void): () => void {
     else known.set(key, view(key));
     all();
   });
+}
+
+/** Calls `run` when anything changes that the Lease for restarts may have to say. Returns the unhook. */
+export function wireRestarts(caches: Caches, run: () => void): () => void {
+  const unhooks = [
+    caches.configs.onChange(run),
+    caches.auditNodes.onChange(run),
+    caches.leases.onChange(run),
+    onNodeChange(caches, run),
+  ];
+  return () => unhooks.forEach((unhook) => unhook());
 }
 
 /** Calls `enqueue` with the key of every AuditConfig that a change may concern. Returns the unhook. */

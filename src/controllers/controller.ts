@@ -11,6 +11,7 @@ import { kubeConfigCredentials } from '../kube/credentials.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import { createElection } from '../kube/lease.ts';
 import { createWorkQueue } from '../kube/queue.ts';
+import type { Outcome } from '../kube/queue.ts';
 import { createStatusWriter } from '../kube/status.ts';
 import { isRecord } from '../kube/types.ts';
 import { delay } from '../kube/wait.ts';
@@ -20,9 +21,10 @@ import type { LogLevel, Logger } from '../telemetry/logger.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { startTelemetryServer } from '../telemetry/server.ts';
 import { FIELD_MANAGER } from './act.ts';
-import { createCaches, essential, wire } from './caches.ts';
+import { createCaches, essential, wire, wireRestarts } from './caches.ts';
 import { createReconciler } from './reconcile.ts';
 import { AUDIT_CONFIGS } from './resources.ts';
+import { RESTART_KEY, createRestartLease } from './restart-lease.ts';
 
 export const CONTROLLER_HELP = `Usage: auditconfig controller [options]
 
@@ -101,7 +103,7 @@ export async function runController(o: ControllerOptions, signal: AbortSignal): 
     metrics,
     userAgent: `auditconfig/${o.version} controller`,
   });
-  const caches = createCaches(kube, o.namespace);
+  const caches = createCaches(kube, { operatorNamespace: o.namespace, bundlesNamespace: o.bundlesNamespace });
   const synced = (): boolean => essential(caches).every((c) => c.synced);
   const server = await startTelemetryServer({ port: o.port, registry, log, readyz: { caches: synced } });
   log.info({ port: server.port, version: o.version }, 'controller started');
@@ -154,8 +156,17 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   if (version === undefined) return;
   const queue = createWorkQueue({ name: 'auditconfigs', log, metrics });
   const unwire = wire(caches, (key) => queue.add(key));
+  const unwireRestarts = wireRestarts(caches, () => queue.add(RESTART_KEY));
+  queue.add(RESTART_KEY);
   for (const key of caches.configs.store.keys()) queue.add(key);
-  const reconcile = createReconciler({
+  const restartLease = createRestartLease({
+    caches,
+    client: kube.client,
+    namespace: l.o.bundlesNamespace,
+    log,
+    now: Date.now,
+  });
+  const reconcileConfig = createReconciler({
     caches,
     client: kube.client,
     status: createStatusWriter({ client: kube.client, resource: AUDIT_CONFIGS, fieldManager: FIELD_MANAGER, metrics }),
@@ -165,6 +176,8 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     log,
     now: Date.now,
   });
+  const reconcile = (key: string, s: AbortSignal): Promise<Outcome> =>
+    key === RESTART_KEY ? restartLease(s) : reconcileConfig(key, s);
   // An upgraded API server comes back with another version; its coming back is the only time to look.
   const unhook = kube.health.onTrouble(() => {
     void serverVersion(kube, log, signal).then((v) => (version = v ?? version));
@@ -175,6 +188,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   } finally {
     unhook();
     unwire();
+    unwireRestarts();
   }
 }
 

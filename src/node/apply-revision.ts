@@ -2,9 +2,10 @@
  * Makes this node run a revision, alone: without the API, through kills and reboots. Gather, decide, act:
  *   1. a journal that is there is brought to its end first (resume.ts);
  *   2. the target plans, the rules of checks.ts judge; a refusal changes no file;
- *   3. the journal is written (intent, texts of the manifest before and after), then the revision's files, then the
+ *   3. where the API server will restart, its turn is awaited elsewhere (`turn`): not now, and nothing is changed;
+ *   4. the journal is written (intent, texts of the manifest before and after), then the revision's files, then the
  *      manifest by rename;
- *   4. the node's own API server is watched until it has proven the revision, or it is rolled back (follow.ts).
+ *   5. the node's own API server is watched until it has proven the revision, or it is rolled back (follow.ts).
  * Disk errors come back as a value; the file that was being written is whole, and the next call goes on from the journal.
  */
 import type { Finding } from '../api/findings.ts';
@@ -12,6 +13,7 @@ import type { Minor } from '../api/versions.ts';
 import type { Digest, Revision } from '../render/types.ts';
 import type { NodeState, ProbeRules } from '../rollout/node-state.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
+import type { Turn } from '../rollout/turn.ts';
 import { foldersTo } from '../targets/host-layout.ts';
 import { staticPod } from '../targets/static-pod.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
@@ -48,6 +50,11 @@ export type ApplyInput = {
   readonly guard?: GuardPod;
   /** False for who may not write in the revisions' folder. */
   readonly prunes?: boolean;
+  /**
+   * Asked right before the journal is written, and only where the API server will restart: undoing is never asked for.
+   * Absent for who needs no leave, such as `patch` on a node by hand.
+   */
+  readonly turn?: (signal: AbortSignal) => Promise<Turn>;
   /** Told of each new state, for status. */
   readonly onState?: (s: StateFile) => void;
   readonly signal: AbortSignal;
@@ -126,6 +133,9 @@ async function change(input: ApplyInput, file: StateFile): Promise<ApplyOutcome>
   const edit = plan.changes[at];
   if (at < 0 || edit?.do !== 'WriteFile' || !plan.restarts || server === null)
     return settleWithoutRestart(input, file, { changes: plan.changes, findings: plan.findings });
+  const turn = await input.turn?.(input.signal);
+  if (turn?.granted === false) return { kind: 'NotItsTurn', wait: turn };
+  // What the turn was waited for may have taken a while; what was planned for is checked again at the rename.
   const journal = await journalOf(input, seen, { edit, server, changes: plan.changes });
   return install(input, file, { journal, findings: plan.findings, before: plan.changes.slice(0, at), edit });
 }

@@ -1,6 +1,7 @@
 /** How bringing a node to a revision can end. Nothing here is thrown. */
 import type { Finding } from '../api/findings.ts';
 import type { Digest } from '../render/types.ts';
+import type { Wait } from '../rollout/turn.ts';
 import type { Failure } from './state-file.ts';
 
 export type ApplyOutcome =
@@ -17,6 +18,8 @@ export type ApplyOutcome =
   | { readonly kind: 'RolledBack'; readonly failure: Failure }
   /** This very revision was tried before, and nothing changed since. */
   | { readonly kind: 'Held'; readonly failure: Failure | null }
+  /** It would have to restart the API server, and may not do so now. Nothing was changed. */
+  | { readonly kind: 'NotItsTurn'; readonly wait: Wait }
   /** A file HOLD stops this node. */
   | { readonly kind: 'OnHold' }
   /** The signal came; the journal knows how to go on. */

@@ -25,6 +25,7 @@ import { isAt, nextNode } from './next-node.ts';
 import type { Desired, NextNode } from './next-node.ts';
 import { proofEndsIn, proofsOf, retentionVerdict, verifiedVerdict } from './proof.ts';
 import type { ProofOf } from './proof.ts';
+import { timestamp } from './turn.ts';
 import { countNodes, degradedVerdict, rolledOutVerdict } from './progress.ts';
 
 export type Assignment = { readonly node: string; readonly nodeUid?: string; readonly spec: AuditNodeSpec };
@@ -44,9 +45,6 @@ export type Decision = {
 
 const UNKNOWN_RETRY_MS = 10_000;
 const DEFAULT_ROLLOUT = { paused: false, minReadySeconds: 30, timeoutSeconds: 300 };
-
-/** RFC 3339 with whole seconds, as metav1.Time. */
-export const timestamp = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
 
 type Work = {
   readonly want: Desired | undefined;

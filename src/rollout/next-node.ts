@@ -3,13 +3,14 @@
  * other one is settled, and it gets what its predecessor proved. Pure; the controller calls it on every reconcile and
  * the same facts always give the same answer, so a controller that died in mid-rollout is no special case.
  */
+import type { NodePhase } from '../api/auditnode.ts';
 
 /** What the controller asks of a node: a revision, the removal of ours, or nothing yet. */
 export type Desired =
   /** `at` names the object that holds it, where that matters: a spec that points elsewhere is not what was asked. */
   { readonly type: 'Revision'; readonly digest: string; readonly at?: string } | { readonly type: 'Removed' };
 
-export type NodePhase = 'Settled' | 'Installing' | 'Probing' | 'RollingBack' | 'Held';
+export type { NodePhase };
 
 export type NodeView = {
   readonly name: string;

@@ -10,6 +10,7 @@ import type { KubeObject } from '../../src/kube/types.ts';
 import { applyRevision } from '../../src/node/apply-revision.ts';
 import { readState } from '../../src/node/state-file.ts';
 import { toBundle } from '../../src/render/bundle.ts';
+import type { Turn } from '../../src/rollout/turn.ts';
 import { DEFAULT_RULES } from '../../src/rollout/node-state.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { World } from '../node/world.ts';
@@ -30,6 +31,8 @@ class Setup {
   readonly objects = new Map<string, KubeObject>();
   readonly reports: AuditNodeStatus[] = [];
   away = false;
+  turn: Turn = { granted: true };
+  givenBack = 0;
   auditNode: KubeObject | undefined;
   readonly worker: Worker;
 
@@ -56,6 +59,15 @@ class Setup {
         remind: () => undefined,
         run: async () => undefined,
       } satisfies Reporter,
+      askVersion: async () => undefined,
+      turn: {
+        take: async () => this.turn,
+        announce: async () => undefined,
+        giveBack: async () => {
+          this.givenBack += 1;
+          return true;
+        },
+      },
       log: silent,
       agentVersion: '0',
       again: () => undefined,
@@ -199,5 +211,93 @@ describe('the agent', () => {
       expect(s.said.phase).toBe('Held');
       expect(s.said.message).toBeDefined();
     }
+  });
+});
+
+describe("a node's turn", () => {
+  const held: Turn = { granted: false, reason: 'LeaseHeld', message: 'cp-2 restarts', node: 'cp-2' };
+
+  it('is awaited before anything is changed, and said', async () => {
+    const s = new Setup();
+    s.publish();
+    s.ask(A);
+    s.turn = held;
+    expect(await s.worker.work(never)).toEqual({ kind: 'Done' });
+    expect(s.worker.wantsTurn).toBe(true);
+    expect(s.said).toMatchObject({
+      observedGeneration: 1,
+      phase: 'Waiting',
+      waiting: { reason: 'LeaseHeld', node: 'cp-2' },
+      message: 'cp-2 restarts',
+    });
+    expect([s.world.disk.text(MANIFEST), s.world.disk.text(STATE)]).toEqual([KUBEADM, null]);
+    s.turn = { granted: true };
+    await s.worker.work(never);
+    expect(s.said).toMatchObject({ phase: 'Settled', current: A.digest });
+    expect(s.said.waiting).toBeUndefined();
+    expect(s.worker.wantsTurn).toBe(false);
+  });
+
+  it.each([
+    ['the next window', { reason: 'OutsideWindow', afterMs: 5_000 }, { kind: 'Again', afterMs: 5_000 }],
+    ['another API server', { reason: 'PeerNotReady' }, { kind: 'Retry' }],
+    ['the API', { reason: 'LeaseUnreadable' }, { kind: 'Retry' }],
+    ['a pause to end', { reason: 'Paused' }, { kind: 'Done' }],
+  ] as const)('that waits for %s is asked for again then', async (_name, wait, outcome) => {
+    const s = new Setup();
+    s.publish();
+    s.ask(A);
+    s.turn = { granted: false, message: '', ...wait };
+    expect(await s.worker.work(never)).toMatchObject(outcome);
+  });
+
+  it('is needed for a removal, and for a repair of what was asked before, but not where nothing restarts', async () => {
+    const s = new Setup();
+    s.publish();
+    s.ask(A);
+    await s.worker.work(never);
+    s.turn = held;
+    await s.worker.work(never);
+    expect(s.said.phase).toBe('Settled');
+    const settled = s.world.disk.text(MANIFEST) ?? '';
+    s.world.disk.put(MANIFEST, settled.replace(/ *- --audit-log-path=.*\n/, ''));
+    await s.worker.work(never);
+    expect(s.said.phase).toBe('Waiting');
+    s.world.disk.put(MANIFEST, settled);
+    s.ask(null, 2);
+    await s.worker.work(never);
+    expect([s.said.phase, s.world.disk.text(MANIFEST)]).toEqual(['Waiting', settled]);
+  });
+
+  it('is not asked for to undo a change', async () => {
+    const s = new Setup();
+    await killedWhileProbing(s);
+    s.turn = held;
+    s.ask(A);
+    s.publish();
+    await s.worker.work(never);
+    expect(s.said.phase).toBe('Waiting');
+    expect(s.world.disk.text(MANIFEST)).toBe(KUBEADM);
+    expect((await readState(s.world.disk, SPEC.layout.stateDir))?.lastFailure).toMatchObject({ reason: 'CrashLoop' });
+  });
+
+  it('is given back when the API server is healthy, and not before', async () => {
+    const s = new Setup();
+    s.world.reboot();
+    expect(await s.worker.giveBackTurn(never)).toMatchObject({ kind: 'Again' });
+    expect(s.givenBack).toBe(0);
+    s.world.settle();
+    expect(await s.worker.giveBackTurn(never)).toEqual({ kind: 'Done' });
+    expect(s.givenBack).toBe(1);
+  });
+
+  it('is not given back while a change is in flight, however healthy the API server is', async () => {
+    const s = new Setup();
+    await killedWhileProbing(s);
+    s.world.disk.put(MANIFEST, KUBEADM);
+    s.world.settle();
+    expect(s.world.isReady).toBe(true);
+    expect(await s.worker.giveBackTurn(never)).toMatchObject({ kind: 'Again' });
+    expect(s.givenBack).toBe(0);
   });
 });

@@ -42,7 +42,8 @@ describe('the bundle that the image holds', () => {
 describe.each(PLANE_VERSIONS.map((v) => [v] as const))('deploy/ on kube-apiserver %s', (version) => {
   let plane: ControlPlane;
   beforeAll(async () => {
-    plane = await startControlPlane({ version });
+    // An administrator by RBAC, as kubeadm's admin.conf; `admin` is system:masters.
+    plane = await startControlPlane({ version, users: { somebody: ['admins'] } });
   });
   afterAll(() => plane?.stop());
 
@@ -65,6 +66,60 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('deploy/ on kube-apiserve
     const misspelled = { ...daemonSet, spec: { ...(daemonSet['spec'] as object), updateStrateggy: {} } };
     const { status, text } = await apply(plane, misspelled, '&dryRun=All');
     expect([status, text]).toEqual([expect.toSatisfy((s: number) => s >= 400), expect.stringContaining('Strateggy')]);
+  });
+
+  describe('what a node is to run', () => {
+    let n = 100;
+    const write = (token: string | undefined, timeoutSeconds: number): Promise<Reply> =>
+      plane.request('PATCH', `${AUDIT_NODES}/spec-1`, {
+        ...(token === undefined ? {} : { token }),
+        body: { spec: { timeoutSeconds } },
+      });
+    const object = (name: string): Manifest => ({
+      apiVersion: 'auditconfig.dev/v1alpha1',
+      kind: 'AuditNode',
+      metadata: { name },
+      spec: {
+        nodeName: name,
+        auditConfigRef: { namespace: OPERATOR_NAMESPACE, name: 'main', uid: 'uid' },
+        desired: { type: 'Removed' },
+        timeoutSeconds: 60,
+      },
+    });
+    let controller: string;
+
+    beforeAll(async () => {
+      await installOperator(plane);
+      await applyOrThrow(plane, {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'ClusterRoleBinding',
+        metadata: { name: 'somebody' },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+        subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'admins' }],
+      });
+      controller = await tokenOf(plane, 'auditconfig-controller');
+      await applyOrThrow(plane, object('spec-1'));
+      // RBAC and the policy count about a second after they were made.
+      const end = Date.now() + 20_000;
+      while (!(await write(plane.tokens['somebody'], n++)).text.includes('only the controller') && Date.now() < end)
+        await sleep(100);
+    });
+
+    it('is not for a cluster-admin to say, who may still label and delete', async () => {
+      const token = plane.tokens['somebody'] ?? '';
+      expect((await write(token, n++)).text).toContain('only the controller of auditconfig may');
+      const made = await plane.request('POST', AUDIT_NODES, { token, body: object('spec-2') });
+      expect(made.text).toContain('only the controller of auditconfig may');
+      const labels = { metadata: { labels: { seen: 'yes' } } };
+      expect((await plane.request('PATCH', `${AUDIT_NODES}/spec-1`, { token, body: labels })).status).toBe(200);
+    });
+
+    it('is for the controller to say, and for system:masters in an emergency', async () => {
+      expect((await write(controller, n++)).status).toBe(200);
+      expect((await write(undefined, n++)).status).toBe(200);
+      const token = plane.tokens['somebody'] ?? '';
+      expect((await plane.request('DELETE', `${AUDIT_NODES}/spec-1`, { token })).status).toBe(200);
+    });
   });
 
   describe('an agent', () => {
@@ -113,6 +168,51 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('deploy/ on kube-apiserve
       expect(text).toContain('may report for its own AuditNode only');
       expect(text).toContain(`not for \\"${node}\\"`);
       expect((await plane.request('GET', `${AUDIT_NODES}/${node}`)).text).toBe(before);
+    });
+
+    describe('and the Lease for restarts', () => {
+      const path = `/apis/coordination.k8s.io/v1/namespaces/${BUNDLES_NAMESPACE}/leases/auditconfig-restart`;
+      const patch = (body: object, token: string = own): Promise<Reply> => plane.request('PATCH', path, { token, body });
+      const hold = (holderIdentity: string, token: string = own): Promise<Reply> =>
+        patch({ spec: { holderIdentity } }, token);
+      const said = ({ status, body }: Reply): unknown[] => [
+        status < 300 ? 'taken' : 'refused',
+        (body as { spec?: { holderIdentity?: string } }).spec?.holderIdentity ?? '',
+      ];
+
+      beforeAll(async () => {
+        const metadata = { name: 'auditconfig-restart', namespace: BUNDLES_NAMESPACE };
+        const annotations = { 'auditconfig.dev/instances': '[]' };
+        await plane.request('POST', path.slice(0, path.lastIndexOf('/')), {
+          body: { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { ...metadata, annotations }, spec: {} },
+        });
+      });
+
+      it('takes it for its own node, again, and gives it back', async () => {
+        expect(said(await hold('cp-1/uid'))).toEqual(['taken', 'cp-1/uid']);
+        expect(said(await hold('cp-1/uid'))).toEqual(['taken', 'cp-1/uid']);
+        expect(said(await hold(''))).toEqual(['taken', '']);
+      });
+
+      it('takes it neither for another node, nor from one, nor without being bound to a node', async () => {
+        expect((await hold('cp-2/uid')).text).toContain('may take this Lease for its own node');
+        expect((await hold('cp-10/uid')).status).toBeGreaterThan(400);
+        expect((await hold('cp-1/uid', unbound)).text).toContain('may take this Lease for its own node');
+        await hold('cp-2/uid', plane.tokens['admin']);
+        expect((await hold('cp-1/uid')).text).toContain('held by \\"cp-2/uid\\"');
+        expect((await hold('')).status).toBeGreaterThan(400);
+        await hold('', plane.tokens['admin']);
+      });
+
+      it('changes nothing that the controller wrote there, and neither deletes it nor makes another', async () => {
+        const annotations = { 'auditconfig.dev/instances': '[{"node":"cp-1"}]' };
+        expect((await patch({ metadata: { annotations } })).text).toContain('may not change what the controller wrote');
+        expect((await plane.request('DELETE', path, { token: own })).status).toBe(403);
+        const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'x' }, spec: {} };
+        const made = await plane.request('POST', path.slice(0, path.lastIndexOf('/')), { token: own, body });
+        expect(made.status).toBe(403);
+        expect((await plane.request('GET', '/readyz', { token: own })).status).toBe(200);
+      });
     });
 
     it('may neither make AuditNodes nor read Secrets that it was not told of', async () => {

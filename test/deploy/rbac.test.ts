@@ -20,6 +20,7 @@ type Use = {
 };
 const everywhere = (...resources: string[]): Use => ({ resources, where: '*' });
 const bundles: Use = { resources: DATA, where: BUNDLES_NAMESPACE };
+const restarts: Use = { resources: ['leases.coordination.k8s.io'], where: BUNDLES_NAMESPACE };
 const referenced = (...resources: string[]): Use => ({ resources, where: OPERATOR_NAMESPACE });
 /** A maker's requests are in a file of src/kube. */
 const made = (file: string, resource: string): Use => ({
@@ -33,6 +34,11 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     'reflect AUDIT_CONFIGS': everywhere(CONFIGS),
     'reflect AUDIT_NODES': everywhere(NODES),
     'reflect NODES': everywhere('nodes'),
+    'get NODES': everywhere('nodes'),
+    'reflect LEASES': { ...restarts, name: 'auditconfig-restart' },
+    'mergePatch LEASES': { ...restarts, name: 'auditconfig-restart' },
+    // Creation knows no name: RBAC cannot restrict it.
+    'create LEASES': restarts,
     'reflect CONFIG_MAPS': referenced('configmaps'),
     'reflect SECRETS': referenced('secrets'),
     'get CRDS': { ...everywhere('customresourcedefinitions.apiextensions.k8s.io'), name: `${CONFIGS}` },
@@ -56,6 +62,10 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     'createStatusWriter AUDIT_NODES': made('kube/status.ts', `${NODES?.replace('.', '/status.')}`),
     createEventRecorder: EVENTS,
     "raw '/version'": everywhere(),
+    "knock '/readyz'": everywhere('/readyz'),
+    'reflect LEASES': { ...restarts, name: 'auditconfig-restart' },
+    'get LEASES': { ...restarts, name: 'auditconfig-restart' },
+    'mergePatch LEASES': { ...restarts, name: 'auditconfig-restart' },
   },
 };
 

@@ -6,6 +6,7 @@ import { ROOT } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 
 type Rule = {
+  readonly nonResourceURLs?: readonly string[];
   readonly apiGroups?: readonly string[];
   readonly resources?: readonly string[];
   readonly resourceNames?: readonly string[];
@@ -27,8 +28,9 @@ export function grantedTo(component: string, objects: readonly Manifest[]): read
   );
   return roles
     .flatMap((role) =>
-      rulesOf(role).flatMap(({ apiGroups = [], resources = [], resourceNames, verbs }) =>
-        apiGroups.flatMap((g) =>
+      rulesOf(role).flatMap(({ apiGroups = [], resources = [], resourceNames, nonResourceURLs = [], verbs }) => [
+        ...nonResourceURLs.flatMap((url) => verbs.map((verb) => rightText({ where: '*', resource: url, verb }))),
+        ...apiGroups.flatMap((g) =>
           resources.flatMap((r) =>
             verbs.flatMap((verb) =>
               (resourceNames ?? [undefined]).map((name) =>
@@ -42,7 +44,7 @@ export function grantedTo(component: string, objects: readonly Manifest[]): read
             ),
           ),
         ),
-      ),
+      ]),
     )
     .sort();
 }
@@ -60,6 +62,7 @@ export const VERBS: Readonly<Record<string, readonly string[]>> = {
   delete: ['delete'],
   reflect: ['list', 'watch'],
   raw: [],
+  knock: ['get'],
 };
 const MAKERS = ['createStatusWriter', 'createElection', 'createEventRecorder'];
 
@@ -71,7 +74,7 @@ function sitesIn(file: string): readonly string[] {
     if (ts.isCallExpression(node)) {
       const callee = node.expression;
       const method =
-        ts.isPropertyAccessExpression(callee) && /(^|\.|#)(client|kube)$/.test(callee.expression.getText())
+        ts.isPropertyAccessExpression(callee) && /(^|\.|#)(client|kube|transport)$/.test(callee.expression.getText())
           ? callee.name.text
           : callee.getText();
       const isRequest = ts.isPropertyAccessExpression(callee) ? method !== callee.getText() && method in VERBS : false;

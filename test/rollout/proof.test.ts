@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { AuditNodeStatus, ProofResult } from '../../src/api/auditnode.ts';
 import { PROOF_STALE_MS, proofEndsIn, retentionVerdict, verifiedVerdict } from '../../src/rollout/proof.ts';
 import type { ProofOf } from '../../src/rollout/proof.ts';
-import { decide, timestamp } from '../../src/rollout/decide.ts';
+import { decide } from '../../src/rollout/decide.ts';
+import { timestamp } from '../../src/rollout/turn.ts';
 import { World } from './world.ts';
 
 const NOW = Date.parse('2026-11-21T10:00:00Z');

@@ -2,7 +2,8 @@
 import type { AuditConfigStatus } from '../../src/api/auditconfig.ts';
 import type { AuditNodeSpec, AuditNodeStatus } from '../../src/api/auditnode.ts';
 import type { References } from '../../src/render/references.ts';
-import { decide, timestamp } from '../../src/rollout/decide.ts';
+import { decide } from '../../src/rollout/decide.ts';
+import { timestamp } from '../../src/rollout/turn.ts';
 import type { Decision } from '../../src/rollout/decide.ts';
 import type { Facts, NodeFact } from '../../src/rollout/facts.ts';
 

@@ -15,10 +15,16 @@ export type ServerView = {
   readonly image: string;
   /** Where the node itself reaches it. */
   readonly address: { readonly host: string; readonly port: number };
+  /** Where other nodes reach it, as far as the manifest says. */
+  readonly advertised: string | null;
   readonly auditFlags: ReadonlyMap<string, string>;
   /** False where every request needs credentials: an anonymous probe then never sees it ready. */
   readonly anonymous: boolean;
 };
+
+/** An address that is of one machine: kube-apiserver advertises the one that it is bound to. */
+const specific = (bind: string | null): string | null =>
+  bind === null || ['0.0.0.0', '::', '127.0.0.1', '::1', 'localhost'].includes(bind) ? null : bind;
 
 /** null where the manifest cannot be read. */
 export function serverView(manifest: Uint8Array): ServerView | null {
@@ -35,6 +41,7 @@ export function serverView(manifest: Uint8Array): ServerView | null {
     container: textOf(at(container, 'name')) ?? '',
     image: textOf(at(container, 'image')) ?? '',
     address: { host: hostOf(texts), port: portOf(texts) },
+    advertised: flagValue(texts, '--advertise-address') ?? specific(flagValue(texts, '--bind-address')),
     auditFlags: inEffect(flags.ok.found),
     anonymous: flagValue(texts, '--anonymous-auth') !== 'false',
   };
