@@ -114,3 +114,15 @@ export function outvote(theirs: ReadonlyMap<string, string>, wanted: readonly Re
   });
   return { say: [...wanted, ...off.map((name) => ({ name, value: '' }))], stuck };
 }
+
+/** What others set, without those of their flags that are not wanted and do nothing: they are no drift. */
+export function withoutIdle(
+  now: ReadonlyMap<string, string>,
+  theirs: ReadonlyMap<string, string>,
+  wanted: readonly ResolvedFlag[],
+): ReadonlyMap<string, string> {
+  const want = new Set(wanted.map((f) => f.name));
+  const { stuck } = outvote(theirs, wanted);
+  const isIdle = (n: string): boolean => theirs.has(n) && !want.has(n) && !stuck.includes(n);
+  return new Map([...withoutOff(now)].filter(([name]) => !isIdle(name)));
+}

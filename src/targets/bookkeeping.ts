@@ -203,6 +203,13 @@ export function fileChange(path: HostPath, text: string | null, seen: HostObserv
   return before === sha256(after) ? [] : [{ do: 'WriteFile', path, before, after, mode: 0o600 }];
 }
 
+/** What would be seen if a file had this text, or were not there. */
+export function withText(seen: HostObserved, path: HostPath, text: string | null): HostObserved {
+  const old = seen.files.get(path) ?? { mode: 0o600, owner: ROOT_OWNER };
+  const file = text === null ? null : { ...old, bytes: encode(text) };
+  return { ...seen, files: new Map([...seen.files, [path, file]]) };
+}
+
 /** Deepest first, so that each is empty when its turn comes. */
 const deepestFirst = (dirs: readonly HostPath[]): readonly HostPath[] => [...dirs].sort((a, b) => b.length - a.length);
 

@@ -34,7 +34,8 @@ import { mountOps, readerOf } from './static-pod/mounts.ts';
 import { setUpOf } from './static-pod/set-up.ts';
 import { samePod } from './static-pod/ops.ts';
 import { textsOf } from './record.ts';
-import { undo } from './static-pod/undo.ts';
+import { serverView } from './static-pod/server.ts';
+import { revertEdit, undo } from './static-pod/undo.ts';
 import { drift } from './static-pod/verify.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, HostTarget, Plan } from './types.ts';
 
@@ -203,4 +204,13 @@ export const staticPod: HostTarget<StaticPodSpec> = {
   observe,
   plan: (to, seen, spec) => (to === null ? remove(seen, spec) : install(to, seen, spec)),
   verify: (to, seen, spec) => drift(to, seen, spec.manifest, spec.layout),
+  edited: (seen, { manifest }) => ((seen.files.get(manifest) ?? null) === null ? null : manifest),
+  server: (seen, { manifest }) => {
+    const view = serverView(seen.files.get(manifest)?.bytes ?? new Uint8Array());
+    if (view === null) return null;
+    const { namespace, pod: name, container, ...rest } = view;
+    return { ...rest, runs: { in: 'Pod', namespace, name, container }, restart: null };
+  },
+  revert: (current, { before, after }) =>
+    before === null || after === null ? undefined : (revertEdit(current, { before, after }) ?? undefined),
 };

@@ -4,6 +4,7 @@
  */
 import type { Finding } from '../api/findings.ts';
 import type { Digest, Revision, Secret } from '../render/types.ts';
+import type { ServerView } from './server.ts';
 
 /** Absolute, as the host sees it. A `--root` is put in front of it by whoever reads or writes. */
 export type HostPath = string;
@@ -57,5 +58,15 @@ export interface Target<Spec, C, Read, Observed> {
   verify(to: Revision | null, seen: Observed, spec: Spec): readonly Finding[];
 }
 
-/** A target whose place is files of the host: StaticPod, Systemd, K3s, RKE2. */
-export type HostTarget<Spec> = Target<Spec, HostChange, HostRead, HostObserved>;
+/** Texts of one file around one edit; null where there was, or is, no such file. */
+export type Image = { readonly before: string | null; readonly after: string | null };
+
+/** A target whose place is files of the host: StaticPod, Systemd, K3s, RKE2. Each edits one file; the rest is ours. */
+export interface HostTarget<Spec> extends Target<Spec, HostChange, HostRead, HostObserved> {
+  /** The one file that is edited, and whose change the API server notices; null where there is no such place. */
+  edited(seen: HostObserved, spec: Spec): HostPath | null;
+  /** What the files say about the API server; null where they cannot be read, or there is none. */
+  server(seen: HostObserved, spec: Spec): ServerView | null;
+  /** The edited file's text with one edit of ours taken back, where someone changed it since; undefined: not safely. */
+  revert(current: string, image: Image, seen: HostObserved, spec: Spec): string | null | undefined;
+}

@@ -1,0 +1,22 @@
+/**
+ * What files say about the API server that runs from them: where it listens, with which audit flags, where its process is
+ * found, and who must restart it. The node room compares that with what really runs, and probes at that address.
+ */
+export type RunsIn =
+  /** The kubelet's: the process has the flags among its arguments, its last words are in the pod's logs. */
+  | { readonly in: 'Pod'; readonly namespace: string; readonly name: string; readonly container: string }
+  /** systemd's. `showsFlags` is false where the API server is a part of another program (K3s). */
+  | { readonly in: 'Unit'; readonly unit: string; readonly showsFlags: boolean };
+
+export type ServerView = {
+  readonly runs: RunsIn;
+  /** What must be restarted for a change to be noticed; null: the kubelet notices by itself. */
+  readonly restart: { readonly unit: string; readonly reload: boolean } | null;
+  /** As written; '' where there is none. */
+  readonly image: string;
+  /** Where the node itself reaches it. */
+  readonly address: { readonly host: string; readonly port: number };
+  readonly auditFlags: ReadonlyMap<string, string>;
+  /** False where every request needs credentials: an anonymous probe then never sees it ready. */
+  readonly anonymous: boolean;
+};
