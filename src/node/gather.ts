@@ -1,7 +1,7 @@
 /** Reads from the disk what a target asks for, until it asks for nothing new. The target itself does no I/O. */
 import type { Disk } from '../host/types.ts';
 import type { Revision } from '../render/types.ts';
-import type { HostFile, HostObserved, HostPath, HostRead, HostStat, HostTarget } from '../targets/types.ts';
+import type { HostFile, HostObserved, HostPath, HostRead, HostStat, FilesTarget } from '../targets/types.ts';
 
 async function readFile(disk: Disk, path: HostPath): Promise<HostFile | null> {
   const bytes = await disk.read(path);
@@ -12,7 +12,7 @@ async function readFile(disk: Disk, path: HostPath): Promise<HostFile | null> {
 /** What `target` needs for a plan to `to`. Disk errors throw. */
 export async function gather<Spec>(
   disk: Disk,
-  target: HostTarget<Spec>,
+  target: FilesTarget<Spec>,
   to: Revision | null,
   spec: Spec,
 ): Promise<HostObserved> {

@@ -11,7 +11,7 @@ import { logChanges, logFileOf, logPlaceFindings, refusal } from './bookkeeping.
 import { foldersTo, revisionChanges, revisionDir, sha256 } from './host-layout.ts';
 import type { HostLayout } from './host-layout.ts';
 import { missingMounts } from './static-pod/mounts.ts';
-import type { HostChange, HostObserved, HostPath, HostRead, HostTarget, Owner, Plan } from './types.ts';
+import type { HostChange, HostObserved, HostPath, HostRead, FilesTarget, Owner, Plan } from './types.ts';
 
 export type PrestageSpec = {
   readonly layout: HostLayout;
@@ -60,4 +60,4 @@ function verify(to: Revision | null, seen: HostObserved, spec: PrestageSpec): re
     : [refusal('FileDrift', 'A file of the revision is not there, or not what the revision holds.')];
 }
 
-export const prestage: HostTarget<PrestageSpec> = { observe, plan, verify };
+export const prestage: FilesTarget<PrestageSpec> = { observe, plan, verify };

@@ -61,8 +61,11 @@ export interface Target<Spec, C, Read, Observed> {
 /** Texts of one file around one edit; null where there was, or is, no such file. */
 export type Image = { readonly before: string | null; readonly after: string | null };
 
-/** A target whose place is files of the host: StaticPod, Systemd, K3s, RKE2. Each edits one file; the rest is ours. */
-export interface HostTarget<Spec> extends Target<Spec, HostChange, HostRead, HostObserved> {
+/** A target whose place is files of the host. */
+export type FilesTarget<Spec> = Target<Spec, HostChange, HostRead, HostObserved>;
+
+/** One from which a kube-apiserver runs: StaticPod, Systemd, K3s, RKE2. Each edits one file; the rest is ours. */
+export interface HostTarget<Spec> extends FilesTarget<Spec> {
   /** The one file that is edited, and whose change the API server notices; null where there is no such place. */
   edited(seen: HostObserved, spec: Spec): HostPath | null;
   /** What the files say about the API server; null where they cannot be read, or there is none. */
