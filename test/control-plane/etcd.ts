@@ -13,8 +13,61 @@ export type EtcdOptions = {
   readonly signal: AbortSignal;
 };
 
+/** An etcd that tests may take away and give back: same folder, same ports. */
+export interface Etcd {
+  readonly lines: readonly string[];
+  readonly running: boolean;
+  /** SIGKILL. */
+  kill(): Promise<void>;
+  /** After kill(); resolves when it answers. */
+  start(signal: AbortSignal): Promise<void>;
+  /** Answers nothing, and keeps its connections. */
+  pause(): void;
+  resume(): void;
+  end(graceMs: number): Promise<void>;
+}
+
+class OwnEtcd implements Etcd {
+  #process: ServerProcess;
+  readonly #options: EtcdOptions;
+
+  constructor(options: EtcdOptions, process: ServerProcess) {
+    this.#options = options;
+    this.#process = process;
+  }
+
+  get lines(): readonly string[] {
+    return this.#process.lines;
+  }
+  get running(): boolean {
+    return this.#process.exit === undefined;
+  }
+  async kill(): Promise<void> {
+    this.#process.signal('SIGKILL');
+    await this.#process.exited;
+  }
+  async start(signal: AbortSignal): Promise<void> {
+    if (this.running) throw new Error('etcd runs already');
+    this.#process = await startProcess({ ...this.#options, signal });
+  }
+  pause(): void {
+    this.#process.signal('SIGSTOP');
+  }
+  resume(): void {
+    this.#process.signal('SIGCONT');
+  }
+  async end(graceMs: number): Promise<void> {
+    this.resume();
+    await this.#process.end(graceMs);
+  }
+}
+
 /** Started and answering, or an error with its last words. */
-export async function startEtcd(options: EtcdOptions): Promise<ServerProcess> {
+export async function startEtcd(options: EtcdOptions): Promise<Etcd> {
+  return new OwnEtcd(options, await startProcess(options));
+}
+
+async function startProcess(options: EtcdOptions): Promise<ServerProcess> {
   const pki = join(options.root, 'etc/kubernetes/pki');
   const url = `https://127.0.0.1:${options.port}`;
   const peer = `http://127.0.0.1:${options.peerPort}`;

@@ -12,11 +12,11 @@ import { binariesFor } from './binaries.ts';
 import { ApiClient } from './client.ts';
 import type { Method, Reply, RequestOptions } from './client.ts';
 import { startEtcd } from './etcd.ts';
+import type { Etcd } from './etcd.ts';
 import { adaptedManifest, flagsOnHost } from './fixture-manifest.ts';
 import { writeNodeFiles } from './node-files.ts';
-import type { NodeFiles } from './node-files.ts';
+import type { Founder, NodeFiles } from './node-files.ts';
 import { freePort } from './ports.ts';
-import type { ServerProcess } from './process.ts';
 import { DirectRunner, StaticPodRunner } from './apiserver.ts';
 import type { ApiServerRunner, ApiServerView } from './apiserver.ts';
 import type { ManifestRunner } from './manifest-runner.ts';
@@ -45,6 +45,10 @@ export type PlaneOptions = {
   readonly users?: Readonly<Record<string, readonly string[]>>;
   /** Files below the root, written before the first start. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Another API server of this control plane: on its etcd, with its keys and users, in a root of its own. Stop it first. */
+  readonly join?: ControlPlane;
+  /** Called when the root's folders are there, before anything runs from them. */
+  readonly onRoot?: (root: string) => Promise<void>;
 };
 
 export interface ControlPlane {
@@ -62,6 +66,9 @@ export interface ControlPlane {
   readonly root: string;
   readonly manifestPath: string;
   readonly apiserver: ApiServerView;
+  /** Shared by the API servers that joined. */
+  readonly etcd: Etcd;
+  readonly etcdPort: number;
   /** The stand-in for the kubelet; undefined in `direct`. */
   readonly runner: ManifestRunner | undefined;
   /** As admin unless `token` is given. */
@@ -90,7 +97,10 @@ type Parts = {
   readonly folder: ReturnType<typeof temporaryFolder>;
   readonly port: number;
   readonly node: NodeFiles;
-  readonly etcd: ServerProcess;
+  readonly etcd: Etcd;
+  readonly etcdPort: number;
+  /** It founded the control plane: etcd ends with it. */
+  readonly ownsEtcd: boolean;
   readonly apiserver: ApiServerRunner;
   /** Ends its waits: the caller's, and the plane's own end. */
   readonly signal: AbortSignal;
@@ -107,6 +117,8 @@ class Plane implements ControlPlane {
   readonly kubeconfigPath: string;
   readonly root: string;
   readonly manifestPath: string;
+  readonly etcd: Etcd;
+  readonly etcdPort: number;
   readonly runner: ManifestRunner | undefined;
   readonly #parts: Parts;
   readonly #client: ApiClient;
@@ -123,6 +135,8 @@ class Plane implements ControlPlane {
     this.kubeconfigPath = parts.node.kubeconfigPath;
     this.root = parts.folder.path;
     this.manifestPath = join(this.root, 'etc/kubernetes/manifests/kube-apiserver.yaml');
+    this.etcd = parts.etcd;
+    this.etcdPort = parts.etcdPort;
     this.runner = parts.apiserver instanceof StaticPodRunner ? parts.apiserver.kubelet : undefined;
     this.#client = new ApiClient(this.url, parts.node.ca, parts.node.adminToken);
   }
@@ -180,7 +194,8 @@ class Plane implements ControlPlane {
 
   async #stop(): Promise<void> {
     this.#parts.end();
-    await Promise.all([this.#parts.apiserver.stop(), this.#parts.etcd.end(0), this.#client.close()]);
+    const { apiserver, etcd, ownsEtcd } = this.#parts;
+    await Promise.all([apiserver.stop(), ...(ownsEtcd ? [etcd.end(0)] : []), this.#client.close()]);
     await this.#parts.folder.remove();
   }
 
@@ -195,11 +210,14 @@ async function prepare(
   root: string,
   signal: AbortSignal,
 ): Promise<Omit<Parts, 'folder' | 'end'>> {
-  const { version } = options;
+  const { version, join: first } = options;
   const binaries = await binariesFor(version, signal);
-  const [port, etcdPort, peerPort] = [await freePort(), await freePort(), await freePort()];
+  const port = await freePort();
+  const etcdPort = first?.etcdPort ?? (await freePort());
   const url = `https://127.0.0.1:${port}`;
-  const node = await writeNodeFiles(root, { url, users: options.users ?? {}, files: options.files ?? {} });
+  const files = { url, users: options.users ?? {}, files: options.files ?? {} };
+  const node = await writeNodeFiles(root, { ...files, ...(first === undefined ? {} : { join: founderOf(first) }) });
+  await options.onRoot?.(root);
   const text = await adaptedManifest({ port, etcdPort, kubernetes: PINNED[version].kubernetes });
   const manifest = options.manifest?.(text) ?? text;
   const flags = [...flagsOnHost(manifest, root), ...(options.flags ?? []).map((f) => f.replaceAll('{root}', root))];
@@ -207,9 +225,18 @@ async function prepare(
     options.run === 'manifest'
       ? new StaticPodRunner({ root, apiserver: binaries.apiserver, times: options.times, manifest, pods: options.pods })
       : new DirectRunner(binaries.apiserver, flags);
-  const etcd = await startEtcd({ file: binaries.etcd, root, port: etcdPort, peerPort, signal });
-  return { version, binaries, port, node, etcd, apiserver, signal };
+  const own = async (): Promise<Etcd> =>
+    startEtcd({ file: binaries.etcd, root, port: etcdPort, peerPort: await freePort(), signal });
+  const etcd = first?.etcd ?? (await own());
+  return { version, binaries, port, node, etcd, etcdPort, ownsEtcd: first === undefined, apiserver, signal };
 }
+
+const founderOf = ({ root, ca, tokens }: ControlPlane): Founder => ({
+  root,
+  ca,
+  tokens,
+  adminToken: tokens['admin'] ?? '',
+});
 
 /**
  * A control plane that is ready. Rejects when the binaries cannot be had, when a server ends before it is ready (with
@@ -235,4 +262,26 @@ export async function startControlPlane(options: PlaneOptions): Promise<ControlP
   }
   options.signal?.addEventListener('abort', () => void plane.stop(), { once: true });
   return plane;
+}
+
+/** Several API servers of one control plane, the first with its etcd; stopped together. */
+export async function startControlPlanes(
+  count: number,
+  options: Omit<PlaneOptions, 'join'>,
+): Promise<readonly ControlPlane[]> {
+  const first = await startControlPlane(options);
+  const planes = [first];
+  try {
+    while (planes.length < count) planes.push(await startControlPlane({ ...options, join: first }));
+  } catch (error) {
+    await stopControlPlanes(planes);
+    throw error;
+  }
+  return planes;
+}
+
+/** Those that joined first. */
+export async function stopControlPlanes(planes: readonly ControlPlane[]): Promise<void> {
+  await Promise.all(planes.slice(1).map((p) => p.stop()));
+  await planes[0]?.stop();
 }

@@ -80,7 +80,7 @@ export async function applyOrThrow(plane: Api, object: Manifest): Promise<void> 
 }
 
 /** All of deploy/ but the workloads, which run as processes here; waits until the custom resources are served. */
-export async function installOperator(plane: ControlPlane): Promise<void> {
+export async function installOperator(plane: Api): Promise<void> {
   const objects = kustomized(join(ROOT, 'deploy')).filter((o) => o.kind !== 'Deployment' && o.kind !== 'DaemonSet');
   const first = ['CustomResourceDefinition', 'Namespace'];
   for (const o of objects.filter(({ kind }) => first.includes(kind))) await applyOrThrow(plane, o);
@@ -90,10 +90,7 @@ export async function installOperator(plane: ControlPlane): Promise<void> {
 }
 
 /** A Node without a kubelet: what the controller sees of a control-plane node. */
-export async function createNode(
-  plane: ControlPlane,
-  name: string,
-): Promise<{ readonly name: string; readonly uid: string }> {
+export async function createNode(plane: Api, name: string): Promise<{ readonly name: string; readonly uid: string }> {
   const labels = { 'node-role.kubernetes.io/control-plane': '', 'kubernetes.io/os': 'linux' };
   const body = { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } };
   const made = await plane.request('POST', '/api/v1/nodes', { body });
@@ -103,7 +100,7 @@ export async function createNode(
 
 /** A token of a service account as a kubelet would mount it, bound to a Node where one is given. */
 export async function tokenOf(
-  plane: ControlPlane,
+  plane: Api,
   account: string,
   node?: { readonly name: string; readonly uid: string },
 ): Promise<string> {
@@ -119,7 +116,7 @@ export async function tokenOf(
   return (made.body as { status: { token: string } }).status.token;
 }
 
-export function kubeconfigOf(plane: ControlPlane, token: string): string {
+export function kubeconfigOf(plane: Pick<ControlPlane, 'url' | 'ca'>, token: string): string {
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',
