@@ -35,17 +35,26 @@ export type RenderedPolicy = { readonly bytes?: Uint8Array; readonly findings: r
 /** `bytes` are there exactly when no finding is an error. */
 export function renderPolicy(input: PolicyInput): RenderedPolicy {
   const { spec, versions } = input;
-  const findings: RenderFinding[] = spec.rules.flatMap((layer) => ownRuleFindings(layer, versions));
+  const own = spec.rules.flatMap((layer) => ownRuleFindings(layer, versions));
   const referenced = spec.reference === undefined ? undefined : loadReference(spec.reference, input);
-  findings.push(...(referenced?.findings ?? []), ...unusedParameter(spec));
+  const findings = [own, referenced?.findings ?? [], unusedParameter(spec)].flat();
   if (hasErrors(findings)) return { findings };
   const composed = compose(spec, referenced?.policy);
-  findings.push(...adviceFor(spec, composed, referenced, versions));
   const policy = spec.sensitiveBodies === 'Redact' ? redactSensitive(composed) : composed;
   const bytes = emitPolicy(policy);
-  findings.push(...judge(policy, bytes, versions));
-  return hasErrors(findings) ? { findings } : { bytes, findings };
+  // Before any advice: that about a policy beyond all bounds takes seconds, and nobody would read it.
+  if (bytes.length > MAX_BUNDLE_BYTES) return { findings: [...findings, tooLarge(bytes)] };
+  // flat() and not push(...): a policy that fits may have more findings than a call may have arguments.
+  const all = [findings, adviceFor(spec, composed, referenced, versions), judge(policy, bytes, versions)].flat();
+  return hasErrors(all) ? { findings: all } : { bytes, findings: all };
 }
+
+const tooLarge = (bytes: Uint8Array): RenderFinding =>
+  error(
+    'PolicyTooLarge',
+    'spec.policy',
+    `spec.policy: the whole policy has ${bytes.length} bytes; a ConfigMap holds ${MAX_BUNDLE_BYTES}`,
+  );
 
 const compose = (spec: ResolvedPolicy, referenced: Policy | undefined): Policy =>
   composePolicy({
@@ -155,14 +164,6 @@ const unusedParameter = (spec: ResolvedPolicy): RenderFinding[] =>
 /** The last gate: what was written must mean what was composed, to every version that runs. */
 function judge(policy: Policy, bytes: Uint8Array, versions: readonly Minor[]): RenderFinding[] {
   const path = 'spec.policy';
-  if (bytes.length > MAX_BUNDLE_BYTES)
-    return [
-      error(
-        'PolicyTooLarge',
-        path,
-        `${path}: the whole policy has ${bytes.length} bytes; a ConfigMap holds ${MAX_BUNDLE_BYTES}`,
-      ),
-    ];
   const wanted = canonicalJson(policy);
   return versions.flatMap((version) => {
     const loaded = loadPolicy(bytes, version);
