@@ -11,6 +11,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Verbs that are programs in TypeScript: each exports `main(args, signal)`, which gives the exit code. */
 const PROGRAMS = {
   bench: 'test/bench/main.ts',
+  campaign: 'test/campaign/main.ts',
   demo: 'test/demo/main.ts',
   fuzz: 'test/judge/fuzz.ts',
 };
@@ -43,6 +44,7 @@ async function run(verb, args) {
       if (!(await buildIfStale(root))) return 1;
       return (await import('./vitest.mjs')).vitest(root, ['--project', 'node', ...args], { planes: false });
     case 'bench':
+    case 'campaign':
     case 'demo':
     case 'fuzz':
       if (!(await buildIfStale(root))) return 1;

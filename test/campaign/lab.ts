@@ -1,0 +1,340 @@
+/**
+ * What breakages happen to: a control plane of one or three real kube-apiservers on one etcd, the bundle's controller and
+ * an agent for each node, deploy/ installed, everything audited by one AuditConfig. A lab serves many rows: `reset` brings
+ * it back to that, and says so where it cannot.
+ */
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AuditNode } from '../../src/api/auditnode.ts';
+import { startControlPlanes, stopControlPlanes } from '../control-plane/plane.ts';
+import type { ControlPlane, PlaneOptions } from '../control-plane/plane.ts';
+import type { Method, Reply, RequestOptions } from '../control-plane/client.ts';
+import { ServerProcess } from '../control-plane/process.ts';
+import { temporaryFolder } from '../control-plane/reaper.ts';
+import {
+  OPERATOR_NAMESPACE,
+  ROOT,
+  apply,
+  createNode,
+  installOperator,
+  kubeconfigOf,
+  pathOf,
+  tokenOf,
+} from '../operator/install.ts';
+import type { Manifest } from '../operator/install.ts';
+import { conditionOf } from '../operator/operator.ts';
+import type { AuditConfigView } from '../operator/operator.ts';
+import { Disks } from './disks.ts';
+import { Meter } from './meter.ts';
+import { LabNode, guardProgram } from './node.ts';
+import { Relay } from './relay.ts';
+
+export type AuditNodeView = Pick<AuditNode, 'spec' | 'status'> & {
+  readonly metadata: { readonly name: string; readonly generation: number; readonly uid: string };
+};
+
+/** `touched`: with the refusal, a manifest or a process was another one than when the row began. */
+export type Evidence = { readonly kind: 'inconclusive' } | { readonly kind: 'refused'; readonly touched: boolean };
+
+const RETENTION = { maxAgeDays: 30, maxBackups: 2, maxSize: '1Mi' };
+const AUDIT_CONFIGS = '/apis/auditconfig.dev/v1alpha1/auditconfigs';
+/** Whatever heals does so in seconds; the rest is a machine with other work. */
+const PATIENCE_MS = 120_000;
+
+export class Lab {
+  readonly nodes: readonly LabNode[];
+  readonly controllerRelay: Relay;
+  readonly meter: Meter;
+  readonly signal: AbortSignal;
+  controller: ServerProcess;
+  /** What the agents and the controller said of the row that runs. */
+  evidence: Evidence | undefined;
+  readonly #folder: ReturnType<typeof temporaryFolder>;
+  #policies = 0;
+  #before = '';
+  #spec: Record<string, unknown> = {};
+  #good: Record<string, unknown> = {};
+
+  private constructor(parts: {
+    nodes: readonly LabNode[];
+    controllerRelay: Relay;
+    folder: ReturnType<typeof temporaryFolder>;
+    signal: AbortSignal;
+  }) {
+    this.nodes = parts.nodes;
+    this.controllerRelay = parts.controllerRelay;
+    this.signal = parts.signal;
+    this.#folder = parts.folder;
+    this.meter = new Meter(parts.nodes.map(({ name, plane: { url, ca } }) => ({ name, url, ca })));
+    this.controller = this.startController();
+    for (const n of parts.nodes) n.startAgent();
+  }
+
+  /** Up, audited and settled. */
+  static async start(count: 1 | 3, signal: AbortSignal): Promise<Lab> {
+    const disks = new Map<string, Disks>();
+    const onRoot = async (root: string): Promise<void> => void disks.set(root, await Disks.mount(root));
+    const options: PlaneOptions = { version: '1.36', run: 'manifest', pods: guardProgram, onRoot, signal };
+    const planes = await startControlPlanes(count, options);
+    const folder = temporaryFolder('auditconfig-campaign');
+    const [first] = planes;
+    if (first === undefined) throw new Error('a lab has a node');
+    await installOperator(first);
+    const relay = (): Promise<Relay> => Relay.start(planes.map((p) => p.port));
+    const credentials = async (name: string, by: Relay, token: string): Promise<string> => {
+      const path = join(folder.path, `${name}.kubeconfig`);
+      await writeFile(path, kubeconfigOf({ url: by.url, ca: first.ca }, token), { mode: 0o600 });
+      return path;
+    };
+    const controllerRelay = await relay();
+    await credentials('controller', controllerRelay, await tokenOf(first, 'auditconfig-controller'));
+    const nodes: LabNode[] = [];
+    for (const [i, plane] of planes.entries()) {
+      const node = await createNode(first, `cp-${i + 1}`);
+      const by = await relay();
+      const token = await tokenOf(first, 'auditconfig-agent', node);
+      const mounted = disks.get(plane.root);
+      if (mounted === undefined) throw new Error('a node without its disks');
+      const kubeconfig = await credentials(node.name, by, token);
+      nodes.push(new LabNode({ name: node.name, plane, disks: mounted, relay: by, kubeconfig }));
+    }
+    const lab = new Lab({ nodes, controllerRelay, folder, signal });
+    await lab.roll();
+    return lab;
+  }
+
+  get first(): LabNode {
+    const [node] = this.nodes;
+    if (node === undefined) throw new Error('a lab has a node');
+    return node;
+  }
+
+  startController(): ServerProcess {
+    const args = ['controller', '--kubeconfig', join(this.#folder.path, 'controller.kubeconfig'), '--port', '0'];
+    return (this.controller = new ServerProcess({
+      file: process.execPath,
+      args: [join(ROOT, 'dist/auditconfig.js'), ...args, '--identity', 'controller-0'],
+    }));
+  }
+  async killController(): Promise<void> {
+    this.controller.signal('SIGKILL');
+    await this.controller.exited;
+  }
+
+  async sleep(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.signal });
+  }
+  /** Until `is` gives something; an error of it is a no. Throws with `what` and everybody's last words. */
+  async until<T>(what: string, is: () => Promise<T | undefined | false>, ms = PATIENCE_MS): Promise<T> {
+    const end = performance.now() + ms;
+    let last = '';
+    while (performance.now() < end) {
+      this.signal.throwIfAborted();
+      const got = await is().catch((e: unknown) => void (last = String(e)));
+      if (got !== undefined && got !== false) return got;
+      await this.sleep(100);
+    }
+    throw new Error(`not in ${ms / 1000} s: ${what}${last === '' ? '' : ` (${last})`}`);
+  }
+
+  /** Of whichever API server answers; one that starts is passed over. */
+  async request(method: Method, path: string, options: RequestOptions = {}): Promise<Reply> {
+    return this.until(`${method} ${path}`, async () => {
+      for (const { plane } of this.nodes) {
+        const reply = await plane.request(method, path, { timeoutMs: 5_000, ...options }).catch(() => undefined);
+        const away = reply === undefined || reply.status >= 429 || reply.status === 401 || reply.status === 403;
+        if (!away) return reply;
+      }
+      return undefined;
+    });
+  }
+  async apply(object: Manifest): Promise<void> {
+    const { status, text } = await apply(this, object);
+    if (status !== 200 && status !== 201) throw new Error(`${object.kind} ${object.metadata.name}: ${status} ${text}`);
+  }
+  async get(object: Pick<Manifest, 'apiVersion' | 'kind' | 'metadata'>): Promise<unknown> {
+    const { status, body } = await this.request('GET', pathOf(object));
+    return status === 200 ? body : undefined;
+  }
+  async delete(object: Pick<Manifest, 'apiVersion' | 'kind' | 'metadata'>): Promise<void> {
+    await this.request('DELETE', pathOf(object));
+  }
+
+  /** The lab's AuditConfig; `spec` over small retention, so that the logs fit on their disks. */
+  config(spec: Record<string, unknown> = {}, name = 'main'): Manifest {
+    const rollout = { minReadySeconds: 0, timeoutSeconds: 30 };
+    const log = { type: 'File', retention: RETENTION };
+    return {
+      apiVersion: 'auditconfig.dev/v1alpha1',
+      kind: 'AuditConfig',
+      metadata: { name, namespace: OPERATOR_NAMESPACE },
+      spec: { target: { type: 'StaticPod' }, rollout, log, ...spec },
+    };
+  }
+  /** A policy that no row had before: everything at Metadata. */
+  policy(): { readonly policy: Record<string, unknown> } {
+    const nobody = { level: 'None', users: [`nobody-${++this.#policies}`] };
+    return { policy: { rules: [nobody, { level: 'Metadata' }] } };
+  }
+  /** Asks for a revision that no node has had; returns at once. */
+  async begin(spec: Record<string, unknown> = {}): Promise<void> {
+    this.#spec = { ...this.policy(), ...spec };
+    await this.apply(this.config(this.#spec));
+  }
+  /** All nodes have it, and are audited. */
+  async roll(spec: Record<string, unknown> = {}): Promise<void> {
+    await this.begin(spec);
+    await this.untilHealed();
+  }
+
+  view(name = 'main'): Promise<AuditConfigView | undefined> {
+    return this.get(this.config({}, name)) as Promise<AuditConfigView | undefined>;
+  }
+  async auditNode(node: LabNode): Promise<AuditNodeView | undefined> {
+    const metadata = { name: node.name };
+    return (await this.get({ apiVersion: 'auditconfig.dev/v1alpha1', kind: 'AuditNode', metadata })) as
+      AuditNodeView | undefined;
+  }
+  /** A condition of the newest generation. */
+  async untilCondition(type: string, status: string, reason?: string, name = 'main'): Promise<string> {
+    const what = `${type}=${status}${reason === undefined ? '' : `/${reason}`}`;
+    return this.until(what, async () => {
+      const view = await this.view(name);
+      const c = conditionOf(view, type);
+      const newest = view !== undefined && view.status?.observedGeneration === view.metadata.generation;
+      if (newest && c?.status === status && (reason ?? c.reason) === c.reason) return c.message;
+      throw new Error(`${newest ? 'it is' : 'it was'} ${c?.status}/${c?.reason}: ${c?.message.slice(0, 300)}`);
+    });
+  }
+
+  /** The controller says no to the spec, in its condition. */
+  async untilNotAccepted(reason: string, name = 'main'): Promise<string> {
+    const message = await this.untilCondition('Accepted', 'False', reason, name);
+    await this.#wasRefused();
+    return message;
+  }
+  /** The agent says no to what it was told, with one of these codes. */
+  async untilNodeRefused(node: LabNode, ...codes: readonly string[]): Promise<void> {
+    await this.until(`${node.name} refuses with ${codes.join(' or ')}`, async () => {
+      const is = (await this.auditNode(node))?.status;
+      return is?.phase === 'Held' && codes.includes(is.lastFailure?.reason ?? '');
+    });
+    await this.#wasRefused();
+  }
+  async #wasRefused(): Promise<void> {
+    // Whoever says no and acts all the same does so within this time.
+    await this.sleep(1_000);
+    const down = this.nodes.some((n) => this.meter.seconds(n.name) > 0);
+    this.evidence = { kind: 'refused', touched: down || (await this.#picture()) !== this.#before };
+  }
+  /** The node went back from what it was told. */
+  async untilRolledBack(node: LabNode, reason: string): Promise<string> {
+    return this.until(`${node.name} goes back for ${reason}`, async () => {
+      const file = await node.state();
+      if (file?.state.phase !== 'Held' || file.state.why !== reason) return undefined;
+      if (reason === 'Inconclusive') this.evidence = { kind: 'inconclusive' };
+      return file.lastFailure?.message ?? '';
+    });
+  }
+  /** The manifest is another one than this: the change is on its way. */
+  async untilRenamed(node: LabNode, before: string): Promise<void> {
+    const renamed = async (): Promise<boolean> => (await node.manifest()) !== before;
+    while (!(await renamed().catch(() => false))) {
+      this.signal.throwIfAborted();
+      await sleep(5);
+    }
+  }
+  /** Every API server is ready, and its log has what it is asked. */
+  async untilAudited(): Promise<void> {
+    for (const node of this.nodes)
+      await this.until(`${node.name} is ready and audited`, async () => {
+        await node.plane.ready(AbortSignal.timeout(5_000));
+        return !this.meter.isDown(node.name) && node.isAudited();
+      });
+  }
+  /** The newest spec is on every node, said to be, and audited. */
+  async untilHealed(): Promise<void> {
+    await this.untilSettled();
+    this.#good = this.#spec;
+  }
+  /** As untilHealed, of a revision that this row will break: the next row begins with the one before it. */
+  async untilSettled(): Promise<void> {
+    await this.untilCondition('Ready', 'True');
+    for (const node of this.nodes)
+      await this.until(`${node.name} has settled on the newest revision`, async () => {
+        const [file, view] = [await node.state(), await this.view()];
+        const { state, journal } = file ?? {};
+        return journal === null && state?.phase === 'Settled' && state.current === view?.status?.revision?.digest;
+      });
+    await this.untilAudited();
+  }
+
+  /** What is not as it should be at the end of a row: nothing, or why this lab heals no more. */
+  async faults(): Promise<readonly string[]> {
+    const faults: string[] = [];
+    if (this.controller.exit !== undefined) faults.push('the controller is gone');
+    for (const node of this.nodes) {
+      if (!node.agentRuns) faults.push(`${node.name}: the agent is gone`);
+      if (this.meter.isDown(node.name)) faults.push(`${node.name}: the API server is down`);
+      if ((await node.state())?.journal !== null) faults.push(`${node.name}: a change is in flight`);
+      const [definition, ...more] = await node.definitions();
+      if (definition !== 'kube-apiserver.yaml' || more.length > 0) faults.push(`${node.name}: manifests ${definition} ${more.join(' ')}`); // prettier-ignore
+    }
+    return faults;
+  }
+  /** From here on it counts: what a row prepares, and what a fault itself restarts, is over. */
+  async mark(): Promise<void> {
+    await this.untilAudited();
+    this.meter.reset();
+    this.#before = await this.#picture();
+  }
+  /** One line for each node: manifest and process. */
+  async #picture(): Promise<string> {
+    const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12);
+    const of = async (n: LabNode): Promise<string> =>
+      `${n.name} ${hash(await n.manifest().catch(() => ''))} ${n.plane.apiserver.pid}`;
+    return (await Promise.all(this.nodes.map(of))).join('\n');
+  }
+
+  /** Between two rows: what was broken is mended by hand, and the last revision that all nodes had is asked for again. */
+  async reset(): Promise<void> {
+    this.evidence = undefined;
+    this.first.plane.etcd.resume();
+    if (!this.first.plane.etcd.running) await this.first.plane.etcd.start(this.signal);
+    for (const relay of [this.controllerRelay, ...this.nodes.map((n) => n.relay)]) relay.set('Open');
+    for (const node of this.nodes) {
+      await node.disks.mendAll();
+      if (!node.agentRuns) node.startAgent();
+    }
+    if (this.controller.exit !== undefined) this.startController();
+    const items = ((await this.request('GET', AUDIT_CONFIGS)).body as { items: readonly Manifest[] }).items;
+    for (const { metadata } of items)
+      if (metadata.name !== 'main') await this.delete({ ...this.config({}, metadata.name), metadata });
+    this.#spec = this.#good;
+    await this.apply(this.config(this.#good));
+    await this.untilHealed();
+    const faults = await this.faults();
+    if (faults.length > 0) throw new Error(faults.join('; '));
+    this.evidence = undefined;
+  }
+
+  /** What controller and agents said last. */
+  words(): string {
+    const last = (p: ServerProcess | undefined): readonly string[] => (p?.lines ?? []).slice(-12).map((l) => l.replace(/"pid".*?"name":/, '').slice(0, 320)); // prettier-ignore
+    const agents = this.nodes.flatMap((n) => [`-- agent of ${n.name}`, ...last(n.agent)]);
+    return ['-- controller', ...last(this.controller), ...agents].join('\n');
+  }
+
+  async stop(): Promise<void> {
+    await this.meter.stop();
+    const processes = [this.controller, ...this.nodes.map((n) => n.agent)];
+    await Promise.all(processes.map((p) => (p?.signal('SIGKILL'), p?.exited)));
+    for (const relay of [this.controllerRelay, ...this.nodes.map((n) => n.relay)]) await relay.close();
+    this.first.plane.etcd.resume();
+    for (const node of this.nodes) await node.disks.unmount();
+    await stopControlPlanes(this.nodes.map((n): ControlPlane => n.plane));
+    await this.#folder.remove();
+  }
+}
