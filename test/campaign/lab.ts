@@ -330,7 +330,7 @@ export class Lab {
   async stop(): Promise<void> {
     await this.meter.stop();
     const processes = [this.controller, ...this.nodes.map((n) => n.agent)];
-    await Promise.all(processes.map((p) => (p?.signal('SIGKILL'), p?.exited)));
+    await Promise.all(processes.map((p) => p?.end(0) ?? Promise.resolve()));
     for (const relay of [this.controllerRelay, ...this.nodes.map((n) => n.relay)]) await relay.close();
     this.first.plane.etcd.resume();
     for (const node of this.nodes) await node.disks.unmount();

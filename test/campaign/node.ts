@@ -107,10 +107,9 @@ export class LabNode {
    * starts static pods and nothing else: the caller starts the agent when there is an API again.
    */
   async reboot(): Promise<void> {
-    this.agent?.signal('SIGKILL');
     this.plane.runner?.process(GUARD_POD)?.signal('SIGKILL');
-    const ends = [this.agent?.exited, this.plane.apiserver.running ? this.plane.kill('SIGKILL') : undefined];
-    await Promise.all(ends);
+    const apiserver = this.plane.apiserver.running ? this.plane.kill('SIGKILL') : Promise.resolve();
+    await Promise.all([this.killAgent(), apiserver]);
     const boot = this.at('/proc/sys/kernel/random/boot_id');
     await rm(boot);
     await writeFile(boot, `${randomUUID()}\n`);
