@@ -16,11 +16,14 @@ function stopSignal(): AbortSignal {
 }
 
 async function controller(args: readonly string[]): Promise<CommandResult> {
-  const { CONTROLLER_HELP, parseControllerArgs, runController } = await import('./controllers/controller.ts');
+  const { CONTROLLER_HELP, parseControllerArgs, runController, whyNoController } =
+    await import('./controllers/controller.ts');
   if (args.includes('--help') || args.includes('-h')) return { code: 0, stdout: CONTROLLER_HELP };
   const { hostname } = await import('node:os');
   const options = parseControllerArgs(args, process.env, { hostname: hostname(), version: __VERSION__ });
   if ('usage' in options) return { code: 2, stderr: `error: ${options.usage}\n\n${CONTROLLER_HELP}` };
+  const why = whyNoController(options);
+  if (why !== undefined) return { code: 2, stderr: `error: ${why}\n` };
   await runController(options, stopSignal());
   return { code: 0 };
 }
@@ -35,10 +38,12 @@ async function guard(args: readonly string[]): Promise<CommandResult> {
 }
 
 async function agent(args: readonly string[]): Promise<CommandResult> {
-  const { AGENT_HELP, parseAgentArgs, runAgent } = await import('./agent/agent.ts');
+  const { AGENT_HELP, parseAgentArgs, runAgent, whyNoAgent } = await import('./agent/agent.ts');
   if (args.includes('--help') || args.includes('-h')) return { code: 0, stdout: AGENT_HELP };
   const options = parseAgentArgs(args, process.env, __VERSION__);
   if ('usage' in options) return { code: 2, stderr: `error: ${options.usage}\n\n${AGENT_HELP}` };
+  const why = whyNoAgent(options);
+  if (why !== undefined) return { code: 2, stderr: `error: ${why}\n` };
   await runAgent(options, stopSignal());
   return { code: 0 };
 }

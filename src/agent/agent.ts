@@ -8,7 +8,7 @@ import type { AuditNodeStatus } from '../api/auditnode.ts';
 import { RESTART_LEASE, nodeOfHolder } from '../api/restart-lease.ts';
 import { parseMinor } from '../api/versions.ts';
 import { connectKube } from '../kube/connect.ts';
-import { kubeConfigCredentials } from '../kube/credentials.ts';
+import { kubeConfigCredentials, nothingToConnect } from '../kube/credentials.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import { LEASES } from '../kube/lease.ts';
 import { createWorkQueue } from '../kube/queue.ts';
@@ -129,6 +129,13 @@ export function parseAgentArgs(
     version,
   };
 }
+
+/**
+ * Why it could do nothing but wait for ever; undefined where it can work. A kubeconfig that was named may still come
+ * (`kubeadm join` writes it), and what is in flight on the node needs none.
+ */
+export const whyNoAgent = ({ kubeconfig }: AgentOptions): string | undefined =>
+  kubeconfig === undefined ? nothingToConnect({ from: 'Default' }) : undefined;
 
 /** In the queue, beside the node's name, which has no slash. */
 const PROBATION = 'watch/probation';

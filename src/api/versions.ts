@@ -13,5 +13,8 @@ export function parseMinor(version: string): Minor | undefined {
 
 export const minorNumber = (m: Minor): number => Number(m.slice(2));
 
+export const isTested = (m: Minor): boolean =>
+  minorNumber(m) >= minorNumber(OLDEST) && minorNumber(m) <= minorNumber(NEWEST);
+
 /** From 1.36 `group: "*"` is valid and matches every group; before, it fails validation. */
 export const allowsGroupWildcard = (m: Minor): boolean => minorNumber(m) >= 36;

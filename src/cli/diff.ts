@@ -26,7 +26,7 @@ export async function run(args: readonly string[], io: Io): Promise<CommandResul
 
 async function diff(options: PatchOptions, io: Io): Promise<CommandResult> {
   const plan = await planPatch(options, io);
-  if (plan.kind === 'Usage') return plan.result;
+  if (plan.kind === 'NoInput') return plan.result;
   const stderr = findingLines(plan.findings);
   return plan.kind === 'Refused' ? { code: 1, stderr } : { code: 0, stdout: showPlan(plan), stderr };
 }

@@ -8,7 +8,7 @@ import type { Explanation } from '../policy/explain.ts';
 import { looksLikeEvent, requestOfEvent } from '../policy/request-event.ts';
 import { isRequest, parseRequestLine } from '../policy/request.ts';
 import { command, runCommand } from './parse.ts';
-import { findingText, isResult, policyFrom, readInput, usage, versionOf } from './policy-input.ts';
+import { findingText, isResult, policyFrom, readInput, unreadableInput, usage, versionOf } from './policy-input.ts';
 import type { PolicyFile } from './policy-input.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
 
@@ -62,7 +62,7 @@ function requestOfFlags(o: Options): RequestAttributes | CommandResult {
 
 async function requestOfInput(io: Io): Promise<RequestAttributes | CommandResult> {
   const input = await readInput('-', io);
-  if ('unreadable' in input) return { code: 1, stderr: `error: ${input.unreadable}\n` };
+  if ('unreadable' in input) return unreadableInput(input.unreadable);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder().decode(input.bytes));

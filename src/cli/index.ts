@@ -59,7 +59,7 @@ function help(): string {
     `  ${'agent'.padEnd(width)}  run the node agent on a control-plane node`,
     `  ${'guard'.padEnd(width)}  bring a change to its end in the agent's place, without the API`,
   ];
-  return `Usage: auditconfig COMMAND [options]\n\nDeclares, proves and rolls out the audit configuration of kube-apiservers.\n\nCommands:\n${rows.join('\n')}\n\n'auditconfig COMMAND --help' explains a command, with examples.\n`;
+  return `Usage: auditconfig COMMAND [options]\n\nDeclares, proves and rolls out the audit configuration of kube-apiservers.\n\nCommands:\n${rows.join('\n')}\n\n'auditconfig COMMAND --help' explains a command, with examples.\n\nExit codes: 0 done, 1 findings of error severity or an input that cannot be read, 2 wrong usage.\n`;
 }
 
 declare const __VERSION__: string;

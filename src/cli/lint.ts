@@ -10,7 +10,7 @@ import { byPlace, lintPolicy } from '../policy/lint.ts';
 import { loadPolicy } from '../policy/load.ts';
 import { asJson, asSarif, asText } from './lint-output.ts';
 import type { LintedFile } from './lint-output.ts';
-import { command, runCommand } from './parse.ts';
+import { command, runCommand, wantsColors } from './parse.ts';
 import { isResult, readInput, usage, versionOf } from './policy-input.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
 
@@ -54,7 +54,7 @@ async function lintFile(file: string, version: Minor, io: Io): Promise<LintedFil
 function printed(output: string, files: readonly LintedFile[], io: Io): string | undefined {
   switch (output) {
     case 'text':
-      return asText(files, io.stdoutIsTTY && !io.env['NO_COLOR']);
+      return asText(files, wantsColors(io));
     case 'json':
       return asJson(files);
     case 'sarif':

@@ -3,7 +3,7 @@
  * value. Exit code 2 is wrong usage, as everywhere in this program.
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import type { CommandResult } from './types.ts';
+import type { CommandResult, Io } from './types.ts';
 
 /** A command named `auditconfig NAME` whose errors and help are values (see runCommand). */
 export function command(name: string, summary: string): Command {
@@ -36,3 +36,13 @@ export const choice =
     if (found === undefined) throw new InvalidArgumentError(`One of ${words.join(', ')}.`);
     return found;
   };
+
+/**
+ * Whether standard output gets colors: a terminal does, a pipe or a file does not. NO_COLOR (https://no-color.org) turns
+ * them off and FORCE_COLOR on, as for commander's own output: NO_COLOR wins, and FORCE_COLOR=0 is another way to say it.
+ */
+export function wantsColors({ env, stdoutIsTTY }: Pick<Io, 'env' | 'stdoutIsTTY'>): boolean {
+  const force = env['FORCE_COLOR'];
+  if (env['NO_COLOR'] || force === '0' || force === 'false') return false;
+  return (force ?? '') !== '' || (stdoutIsTTY && env['TERM'] !== 'dumb');
+}

@@ -5,7 +5,7 @@
 import { basename, dirname, relative, resolve, sep } from 'node:path';
 import { hasErrors } from '../api/findings.ts';
 import type { Finding } from '../api/findings.ts';
-import { NEWEST, parseMinor } from '../api/versions.ts';
+import { NEWEST } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
 import { realDisk } from '../host/disk.ts';
 import type { Disk } from '../host/types.ts';
@@ -19,9 +19,9 @@ import { unifiedDiff } from '../targets/diff.ts';
 import { DEFAULT_LAYOUT, isWithin, parentOf } from '../targets/host-layout.ts';
 import { staticPod } from '../targets/static-pod.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
-import { serverView } from '../targets/static-pod/server.ts';
 import type { HostChange, HostObserved, HostPath } from '../targets/types.ts';
-import { isResult, usage as usageOf, versionOf } from './policy-input.ts';
+import { untested, versionOfManifest } from './image-version.ts';
+import { isResult, readInput, unreadableInput, usage, versionOf } from './policy-input.ts';
 import type { CommandResult, Io } from './types.ts';
 
 export type PatchOptions = {
@@ -78,30 +78,23 @@ export type PatchPlan =
       readonly findings: readonly Placed[];
     }
   | { readonly kind: 'Refused'; readonly findings: readonly Placed[] }
-  | { readonly kind: 'Usage'; readonly result: CommandResult };
+  | { readonly kind: 'NoInput'; readonly result: CommandResult };
 
-const usage = (message: string): PatchPlan => ({ kind: 'Usage', result: usageOf(message) });
+const noInput = (result: CommandResult): PatchPlan => ({ kind: 'NoInput', result });
 
 /** The version that was asked for, else that of the manifest's image, else the newest. */
-function wantedVersion(asked: string | undefined, manifest: Uint8Array | null): Minor | CommandResult {
-  if (asked !== undefined) return versionOf(asked);
-  const image = manifest === null ? '' : (serverView(manifest)?.image ?? '');
-  const tag = /:(v?1\.[^@/:]+)(?:@.*)?$/.exec(image)?.[1];
-  return (tag === undefined ? undefined : parseMinor(tag)) ?? NEWEST;
-}
+const wantedVersion = (asked: string | undefined, manifest: Uint8Array | null): Minor | CommandResult =>
+  asked === undefined ? (versionOfManifest(manifest) ?? NEWEST) : versionOf(asked);
 
 type Wanted = { readonly to: Revision | null; readonly findings: readonly Finding[] };
 
-async function wantedOf(options: PatchOptions, version: Minor, io: Io): Promise<Wanted | string> {
+async function wantedOf(options: PatchOptions, version: Minor, io: Io): Promise<Wanted | CommandResult> {
   if (options.remove || options.filename === undefined) return { to: null, findings: [] };
-  try {
-    // Without a revision and without errors the state is Disabled: that is a removal too.
-    const { revision, findings } = renderFile(await io.readFile(options.filename), [version]);
-    return { to: revision ?? null, findings };
-  } catch (e) {
-    if (!(e instanceof Error && 'code' in e)) throw e;
-    return `${options.filename} cannot be read: ${String(e.code)}`;
-  }
+  const input = await readInput(options.filename, io);
+  if ('unreadable' in input) return unreadableInput(input.unreadable);
+  // Without a revision and without errors the state is Disabled: that is a removal too.
+  const { revision, findings } = renderFile(input.bytes, [version]);
+  return { to: revision ?? null, findings };
 }
 
 const inFlight: Finding = {
@@ -112,13 +105,13 @@ const inFlight: Finding = {
 };
 
 export async function planPatch(options: PatchOptions, io: Io): Promise<PatchPlan> {
-  if (options.remove === (options.filename !== undefined)) return usage('give -f FILE, or --remove');
+  if (options.remove === (options.filename !== undefined)) return noInput(usage('give -f FILE, or --remove'));
   const place = placeOf(options);
   const { disk, spec, shown } = place;
   const version = wantedVersion(options.kubernetesVersion, await disk.read(spec.manifest));
-  if (isResult(version)) return { kind: 'Usage', result: version };
+  if (isResult(version)) return noInput(version);
   const wanted = await wantedOf(options, version, io);
-  if (typeof wanted === 'string') return usage(wanted);
+  if (isResult(wanted)) return noInput(wanted);
   const rendered = wanted.findings.map((finding): Placed => ({ file: options.filename ?? '', finding }));
   if (hasErrors(wanted.findings)) return { kind: 'Refused', findings: rendered };
   const inManifest = (all: readonly Finding[]): readonly Placed[] =>
@@ -128,7 +121,7 @@ export async function planPatch(options: PatchOptions, io: Io): Promise<PatchPla
   const seen = await gather(disk, staticPod, wanted.to, spec);
   const plan = staticPod.plan(wanted.to, seen, spec);
   if ('refused' in plan) return { kind: 'Refused', findings: [...rendered, ...inManifest(plan.refused)] };
-  const findings = [...rendered, ...inManifest(plan.findings)];
+  const findings = [...rendered, ...inManifest([...(wanted.to === null ? [] : untested(version)), ...plan.findings])];
   return { kind: 'Plan', place, seen, changes: plan.changes, restarts: plan.restarts, findings };
 }
 

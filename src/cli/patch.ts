@@ -42,7 +42,7 @@ const errorCode = (e: unknown): string | null =>
 async function patch(options: Options, io: Io): Promise<CommandResult> {
   try {
     const plan = await planPatch(options, io);
-    if (plan.kind === 'Usage') return plan.result;
+    if (plan.kind === 'NoInput') return plan.result;
     const stderr = findingLines(plan.findings);
     if (plan.kind === 'Refused') return { code: 1, stderr: `${stderr}Nothing was changed.\n` };
     if (options.dryRun) return { code: 0, stdout: showPlan(plan), stderr };

@@ -4,7 +4,7 @@
  */
 import type { Policy } from '../api/audit.ts';
 import type { Finding } from '../api/findings.ts';
-import { minorNumber, NEWEST, OLDEST, parseMinor } from '../api/versions.ts';
+import { isTested, NEWEST, OLDEST, parseMinor } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
 import { loadPolicy } from '../policy/load.ts';
 import type { Loaded } from '../policy/types.ts';
@@ -16,14 +16,14 @@ import type { CommandResult, Io } from './types.ts';
  */
 export function versionOf(text: string | undefined): Minor | CommandResult {
   const version = parseMinor(text ?? NEWEST);
-  const isKnown =
-    version !== undefined && minorNumber(version) >= minorNumber(OLDEST) && minorNumber(version) <= minorNumber(NEWEST);
-  return isKnown ? version : usage(`--kubernetes-version must be from ${OLDEST} to ${NEWEST}, not '${text ?? ''}'`);
+  return version !== undefined && isTested(version)
+    ? version
+    : usage(`--kubernetes-version must be from ${OLDEST} to ${NEWEST}, not '${text ?? ''}'`);
 }
 
 export const usage = (message: string): CommandResult => ({ code: 2, stderr: `error: ${message}\n` });
 
-/** Bytes of a file, or the sentence that says why not. */
+/** Bytes of a file, or the sentence that says why not: `unreadableInput` makes the result of it. */
 export async function readInput(path: string, io: Io): Promise<{ bytes: Uint8Array } | { unreadable: string }> {
   try {
     return { bytes: await io.readFile(path) };
@@ -31,6 +31,12 @@ export async function readInput(path: string, io: Io): Promise<{ bytes: Uint8Arr
     return { unreadable: e instanceof Error ? e.message : String(e) };
   }
 }
+
+/**
+ * A file that cannot be read, whichever flag names it: 1, as with any input that is not what it should be. 2 is for the
+ * command line itself.
+ */
+export const unreadableInput = (why: string): CommandResult => ({ code: 1, stderr: `error: ${why}\n` });
 
 /** `file:line:column: severity Code: message`; the place is left out where there is none. */
 export function findingText(file: string, f: Finding): string {
@@ -44,7 +50,7 @@ export type PolicyFile = { readonly policy: Policy; readonly positions: Loaded['
 /** The policy of a file, or the result with which the command ends: 1 where an API server would not load it. */
 export async function policyFrom(path: string, version: Minor, io: Io): Promise<PolicyFile | CommandResult> {
   const input = await readInput(path, io);
-  if ('unreadable' in input) return { code: 1, stderr: `error: ${input.unreadable}\n` };
+  if ('unreadable' in input) return unreadableInput(input.unreadable);
   const { policy, findings, positions } = loadPolicy(input.bytes, version);
   if (policy !== undefined) return { policy, positions };
   const errors = findings.filter((f) => f.severity === 'error').map((f) => `${findingText(path, f)}\n`);

@@ -18,7 +18,7 @@ import { readDocuments } from '../render/documents.ts';
 import type { Digest } from '../render/types.ts';
 import { KUBEADM_ANNOTATION, KUBEADM_CONFIG, kubeadmRecord } from '../targets/kubeadm-config.ts';
 import { findingLine } from './render.ts';
-import { readInput, usage } from './policy-input.ts';
+import { readInput, unreadableInput } from './policy-input.ts';
 import type { CommandResult, Io } from './types.ts';
 
 export type Bundle = { readonly bundle: unknown; readonly webhook?: unknown; readonly digest: Digest };
@@ -39,7 +39,7 @@ const nameIn = (object: Readonly<Record<string, unknown>>): unknown =>
 /** The bundles of a file, each with its webhook's Secret where the file has that. */
 export async function bundlesInFile(path: string, io: Io): Promise<Bundles | CommandResult> {
   const input = await readInput(path, io);
-  if ('unreadable' in input) return usage(input.unreadable);
+  if ('unreadable' in input) return unreadableInput(input.unreadable);
   const { documents, findings } = readDocuments(input.bytes);
   if (findings.length > 0) return failed(findings.map((f) => findingLine(path, f)).join(''));
   const objects = documents.map((d) => d.value);

@@ -5,7 +5,7 @@
  */
 import { hasErrors } from '../api/findings.ts';
 import type { Finding } from '../api/findings.ts';
-import { NEWEST, parseMinor } from '../api/versions.ts';
+import { NEWEST } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
 import { realDisk } from '../host/disk.ts';
 import type { Disk } from '../host/types.ts';
@@ -19,8 +19,8 @@ import { prestage } from '../targets/prestage.ts';
 import type { PrestageSpec } from '../targets/prestage.ts';
 import { readManifest } from '../targets/static-pod/manifest.ts';
 import { readerOf } from '../targets/static-pod/mounts.ts';
-import { serverView } from '../targets/static-pod/server.ts';
 import type { HostChange, Owner } from '../targets/types.ts';
+import { versionOfManifest } from './image-version.ts';
 import { command, runCommand } from './parse.ts';
 import { isResult, usage, versionOf } from './policy-input.ts';
 import { bundlesInFile, bundlesOfCluster } from './prestage-input.ts';
@@ -78,7 +78,7 @@ async function knownHere(disk: Disk): Promise<{ readonly owner?: Owner; readonly
   const bytes = await disk.read(`${MANIFESTS_DIR}/kube-apiserver.yaml`);
   const read = bytes === null ? null : readManifest(bytes);
   if (bytes === null || read === null || !('ok' in read)) return {};
-  const version = parseMinor(/:(v?1\.[^@/:]+)(?:@.*)?$/.exec(serverView(bytes)?.image ?? '')?.[1] ?? '');
+  const version = versionOfManifest(bytes);
   return { owner: readerOf(read.ok), ...(version === undefined ? {} : { version }) };
 }
 

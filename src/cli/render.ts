@@ -16,7 +16,7 @@ import type { RenderedFile } from '../render/file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_LAYOUT, resolveFlags } from '../targets/host-layout.ts';
 import { command, runCommand } from './parse.ts';
-import { isResult, versionOf } from './policy-input.ts';
+import { isResult, readInput, unreadableInput, usage, versionOf } from './policy-input.ts';
 import type { CommandResult, Io } from './types.ts';
 
 type Output = 'yaml' | 'json' | 'policy' | 'bundle';
@@ -51,7 +51,6 @@ export async function run(args: readonly string[], io: Io): Promise<CommandResul
 }
 
 const isOutput = (text: string): text is Output => ['yaml', 'json', 'policy', 'bundle'].includes(text);
-const usage = (message: string): CommandResult => ({ code: 2, stderr: `error: ${message}\n` });
 
 async function render(options: Options, io: Io): Promise<CommandResult> {
   const { filename, output, showSecrets } = options;
@@ -62,9 +61,9 @@ async function render(options: Options, io: Io): Promise<CommandResult> {
     if (isResult(minor)) return minor;
     versions.push(minor);
   }
-  const bytes = await readInput(filename, io);
-  if (typeof bytes === 'string') return usage(bytes);
-  const rendered = renderFile(bytes, versions.length === 0 ? [NEWEST] : versions);
+  const input = await readInput(filename, io);
+  if ('unreadable' in input) return unreadableInput(input.unreadable);
+  const rendered = renderFile(input.bytes, versions.length === 0 ? [NEWEST] : versions);
   const stderr = rendered.findings.map((f) => findingLine(filename, f)).join('');
   if (hasErrors(rendered.findings)) return { code: 1, stderr };
   const { revision } = rendered;
@@ -73,14 +72,6 @@ async function render(options: Options, io: Io): Promise<CommandResult> {
   if (output === 'bundle' && !showSecrets && (revision?.confidential === true || revision?.webhook !== undefined))
     return { code: 1, stderr: `${stderr}error: the bundle holds a Secret; --show-secrets prints it\n` };
   return { code: 0, stdout: printed(rendered, output, showSecrets), ...(stderr === '' ? {} : { stderr }) };
-}
-
-async function readInput(filename: string, io: Io): Promise<Uint8Array | string> {
-  try {
-    return await io.readFile(filename);
-  } catch (e) {
-    return `${filename} cannot be read: ${e instanceof Error && 'code' in e ? String(e.code) : 'unknown reason'}`;
-  }
 }
 
 /** As compilers write it, so that editors jump to it. */

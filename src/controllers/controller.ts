@@ -7,7 +7,8 @@ import { parseMinor } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
 import { connectKube } from '../kube/connect.ts';
 import type { Kube } from '../kube/connect.ts';
-import { kubeConfigCredentials } from '../kube/credentials.ts';
+import { kubeConfigCredentials, nothingToConnect } from '../kube/credentials.ts';
+import type { KubeConfigSource } from '../kube/credentials.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import { createElection } from '../kube/lease.ts';
 import { createWorkQueue } from '../kube/queue.ts';
@@ -90,15 +91,19 @@ export function parseControllerArgs(
   };
 }
 
+const sourceOf = ({ kubeconfig }: ControllerOptions): KubeConfigSource =>
+  kubeconfig === undefined ? { from: 'Default' } : { from: 'File', path: kubeconfig };
+
+/** Why it could do nothing but wait for ever; undefined where it can work. */
+export const whyNoController = (o: ControllerOptions): string | undefined => nothingToConnect(sourceOf(o));
+
 /** Resolves when the signal has aborted and everything has ended. */
 export async function runController(o: ControllerOptions, signal: AbortSignal): Promise<void> {
   const log = createLogger({ name: 'auditconfig-controller', level: o.logLevel });
   const registry = createRegistry({ version: o.version, processMetrics: true });
   const metrics = createKubeMetrics(registry);
   const kube = connectKube({
-    credentials: kubeConfigCredentials(
-      o.kubeconfig === undefined ? { from: 'Default' } : { from: 'File', path: o.kubeconfig },
-    ),
+    credentials: kubeConfigCredentials(sourceOf(o)),
     log,
     metrics,
     userAgent: `auditconfig/${o.version} controller`,

@@ -177,6 +177,22 @@ function whyOf(thrown: unknown): string {
   return typeof thrown['path'] === 'string' ? `${thrown['code']} ${thrown['path']}` : thrown['code'];
 }
 
+/**
+ * The sentence for someone who has named no API server at all: no kubeconfig where one was looked for, and no pod's
+ * account. Waiting would mend nothing then. Undefined where there is something, be it broken: that may be half written.
+ */
+export function nothingToConnect(source: KubeConfigSource): string | undefined {
+  try {
+    load(source);
+    return undefined;
+  } catch (thrown) {
+    if (thrown instanceof NoKubeConfig)
+      return 'no API server to speak to: no --kubeconfig, no KUBECONFIG, no ~/.kube/config, and this is no pod with a service account';
+    const isMissing = isRecord(thrown) && thrown['code'] === 'ENOENT';
+    return isMissing ? `the kubeconfig ${String(thrown['path'])} is not there` : undefined;
+  }
+}
+
 export function kubeConfigCredentials(source: KubeConfigSource, clock: Clock = systemClock): Credentials {
   let config: KubeConfig | undefined;
   let cached: { readonly identity: Identity; readonly at: number } | undefined;

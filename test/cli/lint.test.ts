@@ -81,7 +81,21 @@ describe('lint', () => {
     const plain = (await lint(['warned.yaml'])).stdout ?? '';
     expect(plain).toMatch(/^warned\.yaml:5:18: warning VerbWildcard: \S/);
     expect((await lint(['warned.yaml'], { stdoutIsTTY: true })).stdout).toContain('\u001b[');
-    expect((await lint(['warned.yaml'], { stdoutIsTTY: true, env: { NO_COLOR: '1' } })).stdout).toBe(plain);
+  });
+
+  it.each([
+    ['a pipe', false, {}, false],
+    ['a terminal', true, {}, true],
+    ['a terminal with NO_COLOR', true, { NO_COLOR: '1' }, false],
+    ['a terminal with an empty NO_COLOR, which is none', true, { NO_COLOR: '' }, true],
+    ['a pipe with FORCE_COLOR', false, { FORCE_COLOR: '1' }, true],
+    ['a pipe with an empty FORCE_COLOR, which is none', false, { FORCE_COLOR: '' }, false],
+    ['a terminal with FORCE_COLOR=0', true, { FORCE_COLOR: '0' }, false],
+    ['NO_COLOR and FORCE_COLOR', true, { NO_COLOR: '1', FORCE_COLOR: '1' }, false],
+    ['a dumb terminal', true, { TERM: 'dumb' }, false],
+  ])('colors the text on %s: %4$s', async (_, stdoutIsTTY, env, colored) => {
+    const { stdout } = await lint(['warned.yaml'], { stdoutIsTTY, env });
+    expect(stdout?.includes('\u001b[')).toBe(colored);
   });
 
   it('prints SARIF that a code scanner can place', async () => {

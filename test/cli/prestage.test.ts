@@ -170,11 +170,14 @@ describe('auditconfig prestage -f', () => {
     [['-f', '-', 'name']],
     [['-f', '-', '--owner', 'root']],
     [['-f', '-', '--kubernetes-version', '1.2']],
-    [['-f', '/not/there']],
     [['--nonsense']],
   ])('wrong usage %j is code 2', async (args) => {
     expect((await prestage('', ...args)).code).toBe(2);
     expect(await tree()).toEqual([]);
+  });
+
+  it('exits 1 for a file that cannot be read', async () => {
+    expect((await prestage('', '-f', '/not/there')).code).toBe(1);
   });
 
   it('has a --help with examples', async () => {

@@ -1,7 +1,7 @@
 /** The CLI as a process: what pipes, full disks and signals do to it. Run from the sources, as the demo is. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, closeSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -10,6 +10,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const ARGS = ['--import', join(ROOT, 'test/house/typescript.mjs'), join(ROOT, 'src/main.ts')];
+
+/** There a default is found, and it is no use to take it away. */
+const POD_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 let dir = '';
 let bad = '';
@@ -24,8 +27,8 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 /** Longer than any start takes on a busy machine; the tests end as soon as the process does. */
 const PATIENCE = 60_000;
 
-const start = (args: readonly string[], stdout: 'pipe' | number = 'pipe') =>
-  spawn(process.execPath, [...ARGS, ...args], { stdio: ['pipe', stdout, 'pipe'] });
+const start = (args: readonly string[], stdout: 'pipe' | number = 'pipe', env = process.env) =>
+  spawn(process.execPath, [...ARGS, ...args], { stdio: ['pipe', stdout, 'pipe'], env });
 
 const ended = async (child: ReturnType<typeof start>): Promise<{ code: number | null; signal: string | null }> => {
   const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
@@ -61,6 +64,18 @@ describe.concurrent('the command line as a process', { timeout: PATIENCE }, () =
     const [stderr, { code }] = await Promise.all([text(child.stderr!), ended(child)]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^error: .*ENOSPC.*\n$/);
+  });
+
+  it.runIf(!existsSync(POD_ACCOUNT)).each([
+    ['controller without any kubeconfig', ['controller'], 'KUBECONFIG'],
+    ['agent without any kubeconfig', ['agent', '--node-name', 'n'], 'KUBECONFIG'],
+    ['controller with a kubeconfig that is not there', ['controller', '--kubeconfig', '/nowhere/k'], '/nowhere/k'],
+  ])('ends with code 2 and what is missing: %s', async (_, args, missing) => {
+    const { KUBECONFIG: _unset, ...env } = process.env;
+    const child = start([...args, '--port', '0'], 'pipe', { ...env, HOME: dir });
+    const [stderr, { code }] = await Promise.all([text(child.stderr!), ended(child)]);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(missing) as unknown });
+    expect(stderr).toMatch(/^error: .*\n$/);
   });
 
   it.each([

@@ -88,13 +88,19 @@ describe('auditconfig render', () => {
     ).toBe(1);
   });
 
+  it('exits 1 for a file that cannot be read', async () => {
+    expect(await render('-f missing.yaml')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('missing.yaml') as unknown,
+    });
+  });
+
   it.each([
     '-o yaml',
     '-f first.yaml -o toml',
     '-f first.yaml --kubernetes-version new',
     '-f first.yaml --kubernetes-version 1.25',
     '-f first.yaml --kubernetes-version 1.37',
-    '-f missing.yaml',
     '-f first.yaml --nope',
   ])('is wrong usage: %s', async (args) => {
     const { code, stdout, stderr } = await render(args);
