@@ -4,7 +4,8 @@
  */
 import { NO_LINE, YamlFault, positionOf } from './fault.ts';
 import type { Mark } from './fault.ts';
-import type { Event, Parser } from './parser.ts';
+import type { Event } from './events.ts';
+import type { Parser } from './parser.ts';
 import { resolveScalar } from './resolve.ts';
 import type { Alias, Mapping, Node, Scalar, Sequence } from './types.ts';
 

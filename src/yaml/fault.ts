@@ -52,6 +52,10 @@ export class YamlFault extends Error {
   }
 }
 
+/** The parser's sentences name the line of the token, counted from 0; where that is 0, the one where its node began. */
+export const parserFault = (code: YamlCode, problem: string, at: Mark, context?: Mark): YamlFault =>
+  new YamlFault(code, problem, { at, line: at.line || (context?.line ?? 0) });
+
 export const positionOf = (m: Mark): Position => ({ offset: m.offset, line: m.line + 1, column: m.column + 1 });
 
 export const markOf = (p: Position): Mark => ({ offset: p.offset, index: 0, line: p.line - 1, column: p.column - 1 });

@@ -2,25 +2,12 @@
  * Tokens to events: a push-down automaton over the grammar of YAML 1.1. `next` gives one event and looks ahead no
  * further than it must, so that what follows the first document is never read. No recursion: depth costs no stack.
  */
-import { YamlFault } from './fault.ts';
-import type { Mark, YamlCode } from './fault.ts';
+import { Directives, isDirective } from './directives.ts';
+import type { Event, Properties } from './events.ts';
+import { parserFault } from './fault.ts';
+import type { Mark } from './fault.ts';
 import type { Scanner } from './scanner.ts';
-import type { ScalarStyle, Token } from './tokens.ts';
-
-export type Event =
-  | { readonly type: 'StreamEnd' | 'DocumentStart' | 'DocumentEnd'; readonly start: Mark; readonly end: Mark }
-  | { readonly type: 'SequenceEnd' | 'MappingEnd'; readonly start: Mark; readonly end: Mark }
-  | { readonly type: 'Alias'; readonly name: string; readonly start: Mark; readonly end: Mark }
-  | (Properties & { readonly type: 'SequenceStart' | 'MappingStart' })
-  | (Properties & {
-      readonly type: 'Scalar';
-      readonly text: string;
-      readonly style: ScalarStyle;
-      /** It resolves by its text: a plain scalar without tag, or any with the tag `!`. */
-      readonly implicit: boolean;
-    });
-
-type Properties = { readonly anchor?: string; readonly tag: string; readonly start: Mark; readonly end: Mark };
+import type { Token } from './tokens.ts';
 
 type State =
   | 'implicitDocument'
@@ -50,22 +37,13 @@ const BLOCK: NodeKind = { block: true, indentless: false };
 const BLOCK_OR_INDENTLESS: NodeKind = { block: true, indentless: true };
 const FLOW: NodeKind = { block: false, indentless: false };
 
-const DEFAULT_HANDLES: ReadonlyMap<string, string> = new Map([
-  ['!', '!'],
-  ['!!', 'tag:yaml.org,2002:'],
-]);
-
-function fault(code: YamlCode, problem: string, at: Mark, context?: Mark): YamlFault {
-  return new YamlFault(code, problem, { at, line: at.line || (context?.line ?? 0) });
-}
-
 export class Parser {
   readonly #scanner: Scanner;
   #state: State = 'implicitDocument';
   readonly #return: State[] = [];
   /** Where the open collections began. */
   readonly #opened: Mark[] = [];
-  #handles = new Map<string, string>();
+  #directives = new Directives();
 
   constructor(scanner: Scanner) {
     this.#scanner = scanner;
@@ -167,8 +145,11 @@ export class Parser {
       this.#take();
       return { type: 'StreamEnd', start, end: first.end };
     }
-    const explicit = ['VersionDirective', 'TagDirective', 'DocumentStart'].includes(first.type);
-    this.#directives();
+    const explicit = isDirective(first) || first.type === 'DocumentStart';
+    for (let t = this.#peek(); isDirective(t); t = this.#peek()) {
+      this.#directives.add(t);
+      this.#take();
+    }
     this.#return.push('documentEnd');
     if (implicit && !explicit) {
       this.#state = 'blockNode';
@@ -176,30 +157,10 @@ export class Parser {
     }
     const token = this.#peek();
     if (token.type !== 'DocumentStart')
-      throw fault('YamlSyntax', 'did not find expected <document start>', token.start);
+      throw parserFault('YamlSyntax', 'did not find expected <document start>', token.start);
     this.#state = 'documentContent';
     this.#take();
     return { type: 'DocumentStart', start, end: token.end };
-  }
-
-  #directives(): void {
-    let version = false;
-    for (let t = this.#peek(); t.type === 'VersionDirective' || t.type === 'TagDirective'; t = this.#peek()) {
-      if (t.type === 'TagDirective') {
-        if (this.#handles.has(t.handle)) throw fault('YamlBadDirective', 'found duplicate %TAG directive', t.start);
-        this.#handles.set(t.handle, t.prefix);
-      } else {
-        if (version) throw fault('YamlBadDirective', 'found duplicate %YAML directive', t.start);
-        if (t.major !== 1 || t.minor !== 1) {
-          throw fault('YamlUnsupportedVersion', 'found incompatible YAML document', t.start);
-        }
-        version = true;
-      }
-      this.#take();
-    }
-    for (const [handle, prefix] of DEFAULT_HANDLES) {
-      if (!this.#handles.has(handle)) this.#handles.set(handle, prefix);
-    }
   }
 
   #documentContent(): Event {
@@ -221,7 +182,7 @@ export class Parser {
     const token = this.#peek();
     const explicit = token.type === 'DocumentEnd';
     if (explicit) this.#take();
-    this.#handles = new Map();
+    this.#directives = new Directives();
     this.#state = 'documentStart';
     return { type: 'DocumentEnd', start: token.start, end: explicit ? token.end : token.start };
   }
@@ -252,20 +213,12 @@ export class Parser {
     let end = start;
     for (let t: Token = first; ; t = this.#peek()) {
       if (t.type === 'Anchor' && anchor === undefined) anchor = t.name;
-      else if (t.type === 'Tag' && tag === undefined) tag = this.#resolveTag(t, start);
+      else if (t.type === 'Tag' && tag === undefined) tag = this.#directives.resolve(t, start);
       else break;
       end = t.end;
       this.#take();
     }
     return { ...(anchor === undefined ? {} : { anchor }), tag: tag ?? '', start, end };
-  }
-
-  #resolveTag(t: Token & { type: 'Tag' }, context: Mark): string {
-    if (t.handle === '') return t.suffix;
-    const prefix = this.#handles.get(t.handle);
-    const tag = (prefix ?? '') + (prefix === undefined ? '' : t.suffix);
-    if (tag === '') throw fault('YamlBadTag', 'found undefined tag handle', t.start, context);
-    return tag;
   }
 
   #content(kind: NodeKind, properties: Properties): Event {
@@ -293,7 +246,7 @@ export class Parser {
       this.#popState();
       return { type: 'Scalar', ...properties, text: '', style: 'plain', implicit: tag === '' };
     }
-    throw fault('YamlSyntax', 'did not find expected node content', token.start, properties.start);
+    throw parserFault('YamlSyntax', 'did not find expected node content', token.start, properties.start);
   }
 
   #collection(type: 'SequenceStart' | 'MappingStart', state: State, properties: Properties): Event {
@@ -312,7 +265,7 @@ export class Parser {
       return this.#nodeThen('blockSequenceEntry', BLOCK);
     }
     if (token.type === 'BlockEnd') return this.#closeCollection('SequenceEnd');
-    throw fault('YamlBadIndentation', "did not find expected '-' indicator", token.start, this.#opened.at(-1));
+    throw parserFault('YamlBadIndentation', "did not find expected '-' indicator", token.start, this.#opened.at(-1));
   }
 
   #indentlessEntry(): Event {
@@ -335,7 +288,7 @@ export class Parser {
       return this.#nodeThen('blockMappingValue', BLOCK_OR_INDENTLESS);
     }
     if (token.type === 'BlockEnd') return this.#closeCollection('MappingEnd');
-    throw fault('YamlBadIndentation', 'did not find expected key', token.start, this.#opened.at(-1));
+    throw parserFault('YamlBadIndentation', 'did not find expected key', token.start, this.#opened.at(-1));
   }
 
   #blockMappingValue(): Event {
@@ -353,7 +306,7 @@ export class Parser {
     if (first) return;
     const token = this.#peek();
     if (token.type !== 'FlowEntry') {
-      throw fault('YamlSyntax', `did not find expected ',' or '${close}'`, token.start, this.#opened.at(-1));
+      throw parserFault('YamlSyntax', `did not find expected ',' or '${close}'`, token.start, this.#opened.at(-1));
     }
     this.#take();
   }
