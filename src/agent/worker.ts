@@ -88,6 +88,10 @@ function taskOf(object: KubeObject | undefined): Task | undefined {
   };
 }
 
+/** While it is not known what kubeadm-config names, all revisions stay. */
+const keepOf = (task: Task | undefined): readonly string[] | 'All' =>
+  task === undefined ? 'All' : (task.spec.keep ?? []);
+
 export class Worker {
   readonly #o: WorkerOptions;
   #version: string | undefined;
@@ -131,7 +135,7 @@ export class Worker {
     const { host, spec, log } = this.#o;
     const found = await readState(host.disk, spec.layout.stateDir);
     if (found?.journal === undefined || found.journal === null) return undefined;
-    const outcome = await resume({ host, spec, signal });
+    const outcome = await resume({ host, spec, keep: keepOf(task), signal });
     log.info({ outcome: outcome.kind }, 'a change was in flight');
     switch (outcome.kind) {
       case 'OnHold':
@@ -180,7 +184,14 @@ export class Worker {
     const onState = (next: StateFile): void => {
       if (next.state.phase === 'RollingBack') void this.#o.turn.announce(signal);
     };
-    const looked = await this.#probation.look({ host, spec, signal, onState, ...this.#guard });
+    const looked = await this.#probation.look({
+      host,
+      spec,
+      keep: keepOf(taskOf(this.#o.read())),
+      signal,
+      onState,
+      ...this.#guard,
+    });
     switch (looked.kind) {
       case 'Watching':
         return { kind: 'Again', afterMs: PROBATION_MS };
@@ -248,6 +259,7 @@ export class Worker {
       spec,
       to,
       version: parseMinor(this.#version ?? '') ?? null,
+      keep: keepOf(task),
       ...this.#guard,
       rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
       turn: (s) => this.#turn(s),

@@ -39,11 +39,6 @@ const ROWS: readonly Row[] = [
     used: (s) => s.rollout?.allowDegraded === true,
     why: 'this release changes no node while another one is down',
   },
-  {
-    path: 'spec.kubeadmConfig',
-    used: (s) => s.kubeadmConfig === 'Sync',
-    why: 'this release leaves kubeadm-config alone: a manifest that kubeadm wrote anew is patched again',
-  },
 ];
 
 /** One error with code Unsupported for each field that asks for what this release cannot do. */

@@ -45,6 +45,11 @@ export const auditNodeSpec = z.object({
     .object({ namespace: text(63), name: objectName, uid: text(128) })
     .describe('The AuditConfig that the controller speaks for.'),
   desired: desired.describe('What the node is to run.'),
+  keep: z
+    .array(digest)
+    .max(4)
+    .optional()
+    .describe('Further revisions whose files stay on the node: kubeadm-config may name one.'),
   timeoutSeconds: integer(30, 3600).describe('Not healthy after this time: the agent goes back.'),
 });
 export type AuditNodeSpec = z.infer<typeof auditNodeSpec>;

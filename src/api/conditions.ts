@@ -58,6 +58,25 @@ export type Reasons = {
   WebhookDelivering: 'Delivering' | 'Failing' | 'NoTraffic' | 'Pending';
   /** Is the log kept as long as asked? */
   RetentionMet: 'Met' | 'TooShort' | 'NotMeasured';
+  /** Does kubeadm render what runs? Only there with kubeadmConfig: Sync. */
+  KubeadmConfigSynced:
+    | 'Synced'
+    /** It is written when every node runs the revision. */
+    | 'Waiting'
+    /** There is no such ConfigMap: no cluster of kubeadm's. */
+    | 'NoKubeadmConfig'
+    /** The controller may not read it, or has not yet. */
+    | 'NotReadable'
+    /** It follows another AuditConfig. */
+    | 'OtherOwner'
+    /** A ClusterConfiguration of a version that is not understood. */
+    | 'UnknownVersion'
+    /** No ClusterConfiguration that kubeadm would read. */
+    | 'Unreadable'
+    /** What stands there does not go together with what is wanted. */
+    | 'Refused'
+    /** Somebody else writes it again and again. */
+    | 'Fight';
   /** Is something wrong that does not stop the rest? True is bad. */
   Degraded: 'AsExpected' | 'NodeHeld' | 'DriftFight' | 'FieldFight' | 'LastValidKept' | 'Inconclusive';
   Ready:
@@ -67,7 +86,8 @@ export type Reasons = {
     | Reasons['RolledOut']
     | Reasons['Degraded']
     | Reasons['Verified']
-    | Reasons['WebhookDelivering'];
+    | Reasons['WebhookDelivering']
+    | Reasons['KubeadmConfigSynced'];
   Reconciling: 'Progressing';
   Stalled: Reasons['Ready'];
 };
@@ -79,6 +99,7 @@ export const CONDITION_TYPES = [
   'Verified',
   'WebhookDelivering',
   'RetentionMet',
+  'KubeadmConfigSynced',
   'Degraded',
   'Reconciling',
   'Stalled',
@@ -161,7 +182,7 @@ const ready = (status: ConditionStatus, from: Pick<Condition, 'reason' | 'messag
 
 /**
  * Ready, in this order: a spec that is not accepted; something degraded; nodes that do not run what is wanted; events
- * that are proven missing. Unknown proofs (Verified, WebhookDelivering) do not hold Ready back, and neither does a
+ * that are proven missing; a kubeadm-config that cannot be kept in step. Unknown proofs (Verified, WebhookDelivering) do not hold Ready back, and neither does a
  * retention that is too short: it has a condition of its own.
  */
 export function summarize(list: readonly Condition[], generation: number): Summary {
@@ -178,7 +199,9 @@ export function summarize(list: readonly Condition[], generation: number): Summa
     return { ready: ready('Unknown', rolledOut ?? pending), work: 'Reconciling' };
   if (rolledOut.status === 'False')
     return { ready: ready('False', rolledOut), work: NEEDS_SOMEBODY.has(rolledOut.reason) ? 'Stalled' : 'Reconciling' };
-  const missing = [of('Verified'), of('WebhookDelivering')].find((c) => c?.status === 'False');
+  const missing = [of('Verified'), of('WebhookDelivering'), of('KubeadmConfigSynced')].find(
+    (c) => c?.status === 'False',
+  );
   if (missing !== undefined) return { ready: ready('False', missing), work: 'None' };
   const reason = rolledOut.reason === 'Removed' ? 'Disabled' : 'Ready';
   return { ready: ready('True', { reason, message: rolledOut.message }), work: 'None' };

@@ -21,6 +21,7 @@ export const BUILT_IN = {
   policy: { rulesPosition: 'Before', omitStages: [], sensitiveBodies: 'Redact' },
   log: LOG,
   rollout: ROLLOUT,
+  kubeadmConfig: 'Ignore',
 } as const;
 
 /** The key of webhook.secretRef where none is named; a reference never merges, so it is filled in afterwards. */

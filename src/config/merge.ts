@@ -120,6 +120,7 @@ function resolve(merge: Merge, rules: readonly LayerRules[]): ResolvedSpec {
           },
         }),
     rollout: tree.rollout,
+    kubeadmConfig: tree.kubeadmConfig,
   };
 }
 

@@ -98,6 +98,7 @@ export type ResolvedSpec = {
   readonly log: ResolvedLog;
   readonly webhook?: ResolvedWebhook;
   readonly rollout: ResolvedRollout;
+  readonly kubeadmConfig: 'Ignore' | 'Sync';
 };
 
 export type EffectiveConfig = { readonly spec: ResolvedSpec; readonly provenance: Provenance };

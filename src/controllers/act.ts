@@ -1,6 +1,6 @@
 /**
  * Carries out a decision, step by step in the order that makes every interruption harmless: finalizer, bundle,
- * assignment, what is forgotten, status, finalizer again. Each step may find that it was done already. The first error
+ * kubeadm-config, assignment, what is forgotten, status, finalizer again. Each step may find that it was done already. The first error
  * ends it; the next reconcile decides anew.
  */
 import type { KubeClient } from '../kube/client.ts';
@@ -11,7 +11,9 @@ import type { KubeObject } from '../kube/types.ts';
 import { BUNDLE_LABELS, toBundle } from '../render/bundle.ts';
 import type { Revision } from '../render/types.ts';
 import type { Assignment, Decision } from '../rollout/decide.ts';
+import type { KubeadmPatch } from '../rollout/kubeadm.ts';
 import { FINALIZER } from './gather.ts';
+import { patchKubeadm } from './kubeadm.ts';
 import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, SECRETS } from './resources.ts';
 
 export const FIELD_MANAGER = 'auditconfig-controller';
@@ -37,6 +39,7 @@ export async function act(
   const steps: readonly (() => Promise<Result<unknown>>)[] = [
     ...(decision.finalizer === 'Add' ? [() => setFinalizer(a, config, true, signal)] : []),
     ...publishSteps(a, decision.publish, signal),
+    ...kubeadmSteps(a, decision.kubeadm, signal),
     ...assignSteps(a, decision.assign, signal).map((step) => async () => {
       const told = await step();
       if (told.ok) assigned = told.value;
@@ -94,6 +97,13 @@ async function publishObject(
 }
 
 const sorted = (data: unknown): unknown => Object.entries(data ?? {}).sort(([x], [y]) => (x < y ? -1 : 1));
+
+const kubeadmSteps = (
+  a: Actor,
+  patch: KubeadmPatch | undefined,
+  signal: AbortSignal,
+): (() => Promise<Result<unknown>>)[] =>
+  patch === undefined ? [] : [() => patchKubeadm(a.client, patch, { signal, fieldManager: FIELD_MANAGER })];
 
 function assignSteps(
   a: Actor,

@@ -8,8 +8,9 @@ import { LEASES } from '../kube/lease.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { isRecord } from '../kube/types.ts';
+import { reflectKubeadm } from './kubeadm.ts';
 import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, NODES, SECRETS, keepData, keepNode, keepOwn } from './resources.ts';
-import type { DataView, NodeView } from './resources.ts';
+import type { DataView, KubeadmView, NodeView } from './resources.ts';
 
 export type Caches = {
   readonly configs: Reflector<KubeObject, 'reference'>;
@@ -19,6 +20,7 @@ export type Caches = {
   readonly leases: Reflector<KubeObject>;
   readonly configMaps: Reflector<DataView>;
   readonly secrets: Reflector<DataView>;
+  readonly kubeadm: Reflector<KubeadmView>;
 };
 
 /** `ConfigMap/name` of each object that an AuditConfig refers to, in its own namespace. */
@@ -64,6 +66,7 @@ export function createCaches(
     nodes: kube.reflect({ resource: NODES, project: keepNode, indexes: {}, metadataOnly: true }),
     configMaps: kube.reflect({ resource: CONFIG_MAPS, project: keepData, indexes: {}, namespace: operatorNamespace }),
     secrets: kube.reflect({ resource: SECRETS, project: keepData, indexes: {}, namespace: operatorNamespace }),
+    kubeadm: reflectKubeadm(kube),
   };
 }
 
@@ -117,6 +120,7 @@ export function wire(caches: Caches, enqueue: (key: ObjectKey) => void): () => v
     // Few and small: a node that came, or was relabelled, may concern any of them.
     onNodeChange(caches, all),
     caches.auditNodes.onChange(all),
+    caches.kubeadm.onChange(all),
     caches.configMaps.onChange(({ key }) => referring('ConfigMap', key)),
     caches.secrets.onChange(({ key }) => referring('Secret', key)),
   ];

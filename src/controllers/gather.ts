@@ -19,6 +19,7 @@ import type { Facts, NodeFact, Settings } from '../rollout/facts.ts';
 import { isInFlight } from '../rollout/next-node.ts';
 import { configUidOf } from './caches.ts';
 import type { Caches } from './caches.ts';
+import { kubeadmFact } from './kubeadm.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, CRDS, SECRETS, keepData } from './resources.ts';
 import type { DataView } from './resources.ts';
 import type { Told } from './told.ts';
@@ -39,7 +40,7 @@ export async function gather(
   g: Gatherer,
   key: ObjectKey,
   signal: AbortSignal,
-): Promise<Omit<Facts, 'now'> | undefined> {
+): Promise<Omit<Facts, 'now' | 'kubeadmWrites'> | undefined> {
   const object = g.caches.configs.store.get(key);
   if (object === undefined) return undefined;
   const { namespace = '', name } = refOf(key);
@@ -62,6 +63,7 @@ export async function gather(
     nodes: nodesFor(g, object),
     ...busyNode(g, uid),
     ...(deletionTimestamp === undefined ? {} : { definition: await definitionOf(g.client, signal) }),
+    kubeadm: kubeadmFact(g.caches.kubeadm, uid, g.caches.configs.store.values()),
     serverVersion: g.serverVersion(),
     settings: g.settings,
   };

@@ -13,8 +13,18 @@ export type Note = {
 };
 
 /** The bad answer of each condition that people want to hear of. Ready repeats what others say. */
-const BAD: Readonly<Record<string, 'True' | 'False'>> = { Accepted: 'False', RolledOut: 'False', Degraded: 'True' };
-const ACTION: Readonly<Record<string, string>> = { Accepted: 'Validate', RolledOut: 'RollOut', Degraded: 'RollOut' };
+const BAD: Readonly<Record<string, 'True' | 'False'>> = {
+  Accepted: 'False',
+  RolledOut: 'False',
+  Degraded: 'True',
+  KubeadmConfigSynced: 'False',
+};
+const ACTION: Readonly<Record<string, string>> = {
+  Accepted: 'Validate',
+  RolledOut: 'RollOut',
+  Degraded: 'RollOut',
+  KubeadmConfigSynced: 'SyncKubeadmConfig',
+};
 
 export function notesOf(before: AuditConfigStatus, decision: Decision): readonly Note[] {
   const changed = (decision.status?.conditions ?? []).flatMap((c): Note[] => {
@@ -24,15 +34,31 @@ export function notesOf(before: AuditConfigStatus, decision: Decision): readonly
     if (old?.status === c.status && old.reason === c.reason) return [];
     // Nothing was wrong, and nothing is.
     if (old === undefined && c.type === 'Degraded' && c.status !== bad) return [];
+    // That it is in step is said by whoever wrote it.
+    if (c.type === 'KubeadmConfigSynced' && c.status !== bad) return [];
     const quiet = c.status !== bad || c.reason === 'Progressing';
     return [
       { type: quiet ? 'Normal' : 'Warning', reason: c.reason, action: ACTION[c.type] ?? c.type, note: c.message },
     ];
   });
   const { assign } = decision;
-  if (assign === undefined) return changed;
+  const said = [...changed, ...kubeadmNote(decision)];
+  if (assign === undefined) return said;
   const what = assign.spec.desired.revision?.digest.slice(0, 16);
   const note =
     what === undefined ? `node ${assign.node}: remove what was added` : `node ${assign.node}: install revision ${what}`;
-  return [...changed, { type: 'Normal', reason: 'NodeAssigned', action: 'RollOut', note }];
+  return [...said, { type: 'Normal', reason: 'NodeAssigned', action: 'RollOut', note }];
+}
+
+function kubeadmNote({ kubeadm }: Decision): readonly Note[] {
+  if (kubeadm === undefined) return [];
+  const note = (reason: string, text: string): readonly Note[] => [
+    { type: 'Normal', reason, action: 'SyncKubeadmConfig', note: text },
+  ];
+  return kubeadm.digest === undefined
+    ? note('KubeadmConfigSetBack', 'our flags and volumes are out of kube-system/kubeadm-config')
+    : note(
+        'KubeadmConfigWritten',
+        `kube-system/kubeadm-config names revision ${kubeadm.digest.slice(0, 16)}; a control-plane node that joins needs auditconfig prestage first`,
+      );
 }

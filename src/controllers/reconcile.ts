@@ -12,12 +12,15 @@ import type { Digest } from '../render/types.ts';
 import { blocked, decide } from '../rollout/decide.ts';
 import type { Decision } from '../rollout/decide.ts';
 import type { Facts, Settings } from '../rollout/facts.ts';
+import { namedByKubeadm } from '../rollout/kubeadm.ts';
+import type { KubeadmWrite } from '../rollout/kubeadm.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
 import { act, prune } from './act.ts';
 import type { Actor } from './act.ts';
 import type { Caches } from './caches.ts';
 import { gather } from './gather.ts';
+import { kubeadmFact } from './kubeadm.ts';
 import { notesOf } from './notes.ts';
 import { Told } from './told.ts';
 
@@ -44,11 +47,12 @@ export function createReconciler(o: ReconcilerOptions): (key: ObjectKey, signal:
   const told = new Told(() => performance.now());
   /** AuditConfigs whose finalizer is gone: the cache may still show them, and nothing may be told for them any more. */
   const released = new Set<string>();
+  const kubeadmWrites: KubeadmWrite[] = [];
   return async (key, signal) => {
     const gathered = await gather({ ...o, told }, key, signal);
     const config = o.caches.configs.store.get(key);
     if (gathered === undefined || config === undefined) return { kind: 'Done' };
-    const facts = { ...gathered, now: o.now() };
+    const facts: Facts = { ...gathered, kubeadmWrites, now: o.now() };
     if (released.has(facts.meta.uid)) return { kind: 'Done' };
     const decision = decide(facts);
     const done = await act(actor, config, decision, signal);
@@ -59,6 +63,10 @@ export function createReconciler(o: ReconcilerOptions): (key: ObjectKey, signal:
     if (done.value.assigned !== undefined) told.remember(done.value.assigned);
     for (const name of decision.forget) told.forget(name);
     if (decision.finalizer === 'Remove') remember(released, facts.meta.uid);
+    const { digest } = decision.kubeadm ?? {};
+    // So many are never asked about (src/rollout/kubeadm.ts).
+    if (digest !== undefined)
+      kubeadmWrites.splice(0, kubeadmWrites.length, ...kubeadmWrites.slice(-15), { digest, at: facts.now });
     for (const note of notesOf(facts.status, decision)) {
       o.events.record({ regarding: config, ...note });
       o.log.info({ auditConfig: key, reason: note.reason }, note.note);
@@ -130,6 +138,10 @@ async function pruneUnused(o: ReconcilerOptions, actor: Actor, signal: AbortSign
     hold(spec.data.desired.revision?.digest);
     for (const digest of [status.data.current, status.data.lastKnownGood, status.data.target]) hold(digest);
   }
+  const kubeadm = kubeadmFact(o.caches.kubeadm, '', []);
+  // What cannot be read may refer to anything.
+  if (kubeadm.state === 'Unknown') return;
+  hold(namedByKubeadm(kubeadm));
   for (const config of o.caches.configs.store.values())
     hold((config['status'] as { revision?: { digest?: string } } | undefined)?.revision?.digest);
   const pruned = await prune(actor, keep, { now: o.now(), minAgeMs: PRUNE_MIN_AGE_MS }, signal);

@@ -1,5 +1,8 @@
 /** The resources that the controller reads and writes, and what it keeps of each in memory. */
+import { isRecord } from '../kube/types.ts';
 import type { KubeObject, ObjectMeta, Resource } from '../kube/types.ts';
+import { KUBEADM_ANNOTATION, KUBEADM_CONFIG_KEY } from '../targets/kubeadm-config.ts';
+import type { KubeadmConfig } from '../targets/kubeadm-config.ts';
 
 const ours = (plural: string, kind: string, namespaced: boolean): Resource => ({
   group: 'auditconfig.dev',
@@ -27,6 +30,8 @@ export const CRDS: Resource = {
 };
 export const NODES = core('nodes', 'Node', false);
 export const CONFIG_MAPS = core('configmaps', 'ConfigMap');
+/** The one ConfigMap of kube-system that is read and, with kubeadmConfig: Sync, written. */
+export const KUBEADM_CONFIGS = core('configmaps', 'ConfigMap');
 export const SECRETS = core('secrets', 'Secret');
 
 /** Of our own resources everything is kept but who managed which field. */
@@ -49,3 +54,15 @@ export const keepData = (object: KubeObject): DataView => ({
   data: object['data'],
   binaryData: object['binaryData'],
 });
+
+export type KubeadmView = KubeadmConfig & { readonly resourceVersion: string; readonly hasAnnotations: boolean };
+export function keepKubeadm(object: KubeObject): KubeadmView {
+  const { resourceVersion = '', annotations } = object.metadata;
+  const text = isRecord(object['data']) ? object['data'][KUBEADM_CONFIG_KEY] : undefined;
+  return {
+    text: typeof text === 'string' ? text : undefined,
+    annotation: annotations?.[KUBEADM_ANNOTATION],
+    resourceVersion,
+    hasAnnotations: annotations !== undefined,
+  };
+}

@@ -48,8 +48,8 @@ export type ApplyInput = {
   readonly checks?: readonly Check[];
   /** Stands by while the manifest is changed; absent where there is no image to start it from. */
   readonly guard?: GuardPod;
-  /** False for who may not write in the revisions' folder. */
-  readonly prunes?: boolean;
+  /** Digests whose folders stay, besides those that this node needs; `All` for who may not write there, or cannot know. */
+  readonly keep?: readonly string[] | 'All';
   /**
    * Asked right before the journal is written, and only where the API server will restart: undoing is never asked for.
    * Absent for who needs no leave, such as `patch` on a node by hand.
@@ -84,7 +84,7 @@ export const nodeOf = (input: ResumeInput): Node => ({
   spec: input.spec,
   rules: input.rules ?? DEFAULT_RULES,
   onState: input.onState ?? (() => undefined),
-  prunes: input.prunes ?? true,
+  keep: input.keep ?? [],
   signal: input.signal,
 });
 

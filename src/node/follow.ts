@@ -25,8 +25,8 @@ export type Node = {
   readonly spec: StaticPodSpec;
   readonly rules: ProbeRules;
   readonly onState: (s: StateFile) => void;
-  /** Old revision folders are taken away; false for who may not write there. */
-  readonly prunes: boolean;
+  /** Digests whose folders stay, besides those that this node needs; `All` for who may not write there, or cannot know. */
+  readonly keep: readonly string[] | 'All';
   readonly signal: AbortSignal;
 };
 
@@ -74,7 +74,7 @@ const limitOf = ({ timeoutMs }: Journal): Partial<ProbeRules> => (timeoutMs === 
 /** Nothing is in flight: the guard goes, whoever left it behind, and so do revisions that nothing comes back to. */
 async function tidy(node: Node, file: StateFile): Promise<void> {
   await removeGuard(node.host.disk, node.spec.manifest);
-  if (node.prunes) await pruneRevisions(node.host, node.spec, file);
+  if (node.keep !== 'All') await pruneRevisions(node.host, node.spec, file, node.keep);
 }
 
 /** What is in flight has no probation: a newer change ends that of the one before it. */

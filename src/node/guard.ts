@@ -96,7 +96,7 @@ async function act({ host, spec, log, signal }: Guarding): Promise<boolean> {
     return true;
   }
   log.warn({ phase: file.state.phase }, 'no agent lives; the guard goes on in its place');
-  const outcome = await resume({ host, spec, signal, prunes: false });
+  const outcome = await resume({ host, spec, signal, keep: 'All' });
   log.warn({ outcome: outcome.kind }, 'the guard has acted');
   return false;
 }

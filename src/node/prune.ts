@@ -1,6 +1,6 @@
 /**
  * Takes revision folders away that nothing on this node can come back to. Kept: what runs, the last known good, what is
- * in flight or on probation, and whatever the manifest names. Called by follow.ts when a change has come to its end.
+ * in flight or on probation, whatever the manifest names, and what the controller asks to keep (kubeadm-config's). Called by follow.ts when a change has come to its end.
  */
 import { removeFolder } from '../host/install.ts';
 import { revisionDir } from '../targets/host-layout.ts';
@@ -25,10 +25,15 @@ function named({ state, probation }: StateFile): readonly (string | null)[] {
 
 const FILES = ['policy.yaml', 'webhook.yaml'] as const;
 
-export async function pruneRevisions(host: NodeHost, spec: StaticPodSpec, file: StateFile): Promise<void> {
+export async function pruneRevisions(
+  host: NodeHost,
+  spec: StaticPodSpec,
+  file: StateFile,
+  others: readonly string[],
+): Promise<void> {
   const { disk } = host;
   const { revisionsDir } = spec.layout;
-  const keep = new Set(named(file).flatMap((d) => (d === null ? [] : [revisionDir(d, spec.layout)])));
+  const keep = new Set([...named(file), ...others].flatMap((d) => (d === null ? [] : [revisionDir(d, spec.layout)])));
   const folders = ((await disk.list(revisionsDir)) ?? []).filter((n) => /^[0-9a-f]{16}$/.test(n));
   const old = folders.map((n) => `${revisionsDir}/${n}`).filter((d) => !keep.has(d));
   if (old.length === 0) return;

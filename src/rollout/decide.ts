@@ -6,13 +6,14 @@
  * 1. Nothing is assigned before the finalizer is there: what was added must be taken away again.
  * 2. A spec that is not accepted changes no node. Absence changes no node either: flags leave only by `Removed`.
  * 3. A revision is published before a node is told of it, and one node is told at a time (next-node.ts).
- * 4. The finalizer goes when every node that ever had ours says that it is gone, or its Node is. It also goes, with
+ * 4. kubeadm-config follows the nodes when all are there, and is set back before the first removal (kubeadm.ts).
+ * 5. The finalizer goes when every node that ever had ours says that it is gone, or its Node is. It also goes, with
  *    nothing taken away, when the CRD itself is being deleted.
  */
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditNodeSpec } from '../api/auditnode.ts';
 import type { Condition, Moment, Verdict } from '../api/conditions.ts';
-import { setCondition, withSummary } from '../api/conditions.ts';
+import { removeCondition, setCondition, withSummary } from '../api/conditions.ts';
 import { layerName } from '../config/merge.ts';
 import type { EffectiveConfig } from '../config/types.ts';
 import { bundleName } from '../render/bundle.ts';
@@ -21,6 +22,8 @@ import { accept } from './accept.ts';
 import type { Accepted } from './accept.ts';
 import type { Facts, NodeFact } from './facts.ts';
 import { placeOf, viewOf } from './facts.ts';
+import { kubeadmStep, namedByKubeadm } from './kubeadm.ts';
+import type { KubeadmPatch, KubeadmStep } from './kubeadm.ts';
 import { isAt, nextNode } from './next-node.ts';
 import type { Desired, NextNode } from './next-node.ts';
 import { proofEndsIn, proofsOf, retentionVerdict, verifiedVerdict } from './proof.ts';
@@ -33,6 +36,7 @@ export type Assignment = { readonly node: string; readonly nodeUid?: string; rea
 export type Decision = {
   readonly finalizer: 'Keep' | 'Add' | 'Remove';
   readonly publish?: Revision;
+  readonly kubeadm?: KubeadmPatch;
   readonly assign?: Assignment;
   /** AuditNodes that have said that nothing of ours is left. */
   readonly forget: readonly string[];
@@ -50,7 +54,27 @@ type Work = {
   readonly want: Desired | undefined;
   readonly nodes: readonly NodeFact[];
   readonly next: NextNode | undefined;
+  readonly kubeadm: KubeadmStep;
 };
+
+function kubeadmOf(facts: Facts, accepted: Accepted, { want, next }: Omit<Work, 'kubeadm'>): KubeadmStep {
+  const { namespace, name, uid } = facts.meta;
+  const sync = accepted.effective?.spec.kubeadmConfig === 'Sync';
+  const isKnown = facts.meta.deleting || accepted.effective !== undefined;
+  const revision = want?.type === 'Revision' && sync ? (accepted.revision ?? null) : null;
+  const step = kubeadmStep({
+    owner: { namespace, name, uid },
+    fact: facts.kubeadm,
+    want: isKnown ? revision : 'Keep',
+    done: next?.kind === 'Done',
+    saidBefore: facts.status.conditions?.some((c) => c.type === 'KubeadmConfigSynced') ?? false,
+    writes: facts.kubeadmWrites,
+    now: facts.now,
+  });
+  // Only a removal takes files away that kubeadm-config may name.
+  const { holds: _harmless, ...rest } = step;
+  return want?.type === 'Removed' ? step : rest;
+}
 
 /** Nodes that the question is about: those that match, and those that have ours already. */
 function nodesFor(facts: Facts, want: Desired | undefined): readonly NodeFact[] {
@@ -72,7 +96,8 @@ function workOf(facts: Facts, accepted: Accepted): Work {
       ? undefined
       : { type: 'Revision', digest: accepted.revision.digest, at: placeOf(namedBy(facts, accepted.revision)) };
   const nodes = nodesFor(facts, want);
-  if (want === undefined) return { want, nodes, next: undefined };
+  const withKubeadm = (work: Omit<Work, 'kubeadm'>): Work => ({ ...work, kubeadm: kubeadmOf(facts, accepted, work) });
+  if (want === undefined) return withKubeadm({ want, nodes, next: undefined });
   const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
   const rules = {
     // Whoever deletes wants it gone; a pause of the spec that is being deleted does not hold that back.
@@ -82,8 +107,12 @@ function workOf(facts: Facts, accepted: Accepted): Work {
   };
   const views = nodes.map((n) => viewOf(n, facts.meta.uid));
   const next = nextNode(views, want, rules, facts.now);
-  return { want, nodes, next };
+  return withKubeadm({ want, nodes, next });
 }
+
+/** kubeadm-config is set back in the same step, before the first node is told; where that is impossible, nobody is. */
+const kubeadmPatch = ({ kubeadm }: Work): { kubeadm?: KubeadmPatch } =>
+  kubeadm.patch === undefined ? {} : { kubeadm: kubeadm.patch };
 
 export function decide(facts: Facts): Decision {
   const accepted = accept(facts);
@@ -99,10 +128,11 @@ export function decide(facts: Facts): Decision {
   return {
     finalizer: 'Keep',
     ...(needed ? { publish: revision } : {}),
+    ...kubeadmPatch(work),
     ...(assign === undefined ? {} : { assign }),
     forget: gone(facts),
     status,
-    ...requeueOf(work.next, proofEndsIn(proofs(facts, work), facts.now)),
+    ...requeueOf(work.next, proofEndsIn(proofs(facts, work), facts.now), work.kubeadm.requeueAfterMs),
     settled: isDone(work.next),
   };
 }
@@ -123,10 +153,12 @@ function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision 
     return { finalizer: 'Keep', forget: [], settled: false, requeueAfterMs: UNKNOWN_RETRY_MS };
   const removed = work.nodes.filter((n) => isAt(viewOf(n, facts.meta.uid), { type: 'Removed' })).map((n) => n.name);
   const forget = [...gone(facts), ...removed];
-  if (removed.length === work.nodes.length) return { finalizer: 'Remove', forget, settled: true };
+  if (removed.length === work.nodes.length && work.kubeadm.holds === undefined)
+    return { finalizer: 'Remove', forget, settled: true, ...kubeadmPatch(work) };
   const assign = assignmentOf(facts, accepted, work);
   return {
     finalizer: 'Keep',
+    ...kubeadmPatch(work),
     ...(assign === undefined ? {} : { assign }),
     // Those that are done stay until all are: their settling time paces the rest.
     forget: gone(facts),
@@ -136,9 +168,12 @@ function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision 
   };
 }
 
-/** `proofEndsIn`: when a proof is too old to count, nobody else tells. */
-function requeueOf(next: NextNode | undefined, proofEndsIn?: number): { requeueAfterMs?: number } {
-  const all = [next?.kind === 'Wait' ? next.afterMs : undefined, proofEndsIn].filter((ms) => ms !== undefined);
+/** `others`: when a proof is too old to count, and the like: nobody else tells. */
+function requeueOf(
+  next: NextNode | undefined,
+  ...others: readonly (number | undefined)[]
+): { requeueAfterMs?: number } {
+  const all = [next?.kind === 'Wait' ? next.afterMs : undefined, ...others].filter((ms) => ms !== undefined);
   return all.length === 0 ? {} : { requeueAfterMs: Math.min(...all) };
 }
 
@@ -151,7 +186,7 @@ const namedBy = (facts: Facts, revision: Revision): NonNullable<AuditNodeSpec['d
 });
 
 function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment | undefined {
-  if (work.next?.kind !== 'Assign' || work.want === undefined) return undefined;
+  if (work.next?.kind !== 'Assign' || work.want === undefined || work.kubeadm.holds !== undefined) return undefined;
   const name = work.next.node;
   const node = work.nodes.find((n) => n.name === name);
   if (node === undefined) throw new Error(`next node ${name} is none of the nodes`);
@@ -165,6 +200,7 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
           type: 'Revision',
           revision: namedBy(facts, revision),
         };
+  const kept = desired.type === 'Revision' ? namedByKubeadm(facts.kubeadm) : undefined;
   return {
     node: name,
     ...(node.nodeUid === undefined ? {} : { nodeUid: node.nodeUid }),
@@ -172,6 +208,7 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
       nodeName: name,
       auditConfigRef: { namespace, name: config, uid },
       desired,
+      ...(kept === undefined || kept === desired.revision?.digest ? {} : { keep: [kept] }),
       timeoutSeconds: rollout.timeoutSeconds,
     },
   };
@@ -184,6 +221,13 @@ function effectiveOf(effective: EffectiveConfig, revision: Revision | undefined)
   const { preset } = effective.spec.policy;
   return { effective: { digest: revision.digest, ...(preset === undefined ? {} : { preset }), layers: [...layers] } };
 }
+
+const held = (why: string): Verdict<'RolledOut'> => ({
+  type: 'RolledOut',
+  status: 'False',
+  reason: 'Blocked',
+  message: `nothing is removed from any node: ${why}`,
+});
 
 const notAccepted = (facts: Facts): Verdict<'RolledOut'> => ({
   type: 'RolledOut',
@@ -217,7 +261,9 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
   const rolled =
     work.next === undefined || work.want === undefined
       ? notAccepted(facts)
-      : rolledOutVerdict(work.next, work.want, nodes);
+      : work.kubeadm.holds !== undefined
+        ? held(work.kubeadm.holds)
+        : rolledOutVerdict(work.next, work.want, nodes);
   const kept = retentionOf(facts, accepted, work);
   const verdicts: readonly Verdict[] = [
     accepted.verdict,
@@ -225,8 +271,10 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
     degradedVerdict(work.nodes, views),
     verifiedVerdict(proofs(facts, work), facts.now),
     ...(kept === undefined ? [] : [kept.verdict]),
+    ...(typeof work.kubeadm.verdict === 'string' ? [] : [work.kubeadm.verdict]),
   ];
-  const before: readonly Condition[] = facts.status.conditions ?? [];
+  const old: readonly Condition[] = facts.status.conditions ?? [];
+  const before = work.kubeadm.verdict === 'None' ? removeCondition(old, 'KubeadmConfigSynced') : old;
   const set = verdicts.reduce((list, verdict) => setCondition(list, verdict, moment), before);
   const { revision, effective } = accepted;
   const shown =

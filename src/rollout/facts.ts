@@ -6,6 +6,7 @@ import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditNodeSpec, AuditNodeStatus } from '../api/auditnode.ts';
 import type { Minor } from '../api/versions.ts';
 import type { References } from '../render/references.ts';
+import type { KubeadmFact, KubeadmWrite } from './kubeadm.ts';
 import type { NodeView } from './next-node.ts';
 
 export type ConfigMeta = {
@@ -56,6 +57,9 @@ export type Facts = {
    * asked to take auditing away.
    */
   readonly definition?: 'Served' | 'Leaving' | 'Unknown';
+  readonly kubeadm: KubeadmFact;
+  /** Of kubeadm-config, by this controller since it leads. */
+  readonly kubeadmWrites: readonly KubeadmWrite[];
   /** Of the API server that the controller speaks to; used while no agent has reported a version. */
   readonly serverVersion: Minor;
   readonly settings: Settings;

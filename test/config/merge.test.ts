@@ -19,6 +19,7 @@ describe('an AuditConfig alone', () => {
       policy: { preset: 'metadata', rules: [], rulesPosition: 'Before', sensitiveBodies: 'Redact' },
       log: { type: 'File', mode: 'Blocking', retention: { maxAgeDays: 30, maxBackups: 10, maxSize: '100Mi' } },
       rollout: { paused: false, minReadySeconds: 30, timeoutSeconds: 300 },
+      kubeadmConfig: 'Ignore',
     });
     expect(spec.webhook).toBeUndefined();
     expect(new Set(Object.values(provenance).map((o) => o.set.from))).toEqual(new Set(['BuiltIn']));

@@ -41,6 +41,8 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     'create LEASES': restarts,
     'reflect CONFIG_MAPS': referenced('configmaps'),
     'reflect SECRETS': referenced('secrets'),
+    'reflect KUBEADM_CONFIGS': { resources: ['configmaps'], where: 'kube-system', name: 'kubeadm-config' },
+    'jsonPatch KUBEADM_CONFIGS': { resources: ['configmaps'], where: 'kube-system', name: 'kubeadm-config' },
     'get CRDS': { ...everywhere('customresourcedefinitions.apiextensions.k8s.io'), name: `${CONFIGS}` },
     'get want.resource': referenced(...DATA),
     'mergePatch AUDIT_CONFIGS': everywhere(CONFIGS),

@@ -46,7 +46,7 @@ const apply = (w: World, to: Revision | null, guarded = false): Promise<ApplyOut
   });
 
 const actAsGuard = (w: World): Promise<ApplyOutcome> =>
-  resume({ host: w.host, spec: SPEC, signal: new AbortController().signal, prunes: false });
+  resume({ host: w.host, spec: SPEC, signal: new AbortController().signal, keep: 'All' });
 
 /** A node on which `steps` were done, without any fault. */
 async function nodeAfter(steps: readonly (Revision | null)[]): Promise<World> {

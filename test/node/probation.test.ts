@@ -244,6 +244,17 @@ describe('revision folders', () => {
     expect(await revisionsOn(w)).toEqual(names(A, B));
   });
 
+  it('that kubeadm-config may name stay, until it names another', async () => {
+    const w = await nodeOn(A, B);
+    const input = { host: w.host, spec: SPEC, to: C, version: '1.36', checks: [], signal } as const;
+    expect(await applyRevision({ ...input, keep: [A.digest] })).toMatchObject({ kind: 'Settled' });
+    expect(await revisionsOn(w)).toEqual(names(A, B, C));
+    expect(await applyRevision({ ...input, keep: 'All' })).toMatchObject({ kind: 'Settled' });
+    expect(await revisionsOn(w)).toEqual(names(A, B, C));
+    await applyRevision({ ...input, keep: [] });
+    expect(await revisionsOn(w)).toEqual(names(B, C));
+  });
+
   it('that are not ours by name stay', async () => {
     const w = await nodeOn(A);
     w.disk.put(`${revisionsDir}/by-hand/policy.yaml`, 'theirs');

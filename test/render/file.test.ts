@@ -41,7 +41,11 @@ describe('a file', () => {
       `${HEAD}  policy: {rules: [{users: [é😀], level: X}]}\n`,
       ['FieldUnsupportedValue', 8, 34],
     ],
-    ['a field that is not supported yet', `${HEAD}  kubeadmConfig: Sync\n`, ['Unsupported', 8, 3]],
+    [
+      'a field that is not supported yet',
+      `${HEAD}  webhook: {mode: Blocking, secretRef: {name: a}}\n`,
+      ['Unsupported', 8, 13],
+    ],
     ['a target that is not supported yet', HEAD.replace('StaticPod', 'K3s'), ['Unsupported', 7, 12]],
     ['a field that stands twice', `${HEAD}  state: Enabled\n  state: Disabled\n`, ['FieldDuplicate', 9, 3]],
     ['what is no YAML', `${HEAD}  a: b: c\n`, ['FileNotYaml', 8, 6]],

@@ -6,6 +6,7 @@ import { decide } from '../../src/rollout/decide.ts';
 import { timestamp } from '../../src/rollout/turn.ts';
 import type { Decision } from '../../src/rollout/decide.ts';
 import type { Facts, NodeFact } from '../../src/rollout/facts.ts';
+import type { KubeadmFact, KubeadmWrite } from '../../src/rollout/kubeadm.ts';
 
 export type WorldNode = { spec?: AuditNodeSpec; status: AuditNodeStatus; generation: number; exists: boolean };
 
@@ -20,6 +21,9 @@ export class World {
   definition: Facts['definition'] = undefined;
   busyNode: string | undefined = undefined;
   references: References = {};
+  /** No cluster of kubeadm's, until a test makes it one. */
+  kubeadm: KubeadmFact = { state: 'Absent' };
+  readonly kubeadmWrites: KubeadmWrite[] = [];
   readonly published = new Set<string>();
   readonly nodes = new Map<string, WorldNode>();
   /** Digests that API servers do not survive. */
@@ -64,6 +68,8 @@ export class World {
       nodes,
       ...(this.definition === undefined ? {} : { definition: this.definition }),
       ...(this.busyNode === undefined ? {} : { busyNode: this.busyNode }),
+      kubeadm: this.kubeadm,
+      kubeadmWrites: this.kubeadmWrites,
       serverVersion: '1.36',
       settings: { operatorNamespace: 'auditconfig-system', bundlesNamespace: 'auditconfig-bundles' },
       now: this.now,
@@ -75,12 +81,28 @@ export class World {
     const all: (() => void)[] = [
       () => void (d.finalizer === 'Add' && (this.finalizer = true)),
       () => void (d.publish !== undefined && this.published.add(d.publish.digest)),
+      () => this.#patchKubeadm(d),
       () => this.#assign(d),
       () => d.forget.forEach((name) => this.#forget(name)),
       () => void (d.status !== undefined && (this.status = d.status)),
       () => void (d.finalizer === 'Remove' && (this.finalizer = false)),
     ];
     for (const step of all.slice(0, steps)) step();
+  }
+
+  /** As the API server carries out the patch, test of the version included. */
+  #patchKubeadm({ kubeadm: patch }: Decision): void {
+    if (patch === undefined) return;
+    if (this.kubeadm.state !== 'There' || this.kubeadm.resourceVersion !== patch.resourceVersion)
+      throw new Error('stale');
+    const { annotation: _old, ...now } = this.kubeadm;
+    this.kubeadm = {
+      ...now,
+      text: patch.text ?? now.text,
+      annotation: patch.annotation ?? undefined,
+      resourceVersion: `${Number(now.resourceVersion) + 1}`,
+    };
+    if (patch.digest !== undefined) this.kubeadmWrites.push({ digest: patch.digest, at: this.now });
   }
 
   #assign(d: Decision): void {
