@@ -65,18 +65,34 @@ function againstJudge(judge: string, dir: string): Claim[] {
   ];
 }
 
-/** Nanoseconds of processor time a decision, once over all requests: others' load must not count. */
+/** Nanoseconds a decision: by the clock, and of processor time, where others' load counts less. */
+type Cost = { readonly cpu: number; readonly wall: number };
+
+/** Once over all requests. */
 function pass(
   decide: (r: RequestAttributes) => { readonly rule: number | null },
   requests: readonly RequestAttributes[],
-): number {
+): Cost {
   let matched = 0;
+  const began = performance.now();
   const start = process.cpuUsage();
   for (const r of requests) if (decide(r).rule !== null) matched++;
   const { user, system } = process.cpuUsage(start);
-  const ns = ((user + system) * 1000) / requests.length;
+  const wall = ((performance.now() - began) * 1e6) / requests.length;
   if (matched !== requests.length) throw new Error('the policy of this benchmark matches every request');
-  return ns;
+  return { cpu: ((user + system) * 1000) / requests.length, wall };
+}
+
+const AIM = 5;
+
+/** Both figures: by the clock is what a caller sees, and on a busy machine it says little about the engine. */
+function printRate(rules: number, costs: readonly Cost[]): void {
+  const [cpu, wall] = [1000 / median(costs.map((c) => c.cpu)), 1000 / median(costs.map((c) => c.wall))];
+  const verdict = cpu >= AIM ? 'reached' : 'NOT reached here';
+  console.log(
+    `  ${rules} rules: ${cpu.toFixed(2)} million decisions a second of processor time, ${wall.toFixed(2)} by the clock` +
+      (rules === 30 ? ` (aim: ${AIM} of processor time, ${verdict})` : ''),
+  );
 }
 
 function inProcess(): Claim[] {
@@ -85,13 +101,16 @@ function inProcess(): Claim[] {
   // Through JSON, so that strings are what a parser gives: each its own.
   const requests = JSON.parse(JSON.stringify(requestsOf(LINES))) as RequestAttributes[];
   const rounds = Array.from({ length: 15 }, () => ({ few: pass(few, requests), many: pass(many, requests) })).slice(4);
-  const [thirty, thousand] = [median(rounds.map((r) => r.few)), median(rounds.map((r) => r.many))];
-  const ratio = median(rounds.map((r) => r.many / r.few));
-  const million = (ns: number): string => (1000 / ns).toFixed(1);
-  console.log(
-    `in process, ${LINES} distinct requests: ${million(thirty)} million decisions a second with 30 rules (aim: 5)`,
+  const ratio = median(rounds.map((r) => r.many.cpu / r.few.cpu));
+  console.log(`in process, ${LINES} distinct requests, nothing remembered:`);
+  printRate(
+    30,
+    rounds.map((r) => r.few),
   );
-  console.log(`  with 1000 rules: ${million(thousand)} million`);
+  printRate(
+    1000,
+    rounds.map((r) => r.many),
+  );
   return [{ text: `1000 rules cost ${ratio.toFixed(2)} times 30 rules (at most 1.5)`, met: ratio <= 1.5 }];
 }
 

@@ -9,6 +9,7 @@ import type { Rule } from '../../api/audit.ts';
 import { compileEntry, entryCovers } from './entries.ts';
 import type { Entry } from './entries.ts';
 import { isResourceRule } from '../match.ts';
+import { NumberMap } from './number-map.ts';
 import { PathTree } from './paths.ts';
 import { Rows } from './rows.ts';
 import { resolveWho } from './symbols.ts';
@@ -60,10 +61,12 @@ export class Segment {
   readonly #general: Placed[] = [];
   /** Rows of rules by class (group, resource, subresource): 2i surely, 2i + 1 if the name fits. Class 0 is scratch. */
   readonly #classes: Rows;
-  readonly #classOf = new Map<number, number>();
+  readonly #classOf = new NumberMap();
   readonly #anyResource: Rows;
   readonly #paths: PathTree;
   readonly #pathRows: Rows;
+  /** Whether any rule looks at the user or the groups. */
+  readonly #asksWho: boolean;
   readonly #tables: SymbolTables;
 
   constructor(rules: readonly Rule[], firstIndex: number, tables: SymbolTables) {
@@ -78,6 +81,7 @@ export class Segment {
     this.#verb = this.#dimension(at, tables.verb, (r) => r.verbs);
     this.#namespace = this.#dimension(at, tables.namespace, (r) => r.namespaces);
     this.#name = this.#dimension(at, tables.name, (r) => r.resources.flatMap((e) => e.resourceNames));
+    this.#asksWho = this.#user.rows.count > 1 || this.#userGroup.rows.count > 1;
     this.#classes = new Rows(this.#words, 64);
     this.#classes.add();
     this.#classes.add();
@@ -134,23 +138,18 @@ export class Segment {
     const namespace = this.#namespace.rows.data;
     const v = (this.#verb.rowOf[q.verb] ?? 0) * stride;
     const n = q.isResource ? (this.#namespace.rowOf[q.namespace] ?? 0) * stride : 0;
-    const anyGroup = this.#userGroup.rows.data;
-    let u = -1;
-    let best = NO_RULE;
     let candidates = (verb[v] ?? 0) & (namespace[n] ?? 0) & (what[w] ?? 0);
-    while (candidates !== 0) {
+    if (candidates === 0) return NO_RULE;
+    if (this.#asksWho) resolveWho(q, this.#tables);
+    const u = (this.#user.rowOf[q.user] ?? 0) * stride;
+    candidates &= (user[u] ?? 0) & this.#userGroupWord(q, 0);
+    let best = NO_RULE;
+    for (; candidates !== 0; candidates &= candidates - 1) {
       const i = 32 - Math.clz32(candidates & -candidates);
-      candidates &= candidates - 1;
-      let set = (verb[v + i] ?? 0) & (namespace[n + i] ?? 0) & (what[w + i] ?? 0);
-      if ((set & ~((user[i] ?? 0) & (anyGroup[i] ?? 0))) !== 0) {
-        // A rule that is met so far asks who it is.
-        if (u < 0) {
-          resolveWho(q, this.#tables);
-          u = (this.#user.rowOf[q.user] ?? 0) * stride;
-          candidates &= (user[u] ?? 0) & this.#userGroupWord(q, 0);
-        }
-        set &= (user[u + i] ?? 0) & this.#userGroupWord(q, i);
-      }
+      // The first rule of a word is its least.
+      if ((this.#ruleAt[i * 32 - 32] ?? 0) > best) continue;
+      let set = (verb[v + i] ?? 0) & (namespace[n + i] ?? 0) & (what[w + i] ?? 0) & (user[u + i] ?? 0);
+      if (set !== 0) set &= this.#userGroupWord(q, i);
       if (set === 0) continue;
       const rule = this.#ruleAt[i * 32 - 1 - Math.clz32(set & -set)] ?? NO_RULE;
       if (rule < best) best = rule;
@@ -173,7 +172,8 @@ export class Segment {
   #resourceRow(q: Query): number {
     const { resource, subresource } = this.#tables;
     const key = (q.group * resource.count + q.resource) * subresource.count + q.subresource;
-    const row = (this.#classOf.get(key) ?? this.#newClass(q, key)) * 2;
+    const known = this.#classOf.get(key);
+    const row = (known < 0 ? this.#newClass(q, key) : known) * 2;
     if (this.#classes.data[(row + 1) * this.#classes.stride] === 0) return row;
     if (q.nameText !== undefined) q.name = this.#tables.name.of(q.nameText);
     const name = this.#name.rowOf[q.name] ?? 0;

@@ -78,6 +78,8 @@ export type Query = {
   who: { readonly user?: string; readonly groups: readonly string[] } | undefined;
   /** The name as text where it has not been looked up: only few rules ask for one. `name` counts where it is absent. */
   nameText: string | undefined;
+  /** Written, never read: see `translate` in evaluate.ts. */
+  touched: number;
   path: string | ByteRange;
 };
 
@@ -94,6 +96,7 @@ export const newQuery = (): Query => ({
   name: 0,
   who: undefined,
   nameText: undefined,
+  touched: 0,
   path: '',
 });
 
@@ -108,10 +111,11 @@ export function addUserGroup(q: Query, id: number): void {
   q.userGroups[q.userGroupCount++] = id;
 }
 
-/** Looks up who it is: only where a rule that is otherwise met asks. */
+/** Looks up who it is: only where a rule asks. */
 export function resolveWho(q: Query, t: SymbolTables): void {
   if (q.who === undefined) return;
   q.user = q.who.user === undefined ? 0 : t.user.of(q.who.user);
-  for (const g of q.who.groups) addUserGroup(q, t.userGroup.of(g));
+  const { groups } = q.who;
+  for (let i = 0; i < groups.length; i++) addUserGroup(q, t.userGroup.of(groups[i] ?? ''));
   q.who = undefined;
 }
