@@ -4,12 +4,11 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runController } from '../../src/controllers/controller.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
+import { heapAfterCollection } from '../kube/heap.ts';
 import { OPERATOR_NAMESPACE, apply, installOperator, kubeconfigOf, tokenOf } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 
@@ -21,16 +20,6 @@ const PATH = `/apis/auditconfig.dev/v1alpha1/namespaces/${OPERATOR_NAMESPACE}/au
 let plane: ControlPlane;
 let controller: Promise<void>;
 const stop = new AbortController();
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-async function heapAfterCollection(): Promise<number> {
-  for (let i = 0; i < 3; i++) {
-    await sleep(50);
-    collect();
-  }
-  return process.memoryUsage().heapUsed;
-}
 
 beforeAll(async () => {
   plane = await startControlPlane({ version: '1.36' });

@@ -10,6 +10,18 @@ export function definesOf(root) {
   return { __VERSION__: JSON.stringify(version) };
 }
 
+// The official client names `Headers` of this package, which brings along a `punycode` that Node 24 warns of at every
+// start. Nothing here makes requests by it (src/kube/transport.ts does), and Node has had both for long.
+const nodesOwnFetch = {
+  name: 'nodes-own-fetch',
+  setup(build) {
+    build.onResolve({ filter: /^node-fetch$/ }, () => ({ path: 'node-fetch', namespace: 'nodes-own' }));
+    build.onLoad({ filter: /.*/, namespace: 'nodes-own' }, () => ({
+      contents: 'export const { Headers, fetch: default_ } = globalThis; export { default_ as default };',
+    }));
+  },
+};
+
 export async function bundle(root) {
   rmSync(`${root}/dist`, { recursive: true, force: true });
   await build({
@@ -27,6 +39,7 @@ export async function bundle(root) {
     chunkNames: 'chunks/[name]-[hash]',
     loader: { '.yaml': 'text' },
     define: definesOf(root),
+    plugins: [nodesOwnFetch],
     // CommonJS dependencies ask for Node's own modules by require.
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",

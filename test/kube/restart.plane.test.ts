@@ -2,10 +2,6 @@
  * An operator that restarts API servers meets restarts all day: 20 of them here, while custom resources change. Every
  * change must reach a reconcile within 2 s of readyz, and nothing may pile up: requests, watches, memory.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Kube } from '../../src/kube/connect.ts';
 import { createWorkQueue } from '../../src/kube/queue.ts';
@@ -16,6 +12,7 @@ import type { KubeMetrics } from '../../src/telemetry/kube-metrics.ts';
 import { silentLogger } from '../../src/telemetry/logger.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
+import { heapAfterCollection } from './heap.ts';
 import { CONFIGMAPS, THINGS, connectTo, installThings, must, numberIn, thing, until } from './things.ts';
 
 const RESTARTS = 20;
@@ -33,16 +30,6 @@ afterAll(async () => {
   stop.abort();
   await plane?.stop();
 });
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-async function heapAfterCollection(): Promise<number> {
-  for (let i = 0; i < 3; i++) {
-    await sleep(50);
-    collect();
-  }
-  return process.memoryUsage().heapUsed;
-}
 
 const median = (all: readonly number[]): number => [...all].sort((a, b) => a - b)[Math.floor(all.length / 2)] ?? NaN;
 
