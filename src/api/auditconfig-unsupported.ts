@@ -29,16 +29,6 @@ const ROWS: readonly Row[] = [
     used: (s) => s.shipping !== undefined,
     why: 'this release ships no logs: let a collector of your own read the log file (log.file.readerGroup)',
   },
-  {
-    path: 'spec.rollout.windows',
-    used: (s) => (s.rollout?.windows?.length ?? 0) > 0,
-    why: 'this release keeps no windows: use rollout.paused',
-  },
-  {
-    path: 'spec.rollout.allowDegraded',
-    used: (s) => s.rollout?.allowDegraded === true,
-    why: 'this release changes no node while another one is down',
-  },
 ];
 
 /** One error with code Unsupported for each field that asks for what this release cannot do. */

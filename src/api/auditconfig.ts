@@ -5,6 +5,7 @@
  * does not know it must not seem to obey.
  */
 import { z } from 'zod';
+import { isTimeZone } from './time-zone.ts';
 import { conditions, integer, list, objectName, text } from './crd-schema.ts';
 import { logSpec, shippingSpec, webhookSpec } from './auditconfig-sinks.ts';
 import { policySpec } from './auditconfig-policy.ts';
@@ -15,26 +16,45 @@ export const VERSION = 'v1alpha1';
 export const API_VERSION = `${GROUP}/${VERSION}`;
 
 export const rolloutWindow = z.strictObject({
-  days: list(z.enum(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun']), 7).optional(),
+  days: list(z.enum(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun']), 7)
+    .optional()
+    .describe('On which days it opens. Unset: every day.'),
   start: z
     .string()
     .max(5)
-    .regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/),
-  durationMinutes: integer(1, 10_080),
-  timeZone: text(64).optional(),
+    .regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/)
+    .describe('When it opens, in its time zone, such as 22:00.'),
+  durationMinutes: integer(1, 10_080).describe('How long it stays open, also over midnight.'),
+  timeZone: text(64)
+    .refine(isTimeZone, { error: "must be a time zone of the IANA database, such as Europe/Berlin, or 'UTC'" })
+    .optional()
+    .describe('Of the IANA database, such as Europe/Berlin. Unset: UTC.'),
 });
 export type RolloutWindow = Readonly<z.infer<typeof rolloutWindow>>;
 
 export const rolloutSpec = z.strictObject({
-  paused: z.boolean().optional().describe('No node is given anything new. Running changes finish.'),
+  paused: z
+    .boolean()
+    .optional()
+    .describe('No API server is restarted, not to repair drift either. Running changes finish, or are undone.'),
   minReadySeconds: integer(0, 86_400)
     .optional()
     .describe('How long a node must have been healthy before the next one is changed.'),
   timeoutSeconds: integer(30, 3600)
     .optional()
     .describe('A node that is not healthy with its new revision after this time goes back to what it had.'),
-  windows: list(rolloutWindow, 32).optional().describe('Times in which nodes may be changed. Unset: always.'),
-  allowDegraded: z.boolean().optional().describe('Changes a node although another one is down.'),
+  windows: list(rolloutWindow, 32)
+    .optional()
+    .describe(
+      'Times in which a restart of an API server may begin. A change that fails is undone at any time. Unset: always.',
+    ),
+  maxFailures: integer(1, 1000)
+    .optional()
+    .describe('The rollout stops when so many nodes went back or refused. Unset: 1.'),
+  allowDegraded: z
+    .boolean()
+    .optional()
+    .describe('Changes a node although another API server is not ready; a node that is long dead holds nobody back.'),
 });
 
 /** The fields that layers merge: all of spec but target. */

@@ -41,6 +41,10 @@ export type Reasons = {
     | 'Removed'
     | 'Progressing'
     | 'Paused'
+    /** It is the next node's turn as soon as the others' API servers are ready, or another restart has ended. */
+    | 'Waiting'
+    /** No window is open; the message says when the next one opens. */
+    | 'OutsideWindow'
     /** A node went back or refused: the rest waits for somebody. */
     | 'NodeHeld'
     /** No agent answers on the node whose turn it is. */

@@ -13,7 +13,14 @@ const LOG: ResolvedLog = {
   truncate: { state: 'Disabled', maxEventSize: '100Ki', maxBatchSize: '10Mi' },
 };
 
-const ROLLOUT: ResolvedRollout = { paused: false, minReadySeconds: 30, timeoutSeconds: 300, allowDegraded: false };
+const ROLLOUT: ResolvedRollout = {
+  paused: false,
+  minReadySeconds: 30,
+  timeoutSeconds: 300,
+  windows: [],
+  maxFailures: 1,
+  allowDegraded: false,
+};
 
 /** Complete but for what says what is recorded: of that, "nothing given" means the preset metadata (merge.ts). */
 export const BUILT_IN = {

@@ -3,7 +3,7 @@
  * built-in defaults, a datacenter's defaults, the AuditConfig, a datacenter's enforced fields.
  */
 import type { Stage } from '../api/audit.ts';
-import type { LayerSpec } from '../api/auditconfig.ts';
+import type { LayerSpec, RolloutWindow } from '../api/auditconfig.ts';
 import type { PolicyRuleSpec } from '../api/auditconfig-policy.ts';
 import type { PresetName } from '../api/preset-names.ts';
 
@@ -88,6 +88,9 @@ export type ResolvedRollout = {
   readonly paused: boolean;
   readonly minReadySeconds: number;
   readonly timeoutSeconds: number;
+  /** None: always. */
+  readonly windows: readonly RolloutWindow[];
+  readonly maxFailures: number;
   readonly allowDegraded: boolean;
 };
 

@@ -2,7 +2,7 @@
  * Reads everything that a decision about one AuditConfig needs, out of the caches, into plain data. Sends a request
  * only where a cache cannot exist (the controller may not list Secrets): then the answer says why.
  */
-import { auditConfigStatus } from '../api/auditconfig.ts';
+import { auditConfigStatus, rolloutSpec } from '../api/auditconfig.ts';
 import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
 import type { Minor } from '../api/versions.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -18,6 +18,7 @@ import { viewOf } from '../rollout/facts.ts';
 import type { Facts, NodeFact, Settings } from '../rollout/facts.ts';
 import { isInFlight } from '../rollout/next-node.ts';
 import { configUidOf } from './caches.ts';
+import { nodeReadiness } from './node-readiness.ts';
 import type { Caches } from './caches.ts';
 import { kubeadmFact } from './kubeadm.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, CRDS, SECRETS, keepData } from './resources.ts';
@@ -60,7 +61,7 @@ export async function gather(
     // Somebody else's writing in status is not obeyed, and replaced.
     status: status.success ? status.data : {},
     references: await referencesFor(g, object, signal),
-    nodes: nodesFor(g, object),
+    nodes: await withReadiness(g, object, nodesFor(g, object), signal),
     ...busyNode(g, uid),
     ...(deletionTimestamp === undefined ? {} : { definition: await definitionOf(g.client, signal) }),
     kubeadm: kubeadmFact(g.caches.kubeadm, uid, g.caches.configs.store.values()),
@@ -99,6 +100,26 @@ function nodesFor({ caches, told }: Gatherer, config: KubeObject): readonly Node
       claimant: claimant ?? { key: `${namespace}/${name}`, uid },
     };
   });
+}
+
+/** Where a dead node is not to hold back the others, their Nodes are asked for, as long as a change is in flight there. */
+async function withReadiness(
+  { client }: Gatherer,
+  config: KubeObject,
+  nodes: readonly NodeFact[],
+  signal: AbortSignal,
+): Promise<readonly NodeFact[]> {
+  const spec = isRecord(config['spec']) ? config['spec'] : {};
+  const rollout = rolloutSpec.safeParse(spec['rollout'] ?? {});
+  if (!rollout.success || rollout.data.allowDegraded !== true) return nodes;
+  const uid = config.metadata.uid ?? '';
+  const all: NodeFact[] = [];
+  for (const node of nodes) {
+    const asks = node.nodeUid !== undefined && isInFlight(viewOf(node, uid));
+    const read = asks ? await nodeReadiness(client, node.name, signal) : undefined;
+    all.push(read?.ok === true && read.value !== undefined ? { ...node, readiness: read.value } : node);
+  }
+  return all;
 }
 
 /** Every AuditNode, those that were told a moment ago as they are by now. */

@@ -19,6 +19,8 @@ const BAD: Readonly<Record<string, 'True' | 'False'>> = {
   Degraded: 'True',
   KubeadmConfigSynced: 'False',
 };
+/** It goes on by itself. */
+const QUIET: ReadonlySet<string> = new Set(['Progressing', 'Waiting', 'OutsideWindow']);
 const ACTION: Readonly<Record<string, string>> = {
   Accepted: 'Validate',
   RolledOut: 'RollOut',
@@ -36,7 +38,7 @@ export function notesOf(before: AuditConfigStatus, decision: Decision): readonly
     if (old === undefined && c.type === 'Degraded' && c.status !== bad) return [];
     // That it is in step is said by whoever wrote it.
     if (c.type === 'KubeadmConfigSynced' && c.status !== bad) return [];
-    const quiet = c.status !== bad || c.reason === 'Progressing';
+    const quiet = c.status !== bad || QUIET.has(c.reason);
     return [
       { type: quiet ? 'Normal' : 'Warning', reason: c.reason, action: ACTION[c.type] ?? c.type, note: c.message },
     ];

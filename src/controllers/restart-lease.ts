@@ -14,18 +14,19 @@ import {
 } from '../api/restart-lease.ts';
 import type { Instance } from '../api/restart-lease.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { fail, ok } from '../kube/errors.ts';
+import { ok } from '../kube/errors.ts';
 import type { Result } from '../kube/errors.ts';
 import { LEASES } from '../kube/lease.ts';
 import type { Outcome } from '../kube/queue.ts';
 import { isRecord } from '../kube/types.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { holderVerdict, inFlight, isInstance, planOf } from '../rollout/restart-plan.ts';
-import type { HolderNode, PlanConfig, PlanNode } from '../rollout/restart-plan.ts';
+import type { PlanConfig, PlanNode } from '../rollout/restart-plan.ts';
 import { nodeSelectorOf } from '../rollout/claims.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { FIELD_MANAGER } from './act.ts';
 import type { Caches } from './caches.ts';
+import { nodeReadiness } from './node-readiness.ts';
 import { NODES } from './resources.ts';
 
 /** In the queue, beside the AuditConfigs, whose keys have a slash. */
@@ -169,7 +170,7 @@ async function judgeHolder(
   const known = cached !== undefined && holder.endsWith(`/${cached.uid}`);
   if (known && !allowDegraded) return { kind: 'Done' };
   // A cache may lag behind; what is taken from somebody is asked of the API server itself.
-  const node = await holderNode(o.client, name, signal);
+  const node = await nodeReadiness(o.client, name, signal);
   if (!node.ok) return failed(o, node.error);
   const rules = { allowDegraded, timeoutSeconds: cached?.timeoutSeconds ?? 3_600 };
   const verdict = holderVerdict(holder, node.value, rules, o.now());
@@ -179,22 +180,4 @@ async function judgeHolder(
   const ref = { namespace: o.namespace, name: RESTART_LEASE };
   const freed = await o.client.mergePatch(LEASES, ref, patch, { signal, fieldManager: FIELD_MANAGER });
   return done(o, freed);
-}
-
-async function holderNode(
-  client: KubeClient,
-  name: string,
-  signal: AbortSignal,
-): Promise<Result<HolderNode | undefined>> {
-  const read = await client.get(NODES, { name }, { signal });
-  if (!read.ok) return read.error.code === 'NotFound' ? ok(undefined) : read;
-  const status = isRecord(read.value['status']) ? read.value['status'] : {};
-  const conditions: readonly unknown[] = Array.isArray(status['conditions']) ? status['conditions'] : [];
-  const ready = conditions.find((c) => isRecord(c) && c['type'] === 'Ready');
-  const { uid = '' } = read.value.metadata;
-  // Nobody has said anything of its readiness: that is no proof of its end.
-  if (!isRecord(ready)) return ok({ uid, ready: true, since: 0 });
-  const since = Date.parse(String(ready['lastTransitionTime']));
-  if (Number.isNaN(since)) return fail('BadResponse', `Node ${name} does not say since when it is what it is`);
-  return ok({ uid, ready: ready['status'] === 'True', since });
 }

@@ -14,6 +14,7 @@ import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditNodeSpec } from '../api/auditnode.ts';
 import type { Condition, Moment, Verdict } from '../api/conditions.ts';
 import { removeCondition, setCondition, withSummary } from '../api/conditions.ts';
+import { BUILT_IN } from '../config/defaults.ts';
 import { layerName } from '../config/merge.ts';
 import type { EffectiveConfig } from '../config/types.ts';
 import { bundleName } from '../render/bundle.ts';
@@ -28,7 +29,9 @@ import { isAt, nextNode } from './next-node.ts';
 import type { Desired, NextNode } from './next-node.ts';
 import { proofEndsIn, proofsOf, retentionVerdict, verifiedVerdict } from './proof.ts';
 import type { ProofOf } from './proof.ts';
+import { isDead } from './restart-plan.ts';
 import { timestamp } from './turn.ts';
+import { windowed } from './windows.ts';
 import { countNodes, degradedVerdict, rolledOutVerdict } from './progress.ts';
 
 export type Assignment = { readonly node: string; readonly nodeUid?: string; readonly spec: AuditNodeSpec };
@@ -48,7 +51,8 @@ export type Decision = {
 };
 
 const UNKNOWN_RETRY_MS = 10_000;
-const DEFAULT_ROLLOUT = { paused: false, minReadySeconds: 30, timeoutSeconds: 300 };
+const DEAD_LOOK_MS = 60_000;
+const DEFAULT_ROLLOUT = BUILT_IN.rollout;
 
 type Work = {
   readonly want: Desired | undefined;
@@ -103,12 +107,22 @@ function workOf(facts: Facts, accepted: Accepted): Work {
     // Whoever deletes wants it gone; a pause of the spec that is being deleted does not hold that back.
     paused: rollout.paused && !facts.meta.deleting,
     minReadyMs: rollout.minReadySeconds * 1000,
+    maxFailures: rollout.maxFailures,
+    ...opensAt(rollout.windows, facts.now),
     ...(facts.busyNode === undefined ? {} : { busy: facts.busyNode }),
   };
-  const views = nodes.map((n) => viewOf(n, facts.meta.uid));
+  const views = nodes.map((n) => ({ ...viewOf(n, facts.meta.uid), isDead: isLongDead(n, facts.now) }));
   const next = nextNode(views, want, rules, facts.now);
   return withKubeadm({ want, nodes, next });
 }
+
+function opensAt(windows: Parameters<typeof windowed>[0], now: number): { opensAt?: number } {
+  const w = windowed(windows, now);
+  return w.open ? {} : { opensAt: w.opensAt };
+}
+
+const isLongDead = ({ readiness, auditNode }: NodeFact, now: number): boolean =>
+  readiness !== undefined && auditNode !== undefined && isDead(readiness, auditNode.spec.timeoutSeconds, now);
 
 /** kubeadm-config is set back in the same step, before the first node is told; where that is impossible, nobody is. */
 const kubeadmPatch = ({ kubeadm }: Work): { kubeadm?: KubeadmPatch } =>
@@ -132,7 +146,7 @@ export function decide(facts: Facts): Decision {
     ...(assign === undefined ? {} : { assign }),
     forget: gone(facts),
     status,
-    ...requeueOf(work.next, proofEndsIn(proofs(facts, work), facts.now), work.kubeadm.requeueAfterMs),
+    ...requeueOf(work, proofEndsIn(proofs(facts, work), facts.now), work.kubeadm.requeueAfterMs),
     settled: isDone(work.next),
   };
 }
@@ -163,17 +177,17 @@ function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision 
     // Those that are done stay until all are: their settling time paces the rest.
     forget: gone(facts),
     status: statusOf(facts, accepted, work),
-    ...requeueOf(work.next),
+    ...requeueOf(work),
     settled: false,
   };
 }
 
 /** `others`: when a proof is too old to count, and the like: nobody else tells. */
-function requeueOf(
-  next: NextNode | undefined,
-  ...others: readonly (number | undefined)[]
-): { requeueAfterMs?: number } {
-  const all = [next?.kind === 'Wait' ? next.afterMs : undefined, ...others].filter((ms) => ms !== undefined);
+function requeueOf({ next, nodes }: Work, ...others: readonly (number | undefined)[]): { requeueAfterMs?: number } {
+  const waits = next?.kind === 'Wait' && 'afterMs' in next ? next.afterMs : undefined;
+  // No watch tells when a Node has been away for long enough.
+  const look = nodes.some((n) => n.readiness !== undefined) ? DEAD_LOOK_MS : undefined;
+  const all = [waits, look, ...others].filter((ms) => ms !== undefined);
   return all.length === 0 ? {} : { requeueAfterMs: Math.min(...all) };
 }
 
@@ -263,7 +277,7 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
       ? notAccepted(facts)
       : work.kubeadm.holds !== undefined
         ? held(work.kubeadm.holds)
-        : rolledOutVerdict(work.next, work.want, nodes);
+        : rolledOutVerdict(work.next, work.want, nodes, facts.now);
   const kept = retentionOf(facts, accepted, work);
   const verdicts: readonly Verdict[] = [
     accepted.verdict,

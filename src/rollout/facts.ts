@@ -7,7 +7,8 @@ import type { AuditNodeSpec, AuditNodeStatus } from '../api/auditnode.ts';
 import type { Minor } from '../api/versions.ts';
 import type { References } from '../render/references.ts';
 import type { KubeadmFact, KubeadmWrite } from './kubeadm.ts';
-import type { NodeView } from './next-node.ts';
+import type { NodeView, Waiting } from './next-node.ts';
+import type { Readiness } from './restart-plan.ts';
 
 export type ConfigMeta = {
   readonly namespace: string;
@@ -33,6 +34,8 @@ export type NodeFact = {
     readonly spec: AuditNodeSpec;
     readonly status: AuditNodeStatus;
   };
+  /** Asked for only where allowDegraded is set and a change is in flight on it. */
+  readonly readiness?: Readiness;
   /** The oldest AuditConfig whose selector matches this node, or that has it already. */
   readonly claimant: { readonly key: string; readonly uid: string };
 };
@@ -71,6 +74,16 @@ export type Facts = {
 export const placeOf = (r: NonNullable<AuditNodeSpec['desired']['revision']>): string =>
   `${r.kind}/${r.namespace}/${r.name}`;
 
+const waitingOf = ({ waiting, message }: AuditNodeStatus): Waiting => ({
+  reason: waiting?.reason ?? 'LeaseHeld',
+  message: message ?? '',
+  ...(waiting?.node === undefined ? {} : { node: waiting.node }),
+});
+
+const BAD_PROOFS: readonly (string | undefined)[] = ['EventMissing', 'WrongLevel', 'LogMissing', 'NoAnswer'];
+const isUnhealthy = ({ proof, current }: AuditNodeStatus): boolean =>
+  proof !== undefined && proof.digest === current && BAD_PROOFS.includes(proof.result);
+
 /** An AuditNode as the question 'who is next?' sees it. */
 export function viewOf(fact: NodeFact, configUid: string): NodeView {
   const node = fact.auditNode;
@@ -88,6 +101,8 @@ export function viewOf(fact: NodeFact, configUid: string): NodeView {
     observed: status.observedGeneration === generation,
     ...(status.phase === undefined ? {} : { phase: status.phase }),
     current: status.current ?? null,
+    ...(status.phase === 'Waiting' ? { waiting: waitingOf(status) } : {}),
+    ...(isUnhealthy(status) ? { isUnhealthy: true } : {}),
     ...(status.phase === 'Held' && status.lastFailure !== undefined ? { refused: status.lastFailure.digest } : {}),
     ...(Number.isNaN(settledAt) ? {} : { settledAt }),
   };

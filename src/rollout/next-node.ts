@@ -12,6 +12,13 @@ export type Desired =
 
 export type { NodePhase };
 
+export type Waiting = {
+  readonly reason: string;
+  readonly message: string;
+  /** Which node it waits for. */
+  readonly node?: string;
+};
+
 export type NodeView = {
   readonly name: string;
   /** What spec asks for now; null where nothing was ever asked. */
@@ -24,6 +31,12 @@ export type NodeView = {
   readonly current: string | null;
   /** A digest that this node refused or rolled back from, and will not try again. */
   readonly refused?: string;
+  /** Why its agent does not restart its API server now; only in phase Waiting. */
+  readonly waiting?: Waiting;
+  /** Its log has no events, or its API server does not answer: what is wanted now may mend that. */
+  readonly isUnhealthy?: boolean;
+  /** Its kubelet is away for so long that nothing is awaited of it; only where allowDegraded is set. */
+  readonly isDead?: boolean;
   /** When the node settled on what it runs, in ms since the epoch. */
   readonly settledAt?: number;
 };
@@ -31,6 +44,10 @@ export type NodeView = {
 export type RolloutRules = {
   readonly paused: boolean;
   readonly minReadyMs: number;
+  /** The rollout stops when so many nodes went back or refused. */
+  readonly maxFailures: number;
+  /** There while no window is open; ms since the epoch. */
+  readonly opensAt?: number;
   /** A node of this control plane that somebody else's change is in flight on. */
   readonly busy?: string;
 };
@@ -41,10 +58,13 @@ export type NextNode =
   /** `afterMs` is there when only time must pass; otherwise an event of the node is awaited. */
   | {
       readonly kind: 'Wait';
-      readonly why: 'InFlight' | 'Unanswered' | 'MinReady' | 'AgentSilent';
+      readonly why: 'InFlight' | 'Unanswered' | 'MinReady' | 'AgentSilent' | 'Dead';
       readonly node: string;
       readonly afterMs?: number;
     }
+  | { readonly kind: 'Wait'; readonly why: 'OutsideWindow'; readonly node: string; readonly afterMs: number }
+  /** Its agent was told, and waits for its turn. */
+  | { readonly kind: 'Wait'; readonly why: 'NotItsTurn'; readonly node: string; readonly waiting: Waiting }
   | { readonly kind: 'Stopped'; readonly why: 'Paused' | 'NodeHeld' | 'NoNodes'; readonly node?: string };
 
 export const sameDesired = (a: Desired | null, b: Desired | null): boolean =>
@@ -60,43 +80,83 @@ export function isAt(node: NodeView, want: Desired): boolean {
   return sameDesired(node.assigned, want) && node.observed && node.phase === 'Settled' && node.current === digest;
 }
 
-/** The node tried exactly this and went back: it is not tried again until something changes. */
+/** The node tried exactly this and went back, or refused it: the rest waits until something changes. */
 const hasRefused = (node: NodeView, want: Desired): boolean =>
-  want.type === 'Revision' &&
   sameDesired(node.assigned, want) &&
   node.observed &&
   node.phase === 'Held' &&
-  node.refused === want.digest;
+  (want.type === 'Removed' || node.refused === want.digest);
 
 /** In flight: something was asked that the agent has not brought to an end. A newer revision pre-empts it. */
 export const isInFlight = (node: Pick<NodeView, 'assigned' | 'observed' | 'phase'>): boolean =>
   node.assigned !== null && (!node.observed || (node.phase !== 'Settled' && node.phase !== 'Held'));
 
-/** Held nodes first: they wait for exactly this newer revision. Then by name, so that the order is known beforehand. */
+/**
+ * Held nodes first: they wait for exactly this newer revision. Then those that are unhealthy with what they have. Then
+ * by name, so that the order is known beforehand.
+ */
 const byNeed = (a: NodeView, b: NodeView): number => {
-  const need = (n: NodeView): number => (n.phase === 'Held' ? 0 : 1);
+  const need = (n: NodeView): number => (n.phase === 'Held' ? 0 : n.isUnhealthy === true ? 1 : 2);
   return need(a) - need(b) || (a.name < b.name ? -1 : 1);
 };
 
 /** `now` in ms since the epoch. */
 export function nextNode(nodes: readonly NodeView[], want: Desired, rules: RolloutRules, now: number): NextNode {
   if (nodes.length === 0) return { kind: 'Stopped', why: 'NoNodes' };
-  const held = nodes.find((n) => hasRefused(n, want));
-  if (held !== undefined) return { kind: 'Stopped', why: 'NodeHeld', node: held.name };
-  const left = nodes.filter((n) => !isAt(n, want));
-  const [flying, ...more] = nodes.filter(isInFlight);
-  if (flying !== undefined) {
-    // What it was asked is not wanted (any more), and it may be stuck there: it is asked anew. Its agent ends what it
-    // does first, and no other node is touched.
-    const misled = more.length === 0 && !sameDesired(flying.assigned, want);
-    if (misled && rules.busy === undefined && !rules.paused) return { kind: 'Assign', node: flying.name };
-    const silent = flying.phase === undefined ? 'AgentSilent' : 'Unanswered';
-    return { kind: 'Wait', why: flying.observed ? 'InFlight' : silent, node: flying.name };
+  const refused = nodes.filter((n) => hasRefused(n, want));
+  const stopped: NextNode | undefined =
+    refused[0] === undefined ? undefined : { kind: 'Stopped', why: 'NodeHeld', node: refused[0].name };
+  if (stopped !== undefined && refused.length >= rules.maxFailures) return stopped;
+  const flying = nodes.filter(isInFlight);
+  const left = nodes.filter((n) => !isAt(n, want) && !refused.includes(n) && !flying.includes(n)).sort(byNeed);
+  const awaited = flying.filter((n) => n.isDead !== true);
+  if (awaited.length > 0) return whileFlying(awaited, left, want, rules);
+  const candidate = left[0];
+  if (candidate !== undefined) return start(candidate, { nodes, want, rules, now });
+  const dead = flying[0];
+  return stopped ?? (dead === undefined ? { kind: 'Done' } : { kind: 'Wait', why: 'Dead', node: dead.name });
+}
+
+/** Nodes that wait for their turn change nothing, so they hold nobody back who ends their waiting. */
+function whileFlying(
+  flying: readonly NodeView[],
+  left: readonly NodeView[],
+  want: Desired,
+  rules: RolloutRules,
+): NextNode {
+  const [changing, ...more] = flying.filter((n) => n.waiting === undefined);
+  const free = rules.busy === undefined && !rules.paused;
+  // What it was asked is not wanted (any more), and it may be stuck there: it is asked anew. Its agent ends what it does
+  // first, and no other node is touched.
+  const misled = (changing === undefined ? flying : [changing]).find((n) => !sameDesired(n.assigned, want));
+  if (misled !== undefined && more.length === 0 && free) return { kind: 'Assign', node: misled.name };
+  if (changing !== undefined) {
+    const silent = changing.phase === undefined ? 'AgentSilent' : 'Unanswered';
+    return { kind: 'Wait', why: changing.observed ? 'InFlight' : silent, node: changing.name };
   }
-  const candidate = [...left].sort(byNeed)[0];
-  if (candidate === undefined) return { kind: 'Done' };
+  // It waits for an API server that only this revision may mend.
+  const mended = left.find((n) =>
+    flying.some((f) => f.waiting?.reason === 'PeerNotReady' && f.waiting.node === n.name),
+  );
+  if (mended !== undefined && free && rules.opensAt === undefined) return { kind: 'Assign', node: mended.name };
+  const [first] = flying;
+  if (first?.waiting === undefined) throw new Error('nobody is in flight');
+  return { kind: 'Wait', why: 'NotItsTurn', node: first.name, waiting: first.waiting };
+}
+
+type Round = {
+  readonly nodes: readonly NodeView[];
+  readonly want: Desired;
+  readonly rules: RolloutRules;
+  readonly now: number;
+};
+
+/** Nothing is in flight. */
+function start(candidate: NodeView, { nodes, want, rules, now }: Round): NextNode {
   if (rules.paused) return { kind: 'Stopped', why: 'Paused', node: candidate.name };
   if (rules.busy !== undefined) return { kind: 'Wait', why: 'InFlight', node: rules.busy };
+  if (rules.opensAt !== undefined)
+    return { kind: 'Wait', why: 'OutsideWindow', node: candidate.name, afterMs: rules.opensAt - now };
   // A node whose clock is ahead by more than the wait itself says nothing about when; it must not hold the rest for hours.
   const believed = (t: number): boolean => t <= now + rules.minReadyMs;
   const times = nodes.filter((n) => isAt(n, want)).map((n) => n.settledAt ?? 0);

@@ -7,6 +7,7 @@ import type { Verdict } from '../api/conditions.ts';
 import type { NodeFact } from './facts.ts';
 import type { Desired, NextNode, NodeView } from './next-node.ts';
 import { isAt } from './next-node.ts';
+import { timestamp } from './turn.ts';
 
 const MAX_WORST = 10;
 const MAX_MESSAGE = 512;
@@ -60,6 +61,7 @@ export function rolledOutVerdict(
   next: NextNode,
   want: Desired,
   count: { updated: number; desired: number },
+  now: number,
 ): RolledOut {
   const progress = `${count.updated} of ${count.desired} nodes`;
   const what = whatIs(want);
@@ -71,23 +73,39 @@ export function rolledOutVerdict(
     case 'Assign':
       return rolledOut('False', 'Progressing', `${what}: ${progress}; node ${next.node} is next`);
     case 'Wait':
-      return next.why === 'AgentSilent'
-        ? rolledOut(
-            'False',
-            'AgentSilent',
-            `${what}: ${progress}; the agent on node ${next.node} has not reported yet: is its DaemonSet pod running?`,
-          )
-        : rolledOut(
-            'False',
-            'Progressing',
-            next.why === 'MinReady'
-              ? `${what}: ${progress}; node ${next.node} follows when its predecessor was ready long enough`
-              : next.why === 'Unanswered'
-                ? `${what}: ${progress}; node ${next.node} was told, and its agent has not answered: is it running?`
-                : `${what}: ${progress}; node ${next.node} is being changed`,
-          );
+      return waitingVerdict(next, `${what}: ${progress}`, now);
     case 'Stopped':
       return stoppedVerdict(next, `${what}: ${progress}`, want);
+  }
+}
+
+/** What an agent waits for, where that has a reason of its own. */
+const OWN_REASON: Readonly<Record<string, RolledOut['reason']>> = { Paused: 'Paused', OutsideWindow: 'OutsideWindow' };
+
+function waitingVerdict(next: Extract<NextNode, { kind: 'Wait' }>, progress: string, now: number): RolledOut {
+  const say = (reason: RolledOut['reason'], message: string): RolledOut =>
+    rolledOut('False', reason, `${progress}; ${message}`);
+  const { node } = next;
+  switch (next.why) {
+    case 'AgentSilent':
+      return say('AgentSilent', `the agent on node ${node} has not reported yet: is its DaemonSet pod running?`);
+    case 'MinReady':
+      return say('Progressing', `node ${node} follows when its predecessor was ready long enough`);
+    case 'Unanswered':
+      return say('Progressing', `node ${node} was told, and its agent has not answered: is it running?`);
+    case 'InFlight':
+      return say('Progressing', `node ${node} is being changed`);
+    case 'Dead':
+      return say('Waiting', `node ${node} is dead: mend it, or delete its Node`);
+    case 'OutsideWindow':
+      return say(
+        'OutsideWindow',
+        `node ${node} follows when the next window opens at ${timestamp(now + next.afterMs)}`,
+      );
+    case 'NotItsTurn': {
+      const { reason, message } = next.waiting;
+      return say(OWN_REASON[reason] ?? 'Waiting', `node ${node} waits: ${message} (${reason})`);
+    }
   }
 }
 
@@ -119,7 +137,7 @@ export function degradedVerdict(facts: readonly NodeFact[], views: readonly Node
   return {
     type: 'Degraded',
     status: 'True',
-    reason: 'NodeHeld',
+    reason: failure?.reason === 'Inconclusive' ? 'Inconclusive' : 'NodeHeld',
     message: `node ${held.name} does not run what is wanted: ${why}`.slice(0, 4096),
   };
 }

@@ -90,17 +90,19 @@ export function inFlight(nodes: readonly PlanNode[]): string | undefined {
 }
 
 /** What the API server itself says of the holder's Node, asked before anything is taken from anybody. */
-export type HolderNode = {
-  readonly uid: string;
-  /** Its condition Ready; `since` in ms since the epoch. */
-  readonly ready: boolean;
-  readonly since: number;
-};
+export type HolderNode = Readiness & { readonly uid: string };
+
+/** Of a Node's condition Ready; `since` in ms since the epoch. */
+export type Readiness = { readonly ready: boolean; readonly since: number };
 
 const REBOOT_MS = 600_000;
 
 /** A change and its rollback take up to timeoutSeconds each: a kubelet that is away for longer than both, and a reboot. */
 const deadAfterMs = (timeoutSeconds: number): number => 2 * timeoutSeconds * 1000 + REBOOT_MS;
+
+/** Nothing is awaited of such a node where allowDegraded is set. `now` as `since`. */
+export const isDead = (r: Readiness, timeoutSeconds: number, now: number): boolean =>
+  !r.ready && now - r.since >= deadAfterMs(timeoutSeconds);
 
 export type HolderVerdict =
   | { readonly free: true; readonly why: 'NodeDeleted' | 'NodeDead' }
@@ -117,6 +119,5 @@ export function holderVerdict(
   const uid = uidOfHolder(holder);
   if (node === undefined || (uid !== '' && uid !== node.uid)) return { free: true, why: 'NodeDeleted' };
   if (!rules.allowDegraded) return { free: false, lookAgain: false };
-  const dead = !node.ready && now - node.since >= deadAfterMs(rules.timeoutSeconds);
-  return dead ? { free: true, why: 'NodeDead' } : { free: false, lookAgain: true };
+  return isDead(node, rules.timeoutSeconds, now) ? { free: true, why: 'NodeDead' } : { free: false, lookAgain: true };
 }

@@ -33,15 +33,6 @@ function offsetsOf(timeZone: string): Offset {
   };
 }
 
-/** Is it a time zone that this runtime knows? */
-export function isTimeZone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en-US', { timeZone: name }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
-}
-
 function instantOf({ year, month, day, minutes }: Wall, offset: Offset): number {
   const wall = Date.UTC(year, month, day) + minutes * MINUTE;
   const [before, after] = [offset(wall - DAY), offset(wall + DAY)];
@@ -70,7 +61,7 @@ function spansOf(window: RolloutWindow, now: number): readonly Span[] {
 
 export type Windowed = { readonly open: true } | { readonly open: false; readonly opensAt: number };
 
-/** No windows: always open. `now` and `opensAt` in ms since the epoch. A zone that is not known throws: accept() refuses it. */
+/** No windows: always open. `now` and `opensAt` in ms since the epoch. A zone that is not known throws: the schema refuses it. */
 export function windowed(windows: readonly RolloutWindow[] | undefined, now: number): Windowed {
   if (windows === undefined || windows.length === 0) return { open: true };
   const spans = windows.flatMap((w) => spansOf(w, now));

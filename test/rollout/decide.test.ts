@@ -257,7 +257,7 @@ describe('decide', () => {
     expect(w.finalizer).toBe(false);
   });
 
-  it('a controller that dies after any step of any reconcile loses nothing', () => {
+  it('a controller that dies after any step of any reconcile loses nothing', { timeout: 60_000 }, () => {
     for (let seed = 1; seed <= 30; seed++) {
       let x = seed;
       let kills = 25;

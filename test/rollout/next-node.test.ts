@@ -5,7 +5,7 @@ import type { Desired, NodeView } from '../../src/rollout/next-node.ts';
 const A: Desired = { type: 'Revision', digest: 'a' };
 const B: Desired = { type: 'Revision', digest: 'b' };
 const GONE: Desired = { type: 'Removed' };
-const RULES = { paused: false, minReadyMs: 30_000 };
+const RULES = { paused: false, minReadyMs: 30_000, maxFailures: 1 };
 const NOW = 1_000_000;
 
 const fresh = (name: string): NodeView => ({ name, assigned: null, observed: false, current: null });
@@ -33,6 +33,16 @@ const held = (name: string, digest: string): NodeView => ({
   phase: 'Held',
   current: null,
   refused: digest,
+});
+
+type Asked = { want: Desired } & Partial<typeof RULES & { opensAt: number }>;
+
+/** Its agent waits for its turn. */
+const waits = (name: string, assigned: Desired, reason = 'LeaseHeld', node?: string): NodeView => ({
+  ...at(name, B),
+  assigned,
+  phase: 'Waiting',
+  waiting: { reason, message: '', ...(node === undefined ? {} : { node }) },
 });
 
 const cases: readonly [string, readonly NodeView[], Desired, object][] = [
@@ -120,6 +130,103 @@ describe('nextNode', () => {
     expect(nextNode(nodes, want, RULES, NOW)).toEqual(expected);
   });
 
+  it.each<[string, readonly NodeView[], Asked, object]>([
+    [
+      'a node whose agent waits for its turn is waited for',
+      [waits('n1', A), at('n2', B)],
+      { want: A },
+      { kind: 'Wait', why: 'NotItsTurn', node: 'n1' },
+    ],
+    ['a newer revision pre-empts that', [waits('n1', A), at('n2', B)], { want: B }, { kind: 'Assign', node: 'n1' }],
+    [
+      'what is stuck is asked anew although another waits for it',
+      [flying('n1', B), waits('n2', A, 'PeerNotReady', 'n1')],
+      { want: A },
+      { kind: 'Assign', node: 'n1' },
+    ],
+    [
+      'who is waited for, and may be mended by what is wanted, is next',
+      [waits('n1', A, 'PeerNotReady', 'n3'), at('n2', B), at('n3', B)],
+      { want: A },
+      { kind: 'Assign', node: 'n3' },
+    ],
+    [
+      'but not while paused',
+      [waits('n1', A, 'PeerNotReady', 'n3'), at('n2', B), at('n3', B)],
+      { want: A, paused: true },
+      { kind: 'Wait', why: 'NotItsTurn', node: 'n1' },
+    ],
+    [
+      'and not where it runs that already',
+      [waits('n1', A, 'PeerNotReady', 'n3'), at('n2', B), at('n3', A)],
+      { want: A },
+      { kind: 'Wait', why: 'NotItsTurn', node: 'n1' },
+    ],
+    [
+      'outside of windows nothing begins',
+      [at('n1', A), at('n2', B)],
+      { want: A, opensAt: NOW + 5_000 },
+      { kind: 'Wait', why: 'OutsideWindow', node: 'n2', afterMs: 5_000 },
+    ],
+    ['and what is done is done', [at('n1', A), at('n2', A)], { want: A, opensAt: NOW + 5_000 }, { kind: 'Done' }],
+    [
+      'fewer failures than maxFailures do not stop the rest',
+      [held('n1', 'a'), at('n2', B)],
+      { want: A, maxFailures: 2 },
+      { kind: 'Assign', node: 'n2' },
+    ],
+    [
+      'as many do',
+      [held('n1', 'a'), held('n2', 'a'), at('n3', B)],
+      { want: A, maxFailures: 2 },
+      { kind: 'Stopped', why: 'NodeHeld', node: 'n1' },
+    ],
+    [
+      'when all others are there, a failed one is said',
+      [held('n1', 'a'), at('n2', A)],
+      { want: A, maxFailures: 2 },
+      { kind: 'Stopped', why: 'NodeHeld', node: 'n1' },
+    ],
+    [
+      'a removal that a node refuses stops, too',
+      [{ ...held('n1', 'a'), assigned: GONE }, at('n2', A)],
+      { want: GONE },
+      { kind: 'Stopped', why: 'NodeHeld', node: 'n1' },
+    ],
+    [
+      'an unhealthy node comes before healthy ones',
+      [at('n1', B), { ...at('n2', B), isUnhealthy: true }],
+      { want: A },
+      { kind: 'Assign', node: 'n2' },
+    ],
+    [
+      'a failed one before it',
+      [at('n1', B), { ...at('n2', B), isUnhealthy: true }, held('n3', 'b')],
+      { want: A },
+      { kind: 'Assign', node: 'n3' },
+    ],
+    [
+      'a dead node holds nobody back where that is allowed',
+      [{ ...flying('n1', A), isDead: true }, at('n2', B)],
+      { want: A },
+      { kind: 'Assign', node: 'n2' },
+    ],
+    [
+      'and is said in the end',
+      [{ ...flying('n1', A), isDead: true }, at('n2', A)],
+      { want: A },
+      { kind: 'Wait', why: 'Dead', node: 'n1' },
+    ],
+    [
+      'but another in flight does',
+      [{ ...flying('n1', A), isDead: true }, flying('n2', A), at('n3', B)],
+      { want: A },
+      { kind: 'Wait', why: 'InFlight', node: 'n2' },
+    ],
+  ])('%s', (_name, nodes, { want, ...rules }, expected) => {
+    expect(nextNode(nodes, want, { ...RULES, ...rules }, NOW)).toMatchObject(expected);
+  });
+
   it('waits for a node on which the change of another AuditConfig is in flight', () => {
     expect(nextNode([fresh('n1')], A, { ...RULES, busy: 'x1' }, NOW)).toEqual({
       kind: 'Wait',
@@ -141,7 +248,7 @@ describe('nextNode', () => {
     let nodes: NodeView[] = ['c', 'a', 'b'].map(fresh);
     const order: string[] = [];
     for (let i = 0; i < 10; i++) {
-      const next = nextNode(nodes, A, { paused: false, minReadyMs: 0 }, NOW);
+      const next = nextNode(nodes, A, { ...RULES, minReadyMs: 0 }, NOW);
       if (next.kind !== 'Assign') break;
       order.push(next.node);
       nodes = nodes.map((n) => (n.name === next.node ? at(n.name, A, NOW) : n));
