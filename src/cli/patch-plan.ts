@@ -55,6 +55,7 @@ export function placeOf({ manifest, root }: Pick<PatchOptions, 'manifest' | 'roo
     list: (p) => at(p).list(p),
     makeDir: (p, mode, owner) => at(p).makeDir(p, mode, owner),
     create: (p, bytes, as) => at(p).create(p, bytes, as),
+    link: (from, to) => at(to).link(from, to),
     rename: (from, to) => at(to).rename(from, to),
     remove: (p) => at(p).remove(p),
     removeDir: (p) => at(p).removeDir(p),

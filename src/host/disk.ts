@@ -3,7 +3,7 @@
  * disk, the host's file system inside the agent's container, or a test's folder. It decides nothing.
  */
 import { constants } from 'node:fs';
-import { chown, lstat, mkdir, open, readdir, readFile, rename, rmdir, statfs, unlink } from 'node:fs/promises';
+import { chown, link, lstat, mkdir, open, readdir, readFile, rename, rmdir, statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Disk, DiskOwner, DiskStat } from './types.ts';
 
@@ -82,6 +82,7 @@ export function realDisk(root: string): Disk {
     list: async (path) => (await unless(ABSENT, () => readdir(at(path))))?.sort() ?? null,
     makeDir: (path, mode, owner) => makeDir(at(path), mode, owner),
     create: (path, bytes, as) => create(at(path), bytes, as),
+    link: (from, to) => link(at(from), at(to)),
     rename: (from, to) => rename(at(from), at(to)),
     remove: async (path) => void (await unless(ABSENT, () => unlink(at(path)))),
     removeDir: async (path) => void (await unless(STAYS, () => rmdir(at(path)))),

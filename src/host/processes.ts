@@ -93,6 +93,17 @@ export async function isAlive(p: ProcessId, proc = '/proc'): Promise<boolean> {
   return now !== null && now.start === p.start && now.boot === p.boot;
 }
 
+/**
+ * Of these pods, by UID, those that have a process: the kubelet names a pod's cgroup by it (`pod<UID>`, with `_` for `-`
+ * below systemd). The sandbox's own process lives as long as the pod does, also between two crashes of its container.
+ */
+export async function podsWithProcesses(uids: readonly string[], proc = '/proc'): Promise<readonly string[]> {
+  if (uids.length === 0) return [];
+  const pids = (await readdir(proc)).filter((n) => /^\d+$/.test(n));
+  const cgroups = (await Promise.all(pids.map((pid) => tryRead(join(proc, pid, 'cgroup'))))).join('\n');
+  return uids.filter((uid) => cgroups.includes(`pod${uid}`) || cgroups.includes(`pod${uid.replaceAll('-', '_')}`));
+}
+
 /** How often this host's kernel has killed for want of memory, since boot (from Linux 4.13 on); null: not to be seen. */
 export async function countOomKills(proc = '/proc'): Promise<number | null> {
   const line = /^oom_kill (\d+)$/m.exec((await tryRead(join(proc, 'vmstat'))) ?? '');

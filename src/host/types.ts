@@ -22,6 +22,8 @@ export type Disk = {
   readonly makeDir: (path: string, mode: number, owner: DiskOwner | null) => Promise<void>;
   /** A new file, its content on disk when this returns; fails with EEXIST. Its name is durable only after `syncDir`. */
   readonly create: (path: string, bytes: Uint8Array, as: DiskStat) => Promise<void>;
+  /** A second name of a file; fails with EEXIST. Takes no block, and no inode. Durable only after `syncDir`. */
+  readonly link: (from: string, to: string) => Promise<void>;
   readonly rename: (from: string, to: string) => Promise<void>;
   /** Nothing happens where no file is. */
   readonly remove: (path: string) => Promise<void>;

@@ -10,6 +10,7 @@
  */
 import type { Finding } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
+import { diskCode } from '../host/disk-error.ts';
 import type { Digest, Revision } from '../render/types.ts';
 import type { NodeState, ProbeRules } from '../rollout/node-state.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
@@ -23,6 +24,7 @@ import { serverView } from '../targets/static-pod/server.ts';
 import type { ServerView } from '../targets/static-pod/server.ts';
 import type { HostChange, HostObserved } from '../targets/types.ts';
 import { applyAll, applyChange, bytesOf } from './apply.ts';
+import { keepBefore } from './before-image.ts';
 import { CHECKS, runChecks } from './checks.ts';
 import type { Check } from './checks.ts';
 import { follow } from './follow.ts';
@@ -34,6 +36,7 @@ import type { NodeHost } from './host.ts';
 import type { ApplyOutcome } from './outcome.ts';
 import { holdPath, readState, writeState } from './state-file.ts';
 import type { Journal, StateFile } from './state-file.ts';
+import { livingPods } from './stuck-pod.ts';
 
 export type ApplyInput = {
   readonly host: NodeHost;
@@ -59,10 +62,6 @@ export type ApplyInput = {
   readonly onState?: (s: StateFile) => void;
   readonly signal: AbortSignal;
 };
-
-/** The errno of what a disk refused; null for anything else, which is a bug. */
-export const diskCode = (e: unknown): string | null =>
-  e instanceof Error && 'code' in e && typeof e.code === 'string' && /^E[A-Z0-9]+$/.test(e.code) ? e.code : null;
 
 /** Runs `act`; a disk's error is a value, the signal's end too, everything else is a bug. */
 export async function guarded<T = ApplyOutcome>(signal: AbortSignal, act: () => Promise<T>): Promise<T | ApplyOutcome> {
@@ -204,6 +203,7 @@ async function journalOf(
     made: madeBy(plan.changes, record, recorded?.bytes ?? null),
     boot: view === null ? null : { id: view.bootId, at: view.now },
     knownLogs: [...(await host.logFolders(pod))],
+    pods: [...(await livingPods(host, pod))],
     timeoutMs: (input.rules ?? DEFAULT_RULES).timeoutMs,
     confidential: to !== null && (to.confidential || to.webhook !== undefined),
   };
@@ -234,6 +234,7 @@ async function install(input: ApplyInput, file: StateFile, start: Start): Promis
   await writeState(disk, spec.layout.stateDir, intent);
   input.onState?.(intent);
   const beforeEdit = await applyAll(disk, start.before);
+  if (beforeEdit === null) await keepBefore(disk, start.journal);
   const findings = [...start.findings, ...(beforeEdit === null ? await standBy(input, digest) : [])];
   const overtaken = beforeEdit ?? (await applyChange(disk, start.edit));
   const followed = await follow(nodeOf(input), intent);

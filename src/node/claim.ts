@@ -5,12 +5,14 @@
  * take yours back"; of two who come at the same moment the later reader sees the other, so never do both act.
  * It needs that all see the same process ids (hostPID). Called by the agent and the guard.
  */
+import { diskCode } from '../host/disk-error.ts';
 import { makeFolder, removeFolder } from '../host/install.ts';
 import type { ProcessId } from '../host/processes.ts';
+import type { Disk } from '../host/types.ts';
 import { ROOT_OWNER } from '../targets/host-layout.ts';
 import type { HostPath } from '../targets/types.ts';
-import { diskCode } from './apply-revision.ts';
 import type { NodeHost } from './host.ts';
+import { statePath } from './state-file.ts';
 
 export type Role = 'agent' | 'guard';
 export type Claim = { readonly role: Role; readonly process: ProcessId };
@@ -56,6 +58,16 @@ async function look(host: NodeHost, stateDir: HostPath, mine: string): Promise<V
   );
 }
 
+/** Only its name counts. On a full disk it is a second name of the state file, which takes no space. */
+async function writeClaim(disk: Disk, stateDir: HostPath, path: HostPath): Promise<void> {
+  try {
+    await disk.create(path, new Uint8Array(), { kind: 'file', mode: 0o600, owner: ROOT_OWNER });
+  } catch (e) {
+    if (diskCode(e) !== 'ENOSPC' || (await disk.stat(statePath(stateDir))) === null) throw e;
+    await disk.link(statePath(stateDir), path);
+  }
+}
+
 /** Gives the claim back, and takes the folder with it where nothing else is in it. */
 export type Release = () => Promise<void>;
 
@@ -70,8 +82,7 @@ export async function takeClaim(
   const before = await look(host, stateDir, mine);
   if (before.busy !== null) return { busy: before.busy };
   await makeFolder(host.disk, stateDir, 0o700, ROOT_OWNER);
-  if ((await host.disk.stat(path)) === null)
-    await host.disk.create(path, new Uint8Array(), { kind: 'file', mode: 0o600, owner: ROOT_OWNER });
+  if ((await host.disk.stat(path)) === null) await writeClaim(host.disk, stateDir, path);
   const after = await look(host, stateDir, mine);
   if (after.busy !== null) {
     await host.disk.remove(path);

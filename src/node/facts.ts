@@ -4,6 +4,7 @@
  */
 import type { NodeFacts } from '../rollout/node-state.ts';
 import type { NodeState } from '../rollout/node-state.ts';
+import type { PodName } from '../host/pod-logs.ts';
 import type { ApiServerProcess, ProcessView } from '../host/processes.ts';
 import { auditFlagsOf, portOf, sameFlags } from '../targets/audit-flags.ts';
 import { serverView } from '../targets/static-pod/server.ts';
@@ -11,6 +12,7 @@ import type { ServerView } from '../targets/static-pod/server.ts';
 import type { NodeHost } from './host.ts';
 import { holdPath } from './state-file.ts';
 import type { Journal } from './state-file.ts';
+import { isBorrowed, podInTheWay } from './stuck-pod.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -19,6 +21,7 @@ export function compareManifest(now: Uint8Array | null, journal: Journal): NodeF
   const text = now === null ? '' : new TextDecoder('utf-8', { ignoreBOM: true }).decode(now);
   if (text === journal.before) return 'Before';
   if (text === journal.after) return 'After';
+  if (isBorrowed(text, journal)) return 'Borrowed';
   const [is, after] = [now === null ? null : serverView(now), serverView(bytes(journal.after))];
   return is !== null && after !== null && sameFlags(is.auditFlags, after.auditFlags) ? 'After' : 'Other';
 }
@@ -34,6 +37,10 @@ export class Watch {
   #wentDown = false;
   #began: number | null = null;
   #server: ServerView | null = null;
+  #blockedSince: number | null = null;
+  /** Boot time of the first look, and whether a process with the wanted flags has started since. */
+  #firstSeen: number | null = null;
+  #started = false;
   /** Start times of processes with the wanted flags. */
   readonly #starts = new Set<number>();
 
@@ -63,6 +70,10 @@ export class Watch {
       crashes: this.#crashes(process, words?.starts ?? 0),
       readyInARow: this.#readyInARow,
       readyMs: this.#readySince === null ? 0 : now - this.#readySince,
+      blockedMs:
+        state.phase === 'RollingBack' && (process === 'None' || process === 'Old')
+          ? await this.#blocked(host, pod, at)
+          : 0,
       watchedMs: now - this.#began,
     };
   }
@@ -80,13 +91,28 @@ export class Watch {
     return Math.max(0, starts - (process === 'New' || process === 'Hidden' ? 1 : 0));
   }
 
+  /**
+   * Nothing of the restored manifest has started meanwhile or runs, and another pod of its name stands. One that the
+   * kubelet of before left to end counts for nothing once it has ended.
+   */
+  async #blocked(host: NodeHost, pod: PodName, { journal }: Place): Promise<number> {
+    const now = host.ticks();
+    if (this.#started || (await podInTheWay(host, pod, journal)) === null) this.#blockedSince = null;
+    else this.#blockedSince ??= now;
+    return this.#blockedSince === null ? 0 : now - this.#blockedSince;
+  }
+
   #judge(view: ProcessView | null, server: ServerView, journal: Journal): NodeFacts['process'] {
     if (view === null || journal.boot === null) return 'Hidden';
     const mine = view.apiServers.filter((p) => portOf(p.args) === server.address.port);
     const since = journal.boot.id === view.bootId ? journal.boot.at : 0;
     const isNew = (p: ApiServerProcess): boolean =>
       p.startedAt >= since && sameFlags(auditFlagsOf(p.args), server.auditFlags);
-    for (const p of mine.filter(isNew)) this.#starts.add(p.startedAt);
+    this.#firstSeen ??= view.now;
+    for (const p of mine.filter(isNew)) {
+      this.#starts.add(p.startedAt);
+      if (p.startedAt > this.#firstSeen) this.#started = true;
+    }
     if (mine.some((p) => !isNew(p))) return 'Old';
     return mine.length > 0 ? 'New' : 'None';
   }

@@ -3,6 +3,7 @@
  * does it, and writes the new state before it goes on. Starts anywhere: right after the rename, or in the next life of a
  * process that was killed. Called by apply-revision.ts, by resume() of agent and guard, and by probation.ts.
  */
+import { diskCode } from '../host/disk-error.ts';
 import { installFile, removeFolder } from '../host/install.ts';
 import type { PodName } from '../host/pod-logs.ts';
 import type { Disk } from '../host/types.ts';
@@ -12,6 +13,7 @@ import { ROOT_OWNER, sha256 } from '../targets/host-layout.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { serverView } from '../targets/static-pod/server.ts';
 import { revertEdit } from '../targets/static-pod/undo.ts';
+import { dropBefore, putBack } from './before-image.ts';
 import { compareManifest, Watch } from './facts.ts';
 import { removeGuard } from './guard-pod.ts';
 import type { NodeHost } from './host.ts';
@@ -19,6 +21,7 @@ import type { ApplyOutcome } from './outcome.ts';
 import { pruneRevisions } from './prune.ts';
 import { writeState } from './state-file.ts';
 import type { Failure, Journal, Probation, StateFile } from './state-file.ts';
+import { borrowed, returned } from './stuck-pod.ts';
 
 export type Node = {
   readonly host: NodeHost;
@@ -71,9 +74,11 @@ export async function follow(node: Node, from: StateFile): Promise<Followed> {
 
 const limitOf = ({ timeoutMs }: Journal): Partial<ProbeRules> => (timeoutMs === undefined ? {} : { timeoutMs });
 
-/** Nothing is in flight: the guard goes, whoever left it behind, and so do revisions that nothing comes back to. */
+/** Nothing is in flight: the guard goes, whoever left it behind, and so does what nothing comes back to. */
 async function tidy(node: Node, file: StateFile): Promise<void> {
-  await removeGuard(node.host.disk, node.spec.manifest);
+  const { disk } = node.host;
+  await removeGuard(disk, node.spec.manifest);
+  if (file.probation === null) await dropBefore(disk, node.spec.manifest);
   if (node.keep !== 'All') await pruneRevisions(node.host, node.spec, file, node.keep);
 }
 
@@ -82,6 +87,16 @@ async function save(node: Node, next: InFlight | Omit<StateFile, 'probation'>): 
   const file: StateFile = { probation: null, ...next };
   await writeState(node.host.disk, node.spec.layout.stateDir, file);
   return file;
+}
+
+/** As save, where what is written down is only of use to the next life: a full disk stops nothing. */
+async function trySave(node: Node, next: InFlight): Promise<StateFile> {
+  try {
+    return await save(node, next);
+  } catch (e) {
+    if (diskCode(e) === null) throw e;
+    return { probation: null, ...next };
+  }
 }
 
 /** Does a step, and gives the state that follows from it, which is on disk by then. */
@@ -95,7 +110,7 @@ async function act(node: Node, now: InFlight, step: Step): Promise<StateFile> {
       return abandon(node, now);
     case 'StartProbing':
       return state.phase === 'Installing'
-        ? save(node, { state: { ...state, phase: 'Probing' }, journal, lastFailure })
+        ? trySave(node, { state: { ...state, phase: 'Probing' }, journal, lastFailure })
         : { ...now, probation: null };
     case 'Commit':
       return state.phase === 'Probing' ? commit(node, state, journal) : { ...now, probation: null };
@@ -103,6 +118,8 @@ async function act(node: Node, now: InFlight, step: Step): Promise<StateFile> {
       return startRollBack(node, now, step.why);
     case 'RestoreManifest':
       return restore(node, now);
+    case 'BorrowUid':
+      return borrowUid(node, now);
     case 'EndRollBack':
       return endRollBack(node, now, step.verdict);
   }
@@ -176,7 +193,10 @@ type Back = Pick<Extract<NodeState, { phase: 'RollingBack' }>, 'bad' | 'to' | 'l
   readonly journal: Journal;
 };
 
-/** Decided once and written down, so that a process that is killed now goes on rolling back. */
+/**
+ * Decided once and written down, so that a process that is killed now goes on rolling back. Where that cannot be written,
+ * the manifest goes back first: a rename needs no space, and the manifest of before says it all to the next life.
+ */
 export async function beginRollBack(node: Node, back: Back, why: Reason): Promise<StateFile> {
   const { journal, ...digests } = back;
   const time = node.host.now();
@@ -184,28 +204,56 @@ export async function beginRollBack(node: Node, back: Back, why: Reason): Promis
   const next: NodeState = { phase: 'RollingBack', ...digests, why, since: time };
   // Whether the previous flags run is then told by the flags alone: the kubelet may not have acted yet.
   const boot = journal.boot === null ? null : { ...journal.boot, at: 0 };
-  return save(node, { state: next, journal: { ...journal, boot }, lastFailure: failure });
+  const file: InFlight = { state: next, journal: { ...journal, boot }, lastFailure: failure };
+  try {
+    return await save(node, file);
+  } catch (e) {
+    if (diskCode(e) === null || !(await putBack(node.host.disk, journal))) throw e;
+    return { probation: null, ...file };
+  }
 }
 
 /** Our edit out of the manifest: the text before it where nobody came between, else only what is ours. */
-async function restore(node: Node, { state, journal, lastFailure }: InFlight): Promise<StateFile> {
-  const { disk } = node.host;
-  const bytes = await disk.read(journal.manifest);
-  const text = bytes === null ? null : new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
-  if (bytes === null || text === null || compareManifest(bytes, journal) !== 'After')
-    return { state, journal, lastFailure, probation: null };
+async function restore(node: Node, now: InFlight): Promise<StateFile> {
+  const { journal } = now;
+  const bytes = await node.host.disk.read(journal.manifest);
+  const is = compareManifest(bytes, journal);
+  if (bytes === null || (is !== 'After' && is !== 'Borrowed')) return { ...now, probation: null };
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  // First what needs no space; the record follows when the rollback ends.
+  if (is === 'After' && (await putBack(node.host.disk, journal))) return { ...now, probation: null };
+  if (is === 'Borrowed') return replace(node, { ...now, journal: await sinceNow(node, journal, text) }, bytes);
   // Their edit of ours that cannot be told apart: our last good text is better than an API server that does not start.
-  const back = text === journal.after ? journal.before : (revertEdit(text, journal) ?? journal.before);
+  const before = text === journal.after ? journal.before : (revertEdit(text, journal) ?? journal.before);
   await undoFiles(node, journal);
-  // Written down first: if the rename is not reached, the manifest still reads as `After`, and this is done again.
-  const file = await save(node, { state, journal: { ...journal, before: back }, lastFailure });
-  const seen = sha256(bytes);
-  await installFile(disk, {
-    path: journal.manifest,
-    bytes: new TextEncoder().encode(back),
+  return replace(node, { ...now, journal: { ...journal, before } }, bytes);
+}
+
+/** A process that began under the borrowed UID says nothing about the manifest as it was. */
+async function sinceNow({ host }: Node, journal: Journal, text: string): Promise<Journal> {
+  const view = await host.processes();
+  const boot = view === null ? journal.boot : { id: view.bootId, at: view.now };
+  return { ...journal, before: returned(text, journal), boot };
+}
+
+/** The restored pod takes the place of the one that is in its way. Where that cannot be, it goes on waiting. */
+async function borrowUid(node: Node, now: InFlight): Promise<StateFile> {
+  const bytes = await node.host.disk.read(now.journal.manifest);
+  const text = await borrowed(node.host, now.journal);
+  if (bytes === null || text === null || compareManifest(bytes, now.journal) !== 'Before')
+    return { ...now, probation: null };
+  return replace(node, { ...now, journal: { ...now.journal, borrowed: text } }, bytes, text);
+}
+
+/** Written down first: if the rename is not reached, the manifest still reads as it did, and this is done again. */
+async function replace(node: Node, next: InFlight, seen: Uint8Array, text = next.journal.before): Promise<StateFile> {
+  const file = await save(node, next);
+  await installFile(node.host.disk, {
+    path: next.journal.manifest,
+    bytes: new TextEncoder().encode(text),
     mode: 0o600,
     owner: ROOT_OWNER,
-    guard: (is) => is !== null && sha256(is) === seen,
+    guard: (is) => is !== null && sha256(is) === sha256(seen),
   });
   return file;
 }

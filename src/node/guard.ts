@@ -6,11 +6,12 @@
  * takes no revision away. src/main.ts runs it.
  */
 import { parseArgs } from 'node:util';
+import { diskCode } from '../host/disk-error.ts';
 import { DEFAULT_LAYOUT } from '../targets/host-layout.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { diskCode, resume } from './apply-revision.ts';
+import { resume } from './apply-revision.ts';
 import { takeClaim } from './claim.ts';
 import { removeGuard } from './guard-pod.ts';
 import { realHost } from './host.ts';

@@ -5,7 +5,7 @@ import { podFolders, readLastWords } from '../host/pod-logs.ts';
 import type { LastWords, PodName } from '../host/pod-logs.ts';
 import { probeApiServer } from '../host/probe.ts';
 import type { Health, ProbeAddress, ProbeCredentials } from '../host/probe.ts';
-import { countOomKills, isAlive, listApiServers, ownProcess } from '../host/processes.ts';
+import { countOomKills, isAlive, listApiServers, ownProcess, podsWithProcesses } from '../host/processes.ts';
 import type { ProcessId, ProcessView } from '../host/processes.ts';
 import type { Disk } from '../host/types.ts';
 
@@ -24,6 +24,8 @@ export type NodeHost = {
   readonly processes: () => Promise<ProcessView | null>;
   /** Folders of the pod's logs that are there now. */
   readonly logFolders: (pod: PodName) => Promise<readonly string[]>;
+  /** Of these pods, by UID, those that have a process on this node. */
+  readonly livingPods: (uids: readonly string[]) => Promise<readonly string[]>;
   readonly lastWords: (pod: PodName, known: ReadonlySet<string>) => Promise<LastWords | null>;
   /** What the kernel has killed for want of memory since boot; null where that cannot be seen. */
   readonly oomKills: () => Promise<number | null>;
@@ -51,6 +53,7 @@ export function realHost({ root, proc, credentials }: RealHostOptions): NodeHost
     hasCredentials: credentials !== undefined,
     processes: () => listApiServers(proc),
     logFolders: (pod) => podFolders(disk, pod),
+    livingPods: (uids) => podsWithProcesses(uids, proc),
     lastWords: (pod, known) => readLastWords(disk, pod, known),
     oomKills: () => countOomKills(proc),
     // Always in this process' own /proc: that is where its number means something.

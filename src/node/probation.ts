@@ -3,6 +3,7 @@
  * where the API server keeps falling over. One look every few seconds, never while a change is in flight: who calls this
  * sees to it that nothing else changes the node meanwhile. Called by the agent.
  */
+import { diskCode } from '../host/disk-error.ts';
 import type { ProcessView } from '../host/processes.ts';
 import { PROBATION, probationStep } from '../rollout/probation.ts';
 import type { ProbationFacts, ProbationRules } from '../rollout/probation.ts';
@@ -67,7 +68,7 @@ export class ProbationWatch {
     const { from: to, lastGood, journal } = probation;
     const back = await beginRollBack(node, { bad: file.state.current, to, lastGood, journal }, step.why);
     node.onState(back);
-    if (input.guard !== undefined) await placeGuard(host.disk, input.guard, spec, `back-${host.now()}`);
+    await standBy(input);
     return (await follow(node, back)).outcome;
   }
 
@@ -99,6 +100,14 @@ export class ProbationWatch {
     this.#starts.clear();
     this.#began = ticks;
   }
+}
+
+/** On a full disk the rollback goes on without a guard: without the rollback there is no API server. */
+async function standBy({ host, spec, guard }: ResumeInput): Promise<void> {
+  if (guard === undefined) return;
+  await placeGuard(host.disk, guard, spec, `back-${host.now()}`).catch((e: unknown) => {
+    if (diskCode(e) === null) throw e;
+  });
 }
 
 /** A reboot ends every process and is no crash: times and counts begin anew with it. */

@@ -4,7 +4,7 @@
  * It holds the manifest's texts, and never a policy or a Secret.
  */
 import { z } from 'zod';
-import { installFile, makeFolder } from '../host/install.ts';
+import { installFile, makeFolder, stagingPath } from '../host/install.ts';
 import type { Disk } from '../host/types.ts';
 import type { Digest } from '../render/types.ts';
 import type { NodeState } from '../rollout/node-state.ts';
@@ -50,8 +50,12 @@ const journal = z.object({
   made: z.array(z.string()),
   /** When the phase began, in ms since boot, and of which boot: compared with the start of processes. */
   boot: z.object({ id: z.string(), at: z.number() }).nullable(),
+  /** `before` under the UID of the pod that is in its way, once that was needed (stuck-pod.ts). */
+  borrowed: z.string().optional(),
   /** Folders of the pod's logs that were there before. */
   knownLogs: z.array(z.string()),
+  /** UIDs of the API server's pods that had processes then: commonly one. */
+  pods: z.array(z.string()).optional(),
   /** How long this change may take, in ms: what a later process holds itself to as well. */
   timeoutMs: z.number().optional(),
   /** The revision came from a Secret: the API server's words about it are not repeated. */
@@ -119,8 +123,9 @@ const isEmpty = ({ state, journal, lastFailure, probation }: StateFile): boolean
   state.current === null &&
   state.lastGood === null;
 
-/** A node with nothing to remember keeps no file. */
+/** A node with nothing to remember keeps no file, nor what a failed write of it left. */
 async function forget(disk: Disk, stateDir: HostPath): Promise<void> {
+  await disk.remove(stagingPath(statePath(stateDir)));
   if ((await disk.read(statePath(stateDir))) === null) return;
   await disk.remove(statePath(stateDir));
   await disk.syncDir(stateDir);

@@ -14,6 +14,8 @@
  * 2. A rollback begins at the second crash, and in any case when the time is over and the API server is not healthy.
  * 3. Not healthy after the rollback either: `Inconclusive`. Something else is broken (etcd, the disk): nobody is blamed.
  * 4. A HOLD file stops everything, on either side.
+ * 5. A kubelet that came up without its API deletes no pod, so the bad one stays in the restored manifest's way for ever.
+ *    Then the restored pod borrows the bad one's UID, which makes it a change in place, until the API is back.
  */
 import type { Digest } from '../render/types.ts';
 
@@ -58,7 +60,7 @@ export type NodeState =
 export type NodeFacts = {
   readonly hold: boolean;
   /** The manifest against the journal's hashes. */
-  readonly manifest: 'Before' | 'After' | 'Other';
+  readonly manifest: 'Before' | 'After' | 'Borrowed' | 'Other';
   /** Forbidden: 401 or 403, which is alive and not ready. */
   readonly health: 'Down' | 'NotReady' | 'Forbidden' | 'Ready';
   /**
@@ -73,6 +75,8 @@ export type NodeFacts = {
   /** Ready answers in a row, this one included, and for how long. */
   readonly readyInARow: number;
   readonly readyMs: number;
+  /** How long a pod of another manifest stands in the way of the restored one, of which no process has started; or 0. */
+  readonly blockedMs: number;
   /** How long this process has watched this phase, by a clock that no one sets: a jump of time changes no verdict. */
   readonly watchedMs: number;
 };
@@ -96,6 +100,8 @@ export type Step =
   | { readonly do: 'Commit' }
   | { readonly do: 'RollBack'; readonly why: Reason }
   | { readonly do: 'RestoreManifest' }
+  /** The restored manifest, under the UID of the pod that is in its way. */
+  | { readonly do: 'BorrowUid' }
   | { readonly do: 'EndRollBack'; readonly verdict: Reason | 'Inconclusive' };
 
 const isNewProcess = (f: NodeFacts): boolean => f.process === 'New' || (f.process === 'Hidden' && f.wentDown);
@@ -106,16 +112,25 @@ const isProven = (f: NodeFacts, rules: ProbeRules): boolean =>
 function probing(f: NodeFacts, rules: ProbeRules): Step {
   if (isProven(f, rules)) return { do: 'Commit' };
   if (f.crashes >= rules.maxCrashes) return { do: 'RollBack', why: 'CrashLoop' };
+  // Put back, by a process that found no room to write it down, or by a person.
+  if (f.manifest === 'Before') return { do: 'RollBack', why: 'NotHealthyInTime' };
   // An API server that is healthy when the time is over is only waited for, up to minReadyMs more.
   const healthy = f.health === 'Ready' && isNewProcess(f);
   const limit = rules.timeoutMs + (healthy ? rules.minReadyMs : 0);
   return f.watchedMs >= limit ? { do: 'RollBack', why: 'NotHealthyInTime' } : { do: 'Wait' };
 }
 
+/** Killing an API server takes up to its grace period of 30 s, and the kubelet up to 15 s to look again; a dead one, none. */
+const isBlocked = (f: NodeFacts): boolean =>
+  f.health !== 'Ready' && f.blockedMs >= (f.process === 'None' ? 15_000 : 60_000);
+
 function rollingBack(s: Extract<NodeState, { phase: 'RollingBack' }>, f: NodeFacts, rules: ProbeRules): Step {
   if (f.manifest === 'After') return { do: 'RestoreManifest' };
   // The previous flags are in a process that may never have ended (the kubelet had not acted yet): alive is enough.
   const back = f.health === 'Ready' && f.process !== 'Old' && f.readyInARow >= rules.readyTimes;
+  // Under a borrowed UID it is waited for without end: without an API, the manifest itself would be stuck again.
+  if (f.manifest === 'Borrowed') return { do: back ? 'RestoreManifest' : 'Wait' };
+  if (f.manifest === 'Before' && isBlocked(f)) return { do: 'BorrowUid' };
   if (back) return { do: 'EndRollBack', verdict: s.why };
   return f.watchedMs >= rules.timeoutMs ? { do: 'EndRollBack', verdict: 'Inconclusive' } : { do: 'Wait' };
 }

@@ -10,7 +10,7 @@ import { realDisk } from '../../src/host/disk.ts';
 import { installFile, makeFolder, stagingPath } from '../../src/host/install.ts';
 import { readLastWords, tellingLines } from '../../src/host/pod-logs.ts';
 import { isOwnAddress, probeApiServer } from '../../src/host/probe.ts';
-import { listApiServers } from '../../src/host/processes.ts';
+import { listApiServers, podsWithProcesses } from '../../src/host/processes.ts';
 import { Authority } from '../control-plane/pki.ts';
 import { MemoryDisk } from './memory-disk.ts';
 
@@ -73,6 +73,21 @@ describe('a real disk', () => {
   });
 });
 
+describe('a second name of a file', () => {
+  it('is the file itself, and takes the place of another one by rename', async () => {
+    const disk = realDisk(dir);
+    await writeFile(join(dir, 'old'), 'old', { mode: 0o640 });
+    const inode = (await lstat(join(dir, 'old'))).ino;
+    await disk.link('/old', '/.before');
+    await expect(disk.link('/old', '/.before')).rejects.toMatchObject({ code: 'EEXIST' });
+    await installFile(disk, { path: '/old', bytes: bytes('new'), mode: 0o600, owner: OWNER, guard: always });
+    expect((await lstat(join(dir, 'old'))).ino).not.toBe(inode);
+    await disk.rename('/.before', '/old');
+    expect((await lstat(join(dir, 'old'))).ino).toBe(inode);
+    expect(await readdir(dir)).toEqual(['old']);
+  });
+});
+
 describe('processes', () => {
   it('are found by program name, with arguments and start', async () => {
     const program = join(dir, 'kube-apiserver');
@@ -93,6 +108,30 @@ describe('processes', () => {
 
   it('are null where there is no such /proc', async () => {
     expect(await listApiServers(dir)).toBeNull();
+  });
+});
+
+describe('pods with processes', () => {
+  it.each([
+    ['cgroup v2, cgroupfs', '0::/kubepods/burstable/podUID/3f'],
+    [
+      'cgroup v2, systemd',
+      '0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-3f.scope',
+    ],
+    ['cgroup v1', '9:name=systemd:/\n3:cpu:/kubepods/burstable/podUID/3f'],
+    ['from inside another container', '0::/../../podUID/3f'],
+  ])('are told by %s', async (_, cgroup) => {
+    const [here, gone, uuid] = ['bf56d8bcb7b6', '6686b5c1a189', '0a1b-2c3d'];
+    for (const [pid, uid] of [
+      [7, here],
+      [8, cgroup.includes('.slice') ? '0a1b_2c3d' : uuid],
+    ] as const) {
+      await mkdir(join(dir, String(pid)));
+      await writeFile(join(dir, String(pid), 'cgroup'), cgroup.replace('UID', uid));
+    }
+    await mkdir(join(dir, '9'));
+    expect(await podsWithProcesses([gone, here, uuid], dir)).toEqual([here, uuid]);
+    expect(await podsWithProcesses([], join(dir, 'none'))).toEqual([]);
   });
 });
 

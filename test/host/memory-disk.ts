@@ -1,6 +1,6 @@
 /**
  * A disk in memory behind the seam of src/host/types.ts. It can stop at its n-th operation (a kill), fail there (full,
- * read-only, broken), and lose what was not synced (a power cut). Content is durable when `create` returns, names only
+ * read-only, broken), be full from there on (what takes space fails, renames do not), and lose what was not synced (a power cut). Content is durable when `create` returns, names only
  * after `syncDir`: so the seam promises it, and no more.
  */
 import type { Disk, DiskStat } from '../../src/host/types.ts';
@@ -15,7 +15,8 @@ export class Killed extends Error {}
 /** Stop or fail at operation number `at` (from 0) that changes something. `after`: the operation itself still happens. */
 export type Fault =
   | { readonly kind: 'kill'; readonly at: number; readonly after: boolean }
-  | { readonly kind: 'error'; readonly at: number; readonly code: string; readonly lasting: boolean };
+  | { readonly kind: 'error'; readonly at: number; readonly code: string; readonly lasting: boolean }
+  | { readonly kind: 'full'; readonly at: number; readonly killAt?: number };
 
 const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')));
 const errno = (code: string, path: string): Error => Object.assign(new Error(`${code}: ${path}`), { code });
@@ -101,6 +102,8 @@ export class MemoryDisk implements Disk {
     this.onOperation(name);
     const f = this.fault;
     if (f?.kind === 'error' && (f.at === index || (f.lasting && index > f.at))) throw errno(f.code, name);
+    if (f?.kind === 'full' && index >= f.at && /^(create|makeDir) /.test(name)) throw errno('ENOSPC', name);
+    if (f?.kind === 'full' && f.killAt === index) this.#kill();
     if (f?.kind === 'kill' && f.at === index && !f.after) this.#kill();
     apply(this.live);
     this.#pending.push({ dir, apply });
@@ -154,6 +157,14 @@ export class MemoryDisk implements Disk {
     if (f?.kind === 'kill' && f.at === this.operations.length && !f.after)
       this.live.set(path, { ...entry, bytes: bytes.slice(0, bytes.length >> 1) });
     this.#change(`create ${path}`, parentOf(path), (tree) => tree.set(path, entry));
+  };
+
+  link = async (from: string, to: string): Promise<void> => {
+    this.#alive();
+    const entry = this.live.get(from);
+    if (entry?.kind !== 'file') throw errno('ENOENT', from);
+    if (this.live.has(to)) throw errno('EEXIST', to);
+    this.#change(`link ${to}`, parentOf(to), (tree) => tree.set(to, entry));
   };
 
   rename = async (from: string, to: string): Promise<void> => {

@@ -43,7 +43,9 @@ describe('the guard of a node whose agent', () => {
     });
   const state = (): Promise<StateFile | null> =>
     readState(realHost({ root: plane.root }).disk, DEFAULT_LAYOUT.stateDir);
-  const manifests = (): Promise<readonly string[]> => readdir(join(plane.root, 'etc/kubernetes/manifests'));
+  /** As the kubelet sees them: what begins with a dot is not there. */
+  const manifests = async (): Promise<readonly string[]> =>
+    (await readdir(join(plane.root, 'etc/kubernetes/manifests'))).filter((n) => !n.startsWith('.'));
   const claims = async (): Promise<readonly string[]> =>
     (await readdir(join(plane.root, DEFAULT_LAYOUT.stateDir))).filter((n) => n.startsWith('claim-'));
 

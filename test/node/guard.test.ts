@@ -196,6 +196,27 @@ describe('an agent killed right after the rename', () => {
     expect(w.disk.text(MANIFEST)).toBe(TEXT);
   });
 
+  it('on a disk without any space: the guard rolls back, and leaves it to the next to blame somebody', async () => {
+    const w = await killedAfterRename(BROKEN);
+    w.alive.delete(1);
+    w.disk.fault = { kind: 'full', at: 0 };
+    const since = w.now;
+    let healthyAt: number | undefined;
+    w.onTick = () => {
+      if (w.disk.text(MANIFEST) === TEXT && w.isReady) healthyAt ??= w.now;
+      if (w.now - since > 60_000) w.disk.fault = null;
+    };
+    await guard(w);
+    expect((healthyAt ?? Infinity) - since).toBeLessThan(20_000);
+    expect(w.disk.text(MANIFEST)).toBe(TEXT);
+    expect(w.disk.text(AT)).toBeNull();
+    // What the guard saw could not be written down, so there is one more attempt, with room.
+    expect((await readState(w.disk, STATE_DIR))?.state).toEqual({ phase: 'Settled', current: null, lastGood: null });
+    expect(await apply(w, BROKEN)).toMatchObject({ kind: 'RolledBack', failure: { reason: 'CrashLoop' } });
+    expect(await apply(w, BROKEN)).toMatchObject({ kind: 'Held' });
+    expect(((await w.disk.list(STATE_DIR)) ?? []).filter((n) => n.startsWith('claim-guard'))).toEqual([]);
+  });
+
   it('on a disk that fails now and then: the guard tries again', async () => {
     const w = await killedAfterRename(BROKEN);
     w.alive.delete(1);

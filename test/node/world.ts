@@ -1,7 +1,9 @@
 /**
  * A node in memory with a kubelet and an API server that are played: the manifest on the disk decides what runs, sleeping
- * lets time pass. What a manifest's API server does (come up, crash, hang) is for the test to say.
+ * lets time pass. What a manifest's API server does (come up, crash, hang) is for the test to say. As a real one does, a
+ * kubelet that has not seen its API since it was started deletes no pod: another one then waits behind it, for ever.
  */
+import { createHash } from 'node:crypto';
 import { parse } from 'yaml';
 import type { NodeHost } from '../../src/node/host.ts';
 import type { MemoryDisk } from '../host/memory-disk.ts';
@@ -10,17 +12,37 @@ export type Behaviour = 'good' | 'crashes' | 'hangs';
 
 const TERMINATION = 1_000;
 const STARTUP = 2_000;
+const GRACE = 12_000;
 
 type Running = { readonly text: string; readonly startedAt: number; readonly args: readonly string[] };
+type Pod = { readonly uid: string; readonly text: string };
+/** Left by the kubelet of before, which had just told it to end; its sandbox stays until there is an API. */
+type Orphan = { readonly uid: string; readonly process: Running; readonly until: number };
+
+/** As the kubelet: the UID that the manifest names, else a hash of it. */
+function podOf(text: string): Pod {
+  const { metadata } = parse(text) as { metadata: { uid?: string } };
+  return { uid: metadata.uid ?? createHash('md5').update(text).digest('hex'), text };
+}
+
+/** It is asked for at every moment that passes. */
+function remembered<T>(of: (text: string) => T): (text: string) => T {
+  let last: { readonly text: string; readonly value: T } | undefined;
+  return (text) => (last = last?.text === text ? last : { text, value: of(text) }).value;
+}
 
 export class World {
   disk: MemoryDisk;
   now: number;
   bootId = 'boot-1';
   hidden = false;
+  /** What every API server needs is away (etcd): none becomes ready. */
+  down = false;
   anonymous = true;
   starts = 0;
   sleeps = 0;
+  /** How long it takes to look again for the end of a pod that another one waits for. */
+  retry = 0;
   /** How long the kubelet takes to notice a change. */
   reaction = 0;
   #noticedAt: number | null = null;
@@ -32,6 +54,11 @@ export class World {
   /** Called at every moment that passes: someone else's hands on the node. */
   onTick: () => void = () => undefined;
   #running: Running | null = null;
+  /** What the kubelet runs, which is not what the manifest says while that waits behind it. */
+  #pod: Pod | null = null;
+  #orphan: Orphan | null = null;
+  #apiSeen = true;
+  readonly #podOf = remembered(podOf);
   #seen = '';
   #bytes: Uint8Array | undefined;
   #nextStart = 0;
@@ -55,10 +82,23 @@ export class World {
   /** kubelet, containers and the agent stop; the disk stays as it is. */
   reboot(): void {
     this.#running = null;
-    this.#seen = '';
-    this.#bytes = undefined;
+    this.#orphan = null;
     this.bootId += '-again';
     this.now += 5_000;
+    this.restartKubelet();
+  }
+
+  /** It takes up what runs of the manifest that is there, and has not seen its API yet. */
+  restartKubelet(): void {
+    this.#apiSeen = false;
+    this.#pod = null;
+    if (this.#running !== null && this.#running.text !== this.disk.text(this.#manifest)) {
+      this.#orphan = { uid: podOf(this.#running.text).uid, process: this.#running, until: this.now + GRACE };
+      this.#running = null;
+    }
+    this.#seen = this.#running?.text ?? '';
+    this.#pod = this.#seen === '' ? null : podOf(this.#seen);
+    this.#bytes = undefined;
   }
 
   #argsOf(text: string): readonly string[] {
@@ -83,16 +123,12 @@ export class World {
     this.#noticedAt = null;
     const text = bytes === this.#bytes ? this.#seen : (this.disk.text(this.#manifest) ?? '');
     this.#bytes = bytes;
-    if (text !== this.#seen) {
-      const terminating = this.#running !== null;
-      this.#seen = text;
-      this.#running = null;
-      this.#nextStart = this.now + (terminating ? TERMINATION : 0);
-      this.#backoff = 500;
-      this.starts = 0;
-      this.lines = [];
-    }
-    if (this.#running === null && text !== '' && this.now >= this.#nextStart) {
+    if (this.isReady) this.#apiSeen = true;
+    this.#housekeeping(text);
+    this.#seen = text;
+    if (text !== (this.#pod?.text ?? '')) this.#replacePod(text === '' ? null : this.#podOf(text));
+    const waits = this.#pod?.text !== text;
+    if (this.#running === null && !waits && text !== '' && this.now >= this.#nextStart) {
       this.#running = { text, startedAt: this.now, args: this.#argsOf(text) };
       this.starts++;
     }
@@ -108,10 +144,36 @@ export class World {
     }
   }
 
+  /** Takes an orphan away, unless the manifest is its own again. */
+  #housekeeping(text: string): void {
+    if (this.#apiSeen && this.#orphan?.uid !== this.#podOf(text).uid) this.#orphan = null;
+    if (this.#running !== null && this.#orphan?.uid === this.#pod?.uid) this.#orphan = null;
+  }
+
+  #replacePod(next: Pod | null): void {
+    if (this.#pod !== null && this.#pod.uid !== next?.uid && !this.#apiSeen) return;
+    const terminating = this.#running !== null;
+    this.#pod = next;
+    this.#running = null;
+    this.#nextStart = this.now + (terminating ? TERMINATION + this.retry : 0);
+    this.#backoff = 500;
+    this.starts = 0;
+    this.lines = [];
+  }
+
   /** The API server's process ends, and is started again by the kubelet. */
   crash(): void {
     this.#running = null;
     this.#nextStart = this.now + 100;
+  }
+
+  get #processes(): readonly Running[] {
+    const orphan = this.#orphan !== null && this.now < this.#orphan.until ? [this.#orphan.process] : [];
+    return this.#running === null ? orphan : [...orphan, this.#running];
+  }
+
+  get #pods(): readonly string[] {
+    return [this.#pod?.uid, this.#orphan?.uid].filter((uid) => uid !== undefined);
   }
 
   get runningText(): string | null {
@@ -120,7 +182,7 @@ export class World {
 
   get isReady(): boolean {
     const r = this.#running;
-    return r !== null && this.#behaves(r.args) === 'good' && this.now - r.startedAt >= STARTUP;
+    return !this.down && r !== null && this.#behaves(r.args) === 'good' && this.now - r.startedAt >= STARTUP;
   }
 
   get host(): NodeHost {
@@ -145,12 +207,10 @@ export class World {
           : {
               now: this.now,
               bootId: this.bootId,
-              apiServers:
-                this.#running === null
-                  ? []
-                  : [{ pid: 1, args: this.#running.args, startedAt: this.#running.startedAt }],
+              apiServers: this.#processes.map((r, i) => ({ pid: 1 + i, args: r.args, startedAt: r.startedAt })),
             },
-      logFolders: async () => [],
+      logFolders: async () => this.#pods.map((uid) => `kube-system_kube-apiserver-cp-1_${uid}`),
+      livingPods: async (uids) => uids.filter((uid) => this.#pods.includes(uid)),
       lastWords: async () => (this.hidden ? null : { starts: this.starts, lines: this.lines.slice(-3) }),
       oomKills: async () => this.oomKills,
       me: async () => ({ pid: this.pid, start: 1, boot: this.bootId }),

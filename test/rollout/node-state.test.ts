@@ -17,6 +17,7 @@ const HEALTHY: NodeFacts = {
   crashes: 0,
   readyInARow: 3,
   readyMs: 10_000,
+  blockedMs: 0,
   watchedMs: 12_000,
 };
 const INSTALLING: NodeState = { phase: 'Installing', to: B, from: A, lastGood: A, since: 0 };
@@ -76,6 +77,37 @@ describe('a node that was interrupted', () => {
       { manifest: 'Other' },
       { do: 'EndRollBack', verdict: 'CrashLoop' },
     ],
+    [
+      'in a rollback waits while the bad pod is about to end',
+      BACK,
+      { manifest: 'Before', health: 'Down', process: 'None', blockedMs: 14_999 },
+      { do: 'Wait' },
+    ],
+    [
+      'in a rollback takes the place of a dead pod that the kubelet does not delete',
+      BACK,
+      { manifest: 'Before', health: 'Down', process: 'None', blockedMs: 15_000 },
+      { do: 'BorrowUid' },
+    ],
+    [
+      'gives one that runs its grace period first',
+      BACK,
+      { manifest: 'Before', health: 'NotReady', process: 'Old', blockedMs: 59_999 },
+      { do: 'Wait' },
+    ],
+    [
+      'and no longer',
+      BACK,
+      { manifest: 'Before', health: 'NotReady', process: 'Old', blockedMs: 60_000 },
+      { do: 'BorrowUid' },
+    ],
+    [
+      'under a borrowed UID waits without end',
+      BACK,
+      { manifest: 'Borrowed', health: 'NotReady', watchedMs: 1e9 },
+      { do: 'Wait' },
+    ],
+    ['gives the UID back when the API server is there', BACK, { manifest: 'Borrowed' }, { do: 'RestoreManifest' }],
     [
       'blames nobody where it does not come back',
       BACK,
