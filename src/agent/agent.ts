@@ -260,11 +260,14 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
       else if (object !== undefined) queue.add(o.nodeName);
       asked = now;
     });
-    lease.onChange(() => {
+    const lookAtLease = (): void => {
       const holder = lease.store.get({ namespace: o.bundlesNamespace, name: RESTART_LEASE })?.holder ?? '';
       if (nodeOfHolder(holder) === o.nodeName) queue.add(TURN);
       if (worker.wantsTurn) queue.add(o.nodeName);
-    });
+    };
+    lease.onChange(lookAtLease);
+    // While a guard was waited for, the Lease that a former life took may have come already, and changes no more.
+    lookAtLease();
     // What was in flight when a former process ended comes first, and needs no API.
     queue.add(o.nodeName);
     const reconcile = async (key: string, s: AbortSignal): Promise<Outcome> => {
