@@ -18,6 +18,16 @@ import type { LabNode } from './node.ts';
 export const policyOf = (rules: readonly object[]): string =>
   JSON.stringify({ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules });
 
+/** A kubeconfig as an audit webhook takes it. */
+export const webhookTo = (cluster: Readonly<Record<string, string>>): string =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'a',
+    contexts: [{ name: 'a', context: { cluster: 'a', user: '' } }],
+    clusters: [{ name: 'a', cluster }],
+  });
+
 const SMALL = { '--audit-log-maxsize': '1', '--audit-log-maxbackup': '2' };
 
 /** With a digest that matches its content, whatever that is. */

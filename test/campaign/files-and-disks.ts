@@ -1,6 +1,6 @@
 /** Files and disks of the node: full, read-only, deleted, in the way, or edited. */
-import { cp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { DiskName } from './disks.ts';
 import type { Lab } from './lab.ts';
 import type { Breakage } from './types.ts';
@@ -119,11 +119,114 @@ export const FILES_AND_DISKS: readonly Breakage[] = [
     title: 'the disk of the log is full while the API server writes to it',
     nodes: 1,
     expect: 'healed',
+    waits: true,
     run: async (lab) => {
       await lab.first.disks.fill('log');
       await lab.untilCondition('Verified', 'False', 'EventMissing');
       await lab.first.disks.mend('log');
       await lab.untilCondition('Verified', 'True');
+    },
+  },
+  {
+    id: 'manifests-disk-full',
+    kind,
+    title: 'there is no room beside the manifest for the one that is to take its place',
+    nodes: 1,
+    expect: 'healed',
+    run: (lab) => changeOn(lab, 'manifests', 'fill'),
+  },
+  {
+    id: 'state-file-of-nobody',
+    kind,
+    title: "the agent's journal is garbage (a disk that lied, a program of another version)",
+    nodes: 1,
+    expect: 'refused',
+    run: async (lab) => {
+      const path = lab.first.at('/var/lib/auditconfig/state.json');
+      const good = await readFile(path);
+      await writeFile(path, good.subarray(0, good.length / 2));
+      await lab.begin();
+      await lab.untilNodeRefused(lab.first, 'StateUnreadable');
+      await writeFile(path, good);
+    },
+  },
+  {
+    id: 'manifest-is-a-link',
+    kind,
+    title: 'the manifest is a symbolic link into a Git checkout, which a rename would cut',
+    nodes: 1,
+    expect: 'refused',
+    run: async (lab) => {
+      const { manifestPath } = lab.first.plane;
+      const elsewhere = lab.first.at('/var/lib/kube-apiserver.yaml');
+      await cp(manifestPath, elsewhere);
+      const link = join(dirname(manifestPath), '.link');
+      await symlink(elsewhere, link);
+      await rename(link, manifestPath);
+      await lab.mark();
+      await lab.begin();
+      await lab.untilNodeRefused(lab.first, 'ManifestIsLink');
+      await lab.first.writeManifest(await readFile(elsewhere, 'utf8'));
+    },
+  },
+  {
+    id: 'manifest-moved-away-in-mid-change',
+    kind,
+    title: 'somebody restarts the API server by moving its manifest away and back, in the middle of a change',
+    nodes: 1,
+    expect: 'healed',
+    run: async (lab) => {
+      const before = await lab.first.manifest();
+      await lab.begin();
+      await lab.untilRenamed(lab.first, before);
+      const moved = await lab.first.manifest();
+      await lab.first.removeManifest();
+      await lab.sleep(4_000);
+      await lab.first.writeManifest(moved);
+      await lab.untilHealed();
+    },
+  },
+  {
+    id: 'policy-file-cut-off',
+    kind,
+    title: 'the policy file is cut off to nothing, and then the API server restarts',
+    nodes: 1,
+    expect: 'healed',
+    run: async (lab) => {
+      await truncate(await lab.first.policyFile());
+      await lab.first.plane.kill('SIGKILL');
+      await lab.untilSettled();
+    },
+  },
+  {
+    id: 'revision-folder-deleted',
+    kind,
+    title: 'the folder of the running revision is deleted, and then the API server restarts',
+    nodes: 1,
+    expect: 'healed',
+    run: async (lab) => {
+      const policy = await lab.first.policyFile();
+      await rm(dirname(policy), { recursive: true });
+      await lab.first.plane.kill('SIGKILL');
+      await lab.until('the policy is there again', async () => (await readFile(policy)).length > 0);
+      await lab.untilSettled();
+    },
+  },
+  {
+    id: 'revision-folder-deleted-without-an-agent',
+    kind,
+    title: 'the same while no agent runs: it finds an API server that crash-loops',
+    nodes: 1,
+    expect: 'healed',
+    run: async (lab) => {
+      const policy = await lab.first.policyFile();
+      await lab.first.killAgent();
+      await rm(dirname(policy), { recursive: true });
+      await lab.first.plane.kill('SIGKILL');
+      await lab.sleep(3_000);
+      lab.first.startAgent();
+      await lab.until('the policy is there again', async () => (await readFile(policy)).length > 0);
+      await lab.untilSettled();
     },
   },
 ];

@@ -4,7 +4,7 @@
  * it back to that, and says so where it cannot.
  */
 import { createHash } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditNode } from '../../src/api/auditnode.ts';
@@ -35,13 +35,21 @@ export type AuditNodeView = Pick<AuditNode, 'spec' | 'status'> & {
   readonly metadata: { readonly name: string; readonly generation: number; readonly uid: string };
 };
 
+/** A ConfigMap or Secret where AuditConfigs may refer to it. */
+export const inOwnNamespace = (kind: 'ConfigMap' | 'Secret', name: string, data: Record<string, string>): Manifest => ({
+  apiVersion: 'v1',
+  kind,
+  metadata: { name, namespace: OPERATOR_NAMESPACE },
+  ...(kind === 'Secret' ? { stringData: data } : { data }),
+});
+
 /** `touched`: with the refusal, a manifest or a process was another one than when the row began. */
 export type Evidence = { readonly kind: 'inconclusive' } | { readonly kind: 'refused'; readonly touched: boolean };
 
 const RETENTION = { maxAgeDays: 30, maxBackups: 2, maxSize: '1Mi' };
 const AUDIT_CONFIGS = '/apis/auditconfig.dev/v1alpha1/auditconfigs';
 /** Whatever heals does so in seconds; the rest is a machine with other work. */
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 180_000;
 
 export class Lab {
   readonly nodes: readonly LabNode[];
@@ -82,7 +90,7 @@ export class Lab {
     const [first] = planes;
     if (first === undefined) throw new Error('a lab has a node');
     await installOperator(first);
-    const relay = (): Promise<Relay> => Relay.start(planes.map((p) => p.port));
+    const relay = (): Promise<Relay> => Relay.start(planes.map(({ host, port }) => ({ host, port })));
     const credentials = async (name: string, by: Relay, token: string): Promise<string> => {
       const path = join(folder.path, `${name}.kubeconfig`);
       await writeFile(path, kubeconfigOf({ url: by.url, ca: first.ca }, token), { mode: 0o600 });
@@ -92,16 +100,23 @@ export class Lab {
     await credentials('controller', controllerRelay, await tokenOf(first, 'auditconfig-controller'));
     const nodes: LabNode[] = [];
     for (const [i, plane] of planes.entries()) {
-      const node = await createNode(first, `cp-${i + 1}`);
+      const node = await createNode(first, `cp-${i + 1}`, plane.host);
       const by = await relay();
       const token = await tokenOf(first, 'auditconfig-agent', node);
       const mounted = disks.get(plane.root);
       if (mounted === undefined) throw new Error('a node without its disks');
       const kubeconfig = await credentials(node.name, by, token);
-      nodes.push(new LabNode({ name: node.name, plane, disks: mounted, relay: by, kubeconfig }));
+      const original = await readFile(plane.manifestPath, 'utf8');
+      nodes.push(new LabNode({ name: node.name, plane, disks: mounted, relay: by, kubeconfig, original }));
     }
     const lab = new Lab({ nodes, controllerRelay, folder, signal });
-    await lab.roll();
+    try {
+      await lab.roll();
+    } catch (e) {
+      const words = lab.words();
+      await lab.stop();
+      throw new Error(`a lab did not come up: ${String(e)}\n${words}`, { cause: e });
+    }
     return lab;
   }
 
@@ -239,12 +254,40 @@ export class Lab {
     });
   }
   /** The manifest is another one than this: the change is on its way. */
-  async untilRenamed(node: LabNode, before: string): Promise<void> {
+  async untilRenamed(node: LabNode, before: string, signal = this.signal): Promise<void> {
     const renamed = async (): Promise<boolean> => (await node.manifest()) !== before;
-    while (!(await renamed().catch(() => false))) {
+    const end = performance.now() + PATIENCE_MS;
+    while (!signal.aborted && !(await renamed().catch(() => false))) {
       this.signal.throwIfAborted();
+      if (performance.now() > end) throw new Error(`the manifest of ${node.name} was not changed`);
       await sleep(5);
     }
+  }
+  manifests(): Promise<readonly string[]> {
+    return Promise.all(this.nodes.map((n) => n.manifest()));
+  }
+  /** The first node whose manifest is another one than before. */
+  async untilAnyRenamed(before: readonly string[]): Promise<LabNode> {
+    const found = new AbortController();
+    const one = async (n: LabNode, i: number): Promise<LabNode> => {
+      await this.untilRenamed(n, before[i] ?? '', found.signal);
+      return n;
+    };
+    return Promise.race(this.nodes.map(one)).finally(() => found.abort());
+  }
+  /** A manifest that somebody edited is again as it was left, and what runs is what it says. */
+  async untilDriftIsGone(node: LabNode, manifest: string): Promise<void> {
+    await this.until(`${node.name} has its manifest back`, async () => (await node.manifest()) === manifest);
+    await this.untilSettled();
+  }
+  /** For so long no manifest is written, and no API server but those goes down. */
+  async nothingHappens(ms: number, except: readonly LabNode[] = []): Promise<void> {
+    const others = this.nodes.filter((n) => !except.includes(n));
+    const look = async (): Promise<string> =>
+      (await Promise.all(others.map(async (n) => `${await n.manifest()}${n.plane.apiserver.pid}`))).join('');
+    const before = await look();
+    for (const end = performance.now() + ms; performance.now() < end; await this.sleep(200))
+      if ((await look()) !== before) throw new Error('a node was touched that must not be');
   }
   /** Every API server is ready, and its log has what it is asked. */
   async untilAudited(): Promise<void> {

@@ -76,7 +76,7 @@ export async function main(args: readonly string[], signal: AbortSignal): Promis
   }
   if (process.env[INSIDE] === undefined) return runInside(args, signal);
   const began = performance.now();
-  const rows = await runCampaign(asked.breakages, (line) => console.log(line), signal);
+  const rows = await runCampaign(asked.breakages, { say: (line) => console.log(line), signal });
   const wrong = rows.filter((r) => !isAsExpected(r));
   const minutes = (performance.now() - began) / 60_000;
   console.log(tableOf(rows));

@@ -35,6 +35,8 @@ export type NodeParts = {
   readonly relay: Relay;
   /** Of the agent. */
   readonly kubeconfig: string;
+  /** The manifest as kubeadm wrote it, before there was any auditing. */
+  readonly original: string;
 };
 
 export class LabNode {
@@ -43,6 +45,7 @@ export class LabNode {
   readonly disks: Disks;
   readonly relay: Relay;
   readonly kubeconfig: string;
+  readonly original: string;
   agent: ServerProcess | undefined;
 
   constructor(parts: NodeParts) {
@@ -51,6 +54,7 @@ export class LabNode {
     this.disks = parts.disks;
     this.relay = parts.relay;
     this.kubeconfig = parts.kubeconfig;
+    this.original = parts.original;
   }
 
   /** Where a path of the node is on this machine. */
@@ -65,6 +69,9 @@ export class LabNode {
     const staged = `${this.at('/etc/kubernetes/manifests')}/.${randomUUID()}`;
     await writeFile(staged, text, { mode: 0o600 });
     await rename(staged, this.plane.manifestPath);
+  }
+  async removeManifest(): Promise<void> {
+    await rm(this.plane.manifestPath);
   }
   /** What the kubelet sees in its folder. */
   async definitions(): Promise<readonly string[]> {
@@ -94,6 +101,9 @@ export class LabNode {
       args: [BUNDLE, 'agent', '--node-name', this.name, ...where, ...how],
     });
   }
+  killGuard(): void {
+    this.plane.runner?.process(GUARD_POD)?.signal('SIGKILL');
+  }
   get agentRuns(): boolean {
     return this.agent !== undefined && this.agent.exit === undefined;
   }
@@ -107,7 +117,7 @@ export class LabNode {
    * starts static pods and nothing else: the caller starts the agent when there is an API again.
    */
   async reboot(): Promise<void> {
-    this.plane.runner?.process(GUARD_POD)?.signal('SIGKILL');
+    this.killGuard();
     const apiserver = this.plane.apiserver.running ? this.plane.kill('SIGKILL') : Promise.resolve();
     await Promise.all([this.killAgent(), apiserver]);
     const boot = this.at('/proc/sys/kernel/random/boot_id');

@@ -1,7 +1,7 @@
 /** Policies and flags with which an API server does not start, or audits nothing. Variants of one count once. */
-import { OPERATOR_NAMESPACE } from '../operator/install.ts';
-import type { Manifest } from '../operator/install.ts';
-import { brokenPolicy, forged, installUnchecked, policyOf, publish, tell } from './by-hand.ts';
+import { dirname } from 'node:path';
+import { inOwnNamespace } from './lab.ts';
+import { brokenPolicy, forged, installUnchecked, policyOf, publish, tell, webhookTo } from './by-hand.ts';
 import type { Lab } from './lab.ts';
 import type { Breakage } from './types.ts';
 
@@ -16,15 +16,19 @@ const UNLOADABLE: Readonly<Record<string, string>> = {
   'first-document-empty': `---\n---\n${POLICY}- level: Metadata\n`,
 };
 
-const inNamespace = (kind: 'ConfigMap' | 'Secret', name: string, data: Record<string, string>): Manifest => ({
-  apiVersion: 'v1',
-  kind,
-  metadata: { name, namespace: OPERATOR_NAMESPACE },
-  ...(kind === 'Secret' ? { stringData: data } : { data }),
-});
+/** Each stops a kube-apiserver that starts with it, or has it run what the kubeconfig names. */
+const WEBHOOKS: Readonly<Record<string, string>> = {
+  empty: '',
+  'no-context': JSON.stringify({ clusters: [{ name: 'a', cluster: { server: 'https://127.0.0.1:9' } }] }),
+  'files-of-a-laptop': webhookTo({ server: 'https://127.0.0.1:9', 'certificate-authority': '/home/me/ca.pem' }),
+  'no-certificate': webhookTo({
+    server: 'https://127.0.0.1:9',
+    'certificate-authority-data': 'bm90IGEgY2VydGlmaWNhdGU=',
+  }),
+};
 
 async function refusedPolicy(lab: Lab, name: string, text: string): Promise<void> {
-  await lab.apply(inNamespace('ConfigMap', name, { 'policy.yaml': text }));
+  await lab.apply(inOwnNamespace('ConfigMap', name, { 'policy.yaml': text }));
   await lab.begin({ policy: { configMapRef: { name } } });
   await lab.untilNotAccepted('InvalidPolicy');
 }
@@ -122,6 +126,73 @@ export const POLICY_AND_FLAGS: readonly Breakage[] = [
     run: async (lab) => {
       await lab.begin({ log: { type: 'File', retention: { maxAgeDays: 30, maxBackups: 10, maxSize: '100Mi' } } });
       await lab.untilNodeRefused(lab.first, 'NoRoomForLog');
+    },
+  },
+  {
+    id: 'webhook-does-not-load',
+    kind,
+    title: `a webhook's kubeconfig with which no API server starts (${Object.keys(WEBHOOKS).join(', ')})`,
+    nodes: 1,
+    expect: 'refused',
+    run: async (lab) => {
+      for (const [name, text] of Object.entries(WEBHOOKS)) {
+        await lab.apply(inOwnNamespace('Secret', name, { 'webhook.yaml': text }));
+        await lab.begin({ webhook: { secretRef: { name } } });
+        await lab.untilNotAccepted('InvalidWebhook');
+      }
+    },
+  },
+  {
+    id: 'webhook-that-blocks',
+    kind,
+    title: 'a webhook in mode Blocking: when its receiver dies, every request hangs and every health check is green',
+    nodes: 1,
+    expect: 'refused',
+    run: async (lab) => {
+      const kubeconfig = webhookTo({ server: 'https://127.0.0.1:9' });
+      await lab.apply(inOwnNamespace('Secret', 'blocking', { 'webhook.yaml': kubeconfig }));
+      await lab.begin({ webhook: { secretRef: { name: 'blocking' }, mode: 'Blocking' } });
+      await lab.untilNotAccepted('Unsupported');
+    },
+  },
+  {
+    id: 'flags-set-by-hand',
+    kind,
+    title: 'somebody misspells an audit flag in the manifest: the API server does not start any more',
+    nodes: 1,
+    expect: 'healed',
+    run: async (lab) => {
+      const manifest = await lab.first.manifest();
+      await lab.first.writeManifest(manifest.replace(/--audit-log-mode=\S*?(?="?$)/m, '--audit-log-mode=blockign'));
+      await lab.untilDriftIsGone(lab.first, manifest);
+    },
+  },
+  {
+    id: 'flags-taken-out-by-hand',
+    kind,
+    title: 'somebody takes every audit flag out of the manifest, and the API server restarts unaudited',
+    nodes: 1,
+    expect: 'healed',
+    run: async (lab) => {
+      const manifest = await lab.first.manifest();
+      await lab.first.writeManifest(manifest.replace(/^ +- "?--audit-.*\n/gm, ''));
+      await lab.untilDriftIsGone(lab.first, manifest);
+    },
+  },
+  {
+    id: 'mount-taken-out-by-hand',
+    kind,
+    title: 'somebody takes the mount of the policy out of the manifest: the API server finds no policy',
+    nodes: 1,
+    expect: 'healed',
+    run: async (lab) => {
+      const manifest = await lab.first.manifest();
+      const folder = dirname((await lab.first.policyFile()).slice(lab.first.plane.root.length));
+      const mount = new RegExp(`^ +- mountPath: "?${folder}"?\n(?: +(?!- ).*\n)*`, 'm');
+      const broken = manifest.replace(mount, '');
+      if (broken === manifest) throw new Error(`the manifest has no mount of ${folder}`);
+      await lab.first.writeManifest(broken);
+      await lab.untilDriftIsGone(lab.first, manifest);
     },
   },
 ];

@@ -9,9 +9,11 @@ import type { Server, Socket } from 'node:net';
 /** `Silent`: packets are dropped, in connections that are open too. `Refusing`: there is nobody. */
 export type RelayMode = 'Open' | 'Silent' | 'Refusing';
 
+export type Address = { readonly host: string; readonly port: number };
+
 export class Relay {
   readonly #server: Server;
-  readonly #ports: readonly number[];
+  readonly #servers: readonly Address[];
   /** Both ends of every connection. */
   readonly #sockets = new Set<Socket>();
   #mode: RelayMode = 'Open';
@@ -19,13 +21,13 @@ export class Relay {
   /** Connections that were made through it. */
   connections = 0;
 
-  private constructor(ports: readonly number[]) {
-    this.#ports = ports;
+  private constructor(servers: readonly Address[]) {
+    this.#servers = servers;
     this.#server = createServer((client) => this.#accept(client));
   }
 
-  static async start(ports: readonly number[]): Promise<Relay> {
-    const relay = new Relay(ports);
+  static async start(servers: readonly Address[]): Promise<Relay> {
+    const relay = new Relay(servers);
     await new Promise<void>((resolve, reject) => {
       relay.#server.once('error', reject);
       relay.#server.listen({ host: '127.0.0.1', port: 0 }, resolve);
@@ -74,9 +76,9 @@ export class Relay {
   }
 
   #dial(client: Socket, attempt: number): void {
-    const port = this.#ports[(this.#turn + attempt) % this.#ports.length];
-    if (port === undefined || attempt >= this.#ports.length || client.destroyed) return void client.destroy();
-    const upstream = connect({ host: '127.0.0.1', port });
+    const server = this.#servers[(this.#turn + attempt) % this.#servers.length];
+    if (server === undefined || attempt >= this.#servers.length || client.destroyed) return void client.destroy();
+    const upstream = connect({ ...server });
     const next = (): void => this.#dial(client, attempt + 1);
     upstream.once('error', next);
     upstream.once('connect', () => {

@@ -35,32 +35,38 @@ async function look(lab: Lab, breakage: Breakage): Promise<Seen> {
   };
 }
 
-/** The lab of so many nodes, new where the last one is worn. */
-class Labs {
-  readonly #labs = new Map<1 | 3, Lab>();
+/** A lane's lab, made anew where the last one is worn. */
+class LaneLab {
+  #lab: Lab | undefined;
   readonly #signal: AbortSignal;
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
   }
 
-  async get(nodes: 1 | 3, fresh: boolean): Promise<Lab> {
-    if (fresh) await this.drop(nodes);
-    const lab = this.#labs.get(nodes) ?? (await Lab.start(nodes, this.#signal));
-    this.#labs.set(nodes, lab);
-    return lab;
+  async get(b: Breakage): Promise<Lab> {
+    if (b.fresh === true) await this.drop();
+    return (this.#lab ??= await Lab.start(b.nodes, this.#signal));
   }
-  async drop(nodes: 1 | 3): Promise<void> {
-    await this.#labs.get(nodes)?.stop();
-    this.#labs.delete(nodes);
-  }
-  async stop(): Promise<void> {
-    for (const nodes of this.#labs.keys()) await this.drop(nodes);
+  async drop(): Promise<void> {
+    const lab = this.#lab;
+    this.#lab = undefined;
+    await lab?.stop();
   }
 }
 
-async function runOne(labs: Labs, breakage: Breakage, say: (line: string) => void, signal: AbortSignal): Promise<Row> {
-  const lab = await labs.get(breakage.nodes, breakage.fresh === true);
+export type Campaign = { readonly say: (line: string) => void; readonly signal: AbortSignal };
+
+async function runOne(lane: LaneLab, breakage: Breakage, { say, signal }: Campaign): Promise<Row> {
+  let lab: Lab;
+  try {
+    lab = await lane.get(breakage);
+  } catch (e) {
+    signal.throwIfAborted();
+    say(messageOf(e));
+    const seen: Seen = { evidence: undefined, down: [], overlaps: [], faults: ['no lab came up'] };
+    return { breakage, seen, verdict: verdictOf(seen), seconds: 0 };
+  }
   const began = performance.now();
   const seen = await look(lab, breakage);
   const seconds = (performance.now() - began) / 1000;
@@ -70,29 +76,32 @@ async function runOne(labs: Labs, breakage: Breakage, say: (line: string) => voi
   const verdict = verdictOf(all);
   if (verdict.outcome !== breakage.expect)
     say(`${breakage.id}: ${verdict.outcome}\n${verdict.why.join('\n')}\n${words}`);
-  if (stuck !== undefined || breakage.fresh === true) await labs.drop(breakage.nodes);
+  if (stuck !== undefined || breakage.fresh === true) await lane.drop();
   return { breakage, seen: all, verdict, seconds };
 }
 
-/** In the order given, but those of one lab after the other. */
-export async function runCampaign(
-  breakages: readonly Breakage[],
-  say: (line: string) => void,
-  signal: AbortSignal,
-): Promise<readonly Row[]> {
-  const labs = new Labs(signal);
-  const rows: Row[] = [];
+/** Rows that mostly wait have a lane and a lab of their own; so have those that need three nodes. */
+const laneOf = (b: Breakage): string => `${b.nodes}${b.waits === true ? ' waiting' : ''}`;
+
+async function runLane(breakages: readonly Breakage[], done: (row: Row) => void, c: Campaign): Promise<void> {
+  const lane = new LaneLab(c.signal);
   try {
-    for (const nodes of [1, 3] as const) {
-      for (const breakage of breakages.filter((b) => b.nodes === nodes)) {
-        const row = await runOne(labs, breakage, say, signal);
-        rows.push(row);
-        say(`${row.verdict.outcome.padEnd(12)} ${row.seconds.toFixed(1).padStart(6)} s  ${breakage.id}`);
-      }
-      await labs.drop(nodes);
-    }
+    for (const breakage of breakages) done(await runOne(lane, breakage, c));
   } finally {
-    await labs.stop();
+    await lane.drop();
   }
-  return [...rows].sort((a, b) => breakages.indexOf(a.breakage) - breakages.indexOf(b.breakage));
+}
+
+/** Lanes side by side, the rows of each one after the other; rows come back in the order given. */
+export async function runCampaign(breakages: readonly Breakage[], c: Campaign): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  const done = (row: Row): void => {
+    rows.push(row);
+    c.say(`${row.verdict.outcome.padEnd(12)} ${row.seconds.toFixed(1).padStart(6)} s  ${row.breakage.id}`);
+  };
+  const lanes = [...new Set(breakages.map(laneOf))].map((lane) => breakages.filter((b) => laneOf(b) === lane));
+  // One that fails ends the campaign, and the others have cleared up by then.
+  const ends = await Promise.allSettled(lanes.map((lane) => runLane(lane, done, c)));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  return rows.sort((a, b) => breakages.indexOf(a.breakage) - breakages.indexOf(b.breakage));
 }

@@ -27,6 +27,8 @@ export type Breakage = {
   readonly title: string;
   readonly nodes: 1 | 3;
   readonly expect: Outcome;
+  /** Takes long, and most of it is waiting: other rows run meanwhile. */
+  readonly waits?: true;
   /** Needs a lab that no other row has worn, or leaves one that none should use. */
   readonly fresh?: true;
   /** Breaks, and waits for what becomes of it. Throws where that does not come. */

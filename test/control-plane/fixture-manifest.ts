@@ -3,7 +3,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 
-export type Addresses = { readonly port: number; readonly etcdPort: number; readonly kubernetes: string };
+export type Addresses = {
+  /** Of this node; etcd is on the first one's. */
+  readonly host: string;
+  readonly port: number;
+  readonly etcdPort: number;
+  readonly kubernetes: string;
+};
 
 export const FIXTURE_MANIFEST = join(import.meta.dirname, 'fixtures', 'kube-apiserver.yaml');
 
@@ -11,7 +17,8 @@ export const FIXTURE_MANIFEST = join(import.meta.dirname, 'fixtures', 'kube-apis
 export async function adaptedManifest(to: Addresses): Promise<string> {
   const text = await readFile(FIXTURE_MANIFEST, 'utf8');
   return text
-    .replaceAll('192.0.2.11', '127.0.0.1')
+    .replaceAll('192.0.2.11:2379', '127.0.0.1:2379')
+    .replaceAll('192.0.2.11', to.host)
     .replaceAll('6443', String(to.port))
     .replaceAll('2379', String(to.etcdPort))
     .replace(/(kube-apiserver:)v[\d.]+/, `$1${to.kubernetes}`);

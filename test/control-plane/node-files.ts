@@ -12,6 +12,9 @@ export type NodeFiles = {
   readonly kubeconfigPath: string;
 };
 
+/** Addresses of control-plane nodes, all of this machine; real ones have the same port as well. */
+export const HOSTS = ['127.0.0.1', '127.0.0.2', '127.0.0.3'] as const;
+
 /** Of the first node of a control plane: what the others need to belong to it. */
 export type Founder = Omit<NodeFiles, 'kubeconfigPath'> & { readonly root: string };
 
@@ -55,7 +58,7 @@ async function found(root: string, more: NodeOptions['users']): Promise<Omit<Fou
     const token = randomBytes(16).toString('hex');
     return { name, token, line: `${token},${name},uid-${name},"${groups.join(',')}"\n` };
   });
-  const pki = kubeadmPki(['localhost', '127.0.0.1']);
+  const pki = kubeadmPki(['localhost', ...HOSTS]);
   for (const [path, content] of pki.files) await writeBelow(root, `etc/kubernetes/pki/${path}`, content);
   await writeBelow(root, 'etc/kubernetes/pki/tokens.csv', users.map((u) => u.line).join(''));
   const tokens = Object.fromEntries(users.map((u) => [u.name, u.token]));

@@ -14,7 +14,7 @@ import type { Method, Reply, RequestOptions } from './client.ts';
 import { startEtcd } from './etcd.ts';
 import type { Etcd } from './etcd.ts';
 import { adaptedManifest, flagsOnHost } from './fixture-manifest.ts';
-import { writeNodeFiles } from './node-files.ts';
+import { HOSTS, writeNodeFiles } from './node-files.ts';
 import type { Founder, NodeFiles } from './node-files.ts';
 import { freePort } from './ports.ts';
 import { DirectRunner, StaticPodRunner } from './apiserver.ts';
@@ -47,6 +47,8 @@ export type PlaneOptions = {
   readonly files?: Readonly<Record<string, string>>;
   /** Another API server of this control plane: on its etcd, with its keys and users, in a root of its own. Stop it first. */
   readonly join?: ControlPlane;
+  /** One of HOSTS; default: the first. */
+  readonly host?: (typeof HOSTS)[number];
   /** Called when the root's folders are there, before anything runs from them. */
   readonly onRoot?: (root: string) => Promise<void>;
 };
@@ -54,8 +56,10 @@ export type PlaneOptions = {
 export interface ControlPlane {
   readonly version: PlaneVersion;
   readonly binaries: Binaries;
-  /** `https://127.0.0.1:<port>` */
+  /** `https://<host>:<port>` */
   readonly url: string;
+  /** 127.0.0.1, or for an API server that joined another address of this machine; the port is the same. */
+  readonly host: string;
   readonly port: number;
   /** PEM of the CA that signed the serving certificate. */
   readonly ca: string;
@@ -94,6 +98,7 @@ export interface ControlPlane {
 type Parts = {
   readonly version: PlaneVersion;
   readonly binaries: Binaries;
+  readonly host: string;
   readonly folder: ReturnType<typeof temporaryFolder>;
   readonly port: number;
   readonly node: NodeFiles;
@@ -111,6 +116,7 @@ class Plane implements ControlPlane {
   readonly version: PlaneVersion;
   readonly binaries: Binaries;
   readonly url: string;
+  readonly host: string;
   readonly port: number;
   readonly ca: string;
   readonly tokens: Readonly<Record<string, string>>;
@@ -128,8 +134,9 @@ class Plane implements ControlPlane {
     this.#parts = parts;
     this.version = parts.version;
     this.binaries = parts.binaries;
+    this.host = parts.host;
     this.port = parts.port;
-    this.url = `https://127.0.0.1:${parts.port}`;
+    this.url = `https://${parts.host}:${parts.port}`;
     this.ca = parts.node.ca;
     this.tokens = parts.node.tokens;
     this.kubeconfigPath = parts.node.kubeconfigPath;
@@ -212,13 +219,14 @@ async function prepare(
 ): Promise<Omit<Parts, 'folder' | 'end'>> {
   const { version, join: first } = options;
   const binaries = await binariesFor(version, signal);
-  const port = await freePort();
+  const host = options.host ?? HOSTS[0];
+  const port = first?.port ?? (await freePort());
   const etcdPort = first?.etcdPort ?? (await freePort());
-  const url = `https://127.0.0.1:${port}`;
+  const url = `https://${host}:${port}`;
   const files = { url, users: options.users ?? {}, files: options.files ?? {} };
   const node = await writeNodeFiles(root, { ...files, ...(first === undefined ? {} : { join: founderOf(first) }) });
   await options.onRoot?.(root);
-  const text = await adaptedManifest({ port, etcdPort, kubernetes: PINNED[version].kubernetes });
+  const text = await adaptedManifest({ host, port, etcdPort, kubernetes: PINNED[version].kubernetes });
   const manifest = options.manifest?.(text) ?? text;
   const flags = [...flagsOnHost(manifest, root), ...(options.flags ?? []).map((f) => f.replaceAll('{root}', root))];
   const apiserver =
@@ -228,7 +236,7 @@ async function prepare(
   const own = async (): Promise<Etcd> =>
     startEtcd({ file: binaries.etcd, root, port: etcdPort, peerPort: await freePort(), signal });
   const etcd = first?.etcd ?? (await own());
-  return { version, binaries, port, node, etcd, etcdPort, ownsEtcd: first === undefined, apiserver, signal };
+  return { version, binaries, host, port, node, etcd, etcdPort, ownsEtcd: first === undefined, apiserver, signal };
 }
 
 const founderOf = ({ root, ca, tokens }: ControlPlane): Founder => ({
@@ -267,12 +275,12 @@ export async function startControlPlane(options: PlaneOptions): Promise<ControlP
 /** Several API servers of one control plane, the first with its etcd; stopped together. */
 export async function startControlPlanes(
   count: number,
-  options: Omit<PlaneOptions, 'join'>,
+  options: Omit<PlaneOptions, 'join' | 'host'>,
 ): Promise<readonly ControlPlane[]> {
   const first = await startControlPlane(options);
   const planes = [first];
   try {
-    while (planes.length < count) planes.push(await startControlPlane({ ...options, join: first }));
+    for (const host of HOSTS.slice(1, count)) planes.push(await startControlPlane({ ...options, join: first, host }));
   } catch (error) {
     await stopControlPlanes(planes);
     throw error;

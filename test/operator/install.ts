@@ -90,9 +90,14 @@ export async function installOperator(plane: Api): Promise<void> {
 }
 
 /** A Node without a kubelet: what the controller sees of a control-plane node. */
-export async function createNode(plane: Api, name: string): Promise<{ readonly name: string; readonly uid: string }> {
+export async function createNode(
+  plane: Api,
+  name: string,
+  address = '127.0.0.1',
+): Promise<{ readonly name: string; readonly uid: string }> {
   const labels = { 'node-role.kubernetes.io/control-plane': '', 'kubernetes.io/os': 'linux' };
-  const body = { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } };
+  const status = { addresses: [{ type: 'InternalIP', address }] };
+  const body = { apiVersion: 'v1', kind: 'Node', metadata: { name, labels }, status };
   const made = await plane.request('POST', '/api/v1/nodes', { body });
   if (made.status !== 201) throw new Error(`Node ${name}: ${made.status} ${made.text}`);
   return { name, uid: (made.body as { metadata: { uid: string } }).metadata.uid };
