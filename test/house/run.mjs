@@ -11,6 +11,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Verbs that are programs in TypeScript: each exports `main(args, signal)`, which gives the exit code. */
 const PROGRAMS = {
   bench: 'test/bench/main.ts',
+  'bench:cost': 'test/cost/main.ts',
   campaign: 'test/campaign/main.ts',
   demo: 'test/demo/main.ts',
   fuzz: 'test/judge/fuzz.ts',
@@ -44,6 +45,7 @@ async function run(verb, args) {
       if (!(await buildIfStale(root))) return 1;
       return (await import('./vitest.mjs')).vitest(root, ['--project', 'node', ...args], { planes: false });
     case 'bench':
+    case 'bench:cost':
     case 'campaign':
     case 'demo':
     case 'fuzz':
