@@ -35,7 +35,7 @@ import { setUpOf } from './static-pod/set-up.ts';
 import { samePod } from './static-pod/ops.ts';
 import { textsOf } from './record.ts';
 import { serverView } from './static-pod/server.ts';
-import { revertEdit, undo } from './static-pod/undo.ts';
+import { isOurs, revertEdit, undo } from './static-pod/undo.ts';
 import { drift } from './static-pod/verify.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, HostTarget, Plan } from './types.ts';
 
@@ -159,6 +159,13 @@ const restarts = (now: Seen, text: string): boolean => {
   return !('ok' in after) || !samePod(after.ok.pod, now.current.pod);
 };
 
+/**
+ * kubeadm renders our edit itself, in an order of its own, where kubeadm-config has it: another order is no reason to
+ * restart an API server.
+ */
+const isRendered = (now: Seen, to: Revision, seen: HostObserved, { manifest, layout }: StaticPodSpec): boolean =>
+  isOurs(now.current, layout) && drift(to, seen, manifest, layout).every((f) => f.code === 'FileDrift');
+
 function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<HostChange> {
   const now = read(seen, spec);
   if ('refused' in now) return now;
@@ -166,7 +173,8 @@ function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<Ho
   if ('refused' in wanted) return wanted;
   const place = logPlaceFindings(to, seen);
   if (place.length > 0) return { refused: place };
-  const { text, flags, done } = wanted.ok;
+  const { flags, done } = wanted.ok;
+  const text = isRendered(now.ok, to, seen, spec) ? now.ok.current.text : wanted.ok.text;
   const record = recordFor(
     to,
     { manifest: spec.manifest, adopted: inEffect(flags.found), before: now.ok.base.text, after: text },
