@@ -25,6 +25,8 @@ import type { ClusterVersion } from './tools.ts';
 
 export type ClusterOptions = {
   readonly nodes: 1 | 3;
+  /** Of these, how many kubeadm's phases make members; the others are machines that a test joins. All of them, if unset. */
+  readonly members?: number;
   readonly version: ClusterVersion;
   /** Ends the cluster when aborted, and a start that is under way. */
   readonly signal?: AbortSignal;
@@ -33,7 +35,10 @@ export type ClusterOptions = {
 };
 
 export interface Cluster {
+  /** The members. */
   readonly nodes: readonly ClusterNode[];
+  /** Machines with containerd and all images, and neither kubelet nor certificates (join.ts). */
+  readonly spares: readonly ClusterNode[];
   readonly lab: Lab;
   /** Of one node's own API server. */
   api(node: ClusterNode): NodeApi;
@@ -126,6 +131,7 @@ async function startRelay(lab: Lab, nodes: readonly ClusterNode[], signal: Abort
 
 class RunningCluster implements Cluster {
   readonly nodes: readonly ClusterNode[];
+  readonly spares: readonly ClusterNode[];
   readonly lab: Lab;
   readonly #apis: ReadonlyMap<ClusterNode, NodeApi>;
   readonly #signal: AbortSignal;
@@ -134,11 +140,12 @@ class RunningCluster implements Cluster {
 
   constructor(
     lab: Lab,
-    apis: ReadonlyMap<ClusterNode, NodeApi>,
+    { apis, members }: { readonly apis: ReadonlyMap<ClusterNode, NodeApi>; readonly members: number },
     ending: { readonly signal: AbortSignal; readonly end: () => Promise<void> },
   ) {
     this.lab = lab;
-    this.nodes = [...apis.keys()];
+    this.nodes = [...apis.keys()].slice(0, members);
+    this.spares = [...apis.keys()].slice(members);
     this.#apis = apis;
     this.#signal = ending.signal;
     this.#end = ending.end;
@@ -175,7 +182,7 @@ class RunningCluster implements Cluster {
   }
 
   words(): string {
-    return this.nodes.map((n) => n.words()).join('\n');
+    return [...this.nodes, ...this.spares].map((n) => n.words()).join('\n');
   }
 
   stop(): Promise<void> {
@@ -237,11 +244,12 @@ async function assemble(options: ClusterOptions, lab: Lab, signal: AbortSignal):
       await n.boot();
     }),
   ]);
-  for (const node of nodes) await writeKubeadmFiles(node, { first, kubernetes: PINNED[options.version].kubernetes });
+  const members = nodes.slice(0, options.members ?? nodes.length);
+  for (const node of members) await writeKubeadmFiles(node, { first, kubernetes: PINNED[options.version].kubernetes });
   await Promise.all(
     nodes.map(async (node) => {
       for (const archive of archives) await node.importImage(archive);
-      node.startKubelet();
+      if (members.includes(node)) node.startKubelet();
     }),
   );
   return nodes;
@@ -258,17 +266,22 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     if (first === undefined) throw new Error('a cluster has nodes');
     const credentials = await credentialsIn(first.file('etc/kubernetes/super-admin.conf'));
     const apis = new Map(nodes.map((n) => [n, new NodeApi(socketOf(lab, n), credentials)]));
-    const cluster = new RunningCluster(lab, apis, {
-      signal,
-      end: () => {
-        ended.abort(new Error('the cluster was stopped'));
-        return lab.end();
+    const members = options.members ?? nodes.length;
+    const cluster = new RunningCluster(
+      lab,
+      { apis, members },
+      {
+        signal,
+        end: () => {
+          ended.abort(new Error('the cluster was stopped'));
+          return lab.end();
+        },
       },
-    });
-    for (const node of nodes) await cluster.ready(node, 180_000);
+    );
+    for (const node of cluster.nodes) await cluster.ready(node, 180_000);
     await bindAdmins(cluster);
-    for (const node of nodes) node.startProxy();
-    for (const node of nodes) {
+    for (const node of cluster.nodes) node.startProxy();
+    for (const node of cluster.nodes) {
       await until(`Node ${node.name} is ready`, () => nodeIsReady(cluster, node), { ms: 120_000, signal });
       await markControlPlane(node);
     }

@@ -7,10 +7,10 @@ import type { ClusterNode } from './node.ts';
 
 export const API_PORT = 6443;
 export const ETCD_URL = `http://${BRIDGE.address}:2379`;
-const CONFIG = '/etc/kubernetes/kubeadm.yaml';
+export const CONFIG = '/etc/kubernetes/kubeadm.yaml';
 
 /** What all control-plane nodes have in common. */
-const SHARED = ['ca', 'sa', 'front-proxy-ca'].flatMap((n) => [`${n}.key`, n === 'sa' ? 'sa.pub' : `${n}.crt`]);
+export const SHARED = ['ca', 'sa', 'front-proxy-ca'].flatMap((n) => [`${n}.key`, n === 'sa' ? 'sa.pub' : `${n}.crt`]);
 
 function kubeadmConfig(node: ClusterNode, kubernetes: string): string {
   const init = {
@@ -32,7 +32,7 @@ function kubeadmConfig(node: ClusterNode, kubernetes: string): string {
   return `${JSON.stringify(init)}\n---\n${JSON.stringify(cluster)}\n`;
 }
 
-async function kubeadm(node: ClusterNode, args: readonly string[]): Promise<string> {
+export async function kubeadm(node: ClusterNode, args: readonly string[]): Promise<string> {
   const ran = await node.exec('kubeadm', args, { timeoutMs: 120_000 });
   succeeded(`kubeadm ${args.join(' ')} on ${node.name}`, ran);
   return ran.stdout;

@@ -53,7 +53,7 @@ const cniConfig = (subnet: string): string =>
   });
 
 /** As kubeadm's kubelet has it, less what a machine within a machine cannot do. */
-const kubeletConfig = (): string =>
+export const kubeletConfig = (): string =>
   JSON.stringify({
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',

@@ -168,13 +168,14 @@ export class ClusterNode {
     await rm(inside);
   }
 
-  startKubelet(): void {
+  startKubelet(more: readonly string[] = []): void {
     this.#kubelet = this.spawn('kubelet', [
       '--config=/var/lib/kubelet/config.yaml',
       '--kubeconfig=/etc/kubernetes/kubelet.conf',
       `--hostname-override=${this.name}`,
       `--node-ip=${this.ip}`,
       '--v=2',
+      ...more,
     ]);
   }
 
