@@ -30,12 +30,16 @@ export function compareManifest(now: Uint8Array | null, journal: Journal): NodeF
 export const wantedServer = (state: NodeState, journal: Journal): ServerView | null =>
   serverView(bytes(state.phase === 'RollingBack' ? journal.before : journal.after));
 
+/** Between two looks there is a poll and a probe that may time out; more than that was not spent watching. */
+const MAX_GAP_MS = 10_000;
+
 /** What one phase has seen so far. */
 export class Watch {
   #readyInARow = 0;
   #readySince: number | null = null;
   #wentDown = false;
-  #began: number | null = null;
+  #watchedMs = 0;
+  #lookedAt: number | null = null;
   #server: ServerView | null = null;
   #blockedSince: number | null = null;
   /** Boot time of the first look, and whether a process with the wanted flags has started since. */
@@ -57,7 +61,8 @@ export class Watch {
     ]);
     const process = this.#judge(view, server, journal);
     const now = host.ticks();
-    this.#began ??= now;
+    this.#watchedMs += Math.min(now - (this.#lookedAt ?? now), MAX_GAP_MS);
+    this.#lookedAt = now;
     this.#count(health === 'Ready' && process !== 'Old', health, now);
     const pod = { namespace: server.namespace, name: server.pod, container: server.container };
     const words = await host.lastWords(pod, new Set(journal.knownLogs));
@@ -74,7 +79,7 @@ export class Watch {
         state.phase === 'RollingBack' && (process === 'None' || process === 'Old')
           ? await this.#blocked(host, pod, at)
           : 0,
-      watchedMs: now - this.#began,
+      watchedMs: this.#watchedMs,
     };
   }
 

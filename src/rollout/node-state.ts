@@ -77,7 +77,10 @@ export type NodeFacts = {
   readonly readyMs: number;
   /** How long a pod of another manifest stands in the way of the restored one, of which no process has started; or 0. */
   readonly blockedMs: number;
-  /** How long this process has watched this phase, by a clock that no one sets: a jump of time changes no verdict. */
+  /**
+   * How long this process has watched this phase, by a clock that no one sets: a jump of time changes no verdict, and time
+   * in which it was stopped (a paused VM) does not count.
+   */
   readonly watchedMs: number;
 };
 
@@ -114,8 +117,10 @@ function probing(f: NodeFacts, rules: ProbeRules): Step {
   if (f.crashes >= rules.maxCrashes) return { do: 'RollBack', why: 'CrashLoop' };
   // Put back, by a process that found no room to write it down, or by a person.
   if (f.manifest === 'Before') return { do: 'RollBack', why: 'NotHealthyInTime' };
-  // An API server that is healthy when the time is over is only waited for, up to minReadyMs more.
+  // An API server that is healthy when the time is over is only waited for, up to minReadyMs more; and always so often
+  // that it can be seen ready several times in a row: whoever was stopped meanwhile sees it once, and late.
   const healthy = f.health === 'Ready' && isNewProcess(f);
+  if (healthy && f.readyInARow < rules.readyTimes) return { do: 'Wait' };
   const limit = rules.timeoutMs + (healthy ? rules.minReadyMs : 0);
   return f.watchedMs >= limit ? { do: 'RollBack', why: 'NotHealthyInTime' } : { do: 'Wait' };
 }
@@ -127,11 +132,13 @@ const isBlocked = (f: NodeFacts): boolean =>
 function rollingBack(s: Extract<NodeState, { phase: 'RollingBack' }>, f: NodeFacts, rules: ProbeRules): Step {
   if (f.manifest === 'After') return { do: 'RestoreManifest' };
   // The previous flags are in a process that may never have ended (the kubelet had not acted yet): alive is enough.
-  const back = f.health === 'Ready' && f.process !== 'Old' && f.readyInARow >= rules.readyTimes;
+  const ready = f.health === 'Ready' && f.process !== 'Old';
+  const back = ready && f.readyInARow >= rules.readyTimes;
   // Under a borrowed UID it is waited for without end: without an API, the manifest itself would be stuck again.
   if (f.manifest === 'Borrowed') return { do: back ? 'RestoreManifest' : 'Wait' };
   if (f.manifest === 'Before' && isBlocked(f)) return { do: 'BorrowUid' };
   if (back) return { do: 'EndRollBack', verdict: s.why };
+  if (ready) return { do: 'Wait' };
   return f.watchedMs >= rules.timeoutMs ? { do: 'EndRollBack', verdict: 'Inconclusive' } : { do: 'Wait' };
 }
 

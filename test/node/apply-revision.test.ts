@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { applyRevision, resume } from '../../src/node/apply-revision.ts';
 import type { ApplyInput } from '../../src/node/apply-revision.ts';
+import type { NodeHost } from '../../src/node/host.ts';
 import type { ApplyOutcome } from '../../src/node/outcome.ts';
 import { readState } from '../../src/node/state-file.ts';
 import { DEFAULT_RULES } from '../../src/rollout/node-state.ts';
@@ -72,6 +73,18 @@ describe('a good revision', () => {
     expect(await apply(w, A)).toMatchObject({ kind: 'Settled', restarted: true });
     expect(w.disk.text(MANIFEST)).toBe(text);
     expect(w.runningText).toBe(text);
+  });
+
+  it('is committed by an agent that stood still for longer than the change may take', async () => {
+    const w = worldWith();
+    let asked = 0;
+    // SIGSTOP, or a paused VM: the API server comes up meanwhile, and the first look at it comes when the time is over.
+    const probe: NodeHost['probe'] = (address, signal) => {
+      if (++asked === 8) w.now += 3_600_000;
+      return w.host.probe(address, signal);
+    };
+    const outcome = await apply(w, A, { host: { ...w.host, probe } });
+    expect(outcome).toMatchObject({ kind: 'Settled', current: A.digest });
   });
 
   it('works where processes cannot be seen, by the outage that was seen', async () => {

@@ -53,6 +53,7 @@ describe('a node that probes', () => {
     ],
     ['gives one that is healthy at the end its minReadyMs', { readyMs: 1_000, watchedMs: 60_000 }, { do: 'Wait' }],
     ['and not more', { readyMs: 1_000, watchedMs: 70_000 }, { do: 'RollBack', why: 'NotHealthyInTime' }],
+    ['but has it seen ready several times', { readyInARow: 2, readyMs: 500, watchedMs: 1e9 }, { do: 'Wait' }],
     ['does nothing on hold, whatever happens', { hold: true, crashes: 9, watchedMs: 1e9 }, { do: 'Wait' }],
   ])('%s', (_, facts, want) => {
     expect(step(PROBING, facts)).toEqual(want);
@@ -113,6 +114,12 @@ describe('a node that was interrupted', () => {
       BACK,
       { manifest: 'Before', health: 'Down', watchedMs: 60_000 },
       { do: 'EndRollBack', verdict: 'Inconclusive' },
+    ],
+    [
+      'and asks one that just came back several times',
+      BACK,
+      { manifest: 'Before', readyInARow: 1, watchedMs: 1e9 },
+      { do: 'Wait' },
     ],
     ['rests when nothing is in flight', { phase: 'Settled', current: A, lastGood: A }, {}, { do: 'Rest' }],
   ])('%s', (_, state, facts, want) => {
