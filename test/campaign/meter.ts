@@ -11,7 +11,9 @@ export type Down = { readonly node: string; readonly from: number; readonly to: 
 
 const EVERY_MS = 75;
 /** A machine that starts three API servers at once answers late; a server that hangs answers never. */
-const NO_ANSWER_MS = 3_000;
+const NO_ANSWER_MS = 5_000;
+/** Later than that, it was this process that stood still, and it saw nothing. */
+const BLIND_MS = 1_000;
 
 export type Metered = { readonly name: string; readonly url: string; readonly ca: string };
 
@@ -69,6 +71,7 @@ export class Meter {
       const asked = performance.now();
       // A connection that an ending server closed is no answer; its successor's is.
       const ready = (await isReady(url, agent)) || (await isReady(url, agent));
+      if (!ready && performance.now() - asked > 2 * NO_ANSWER_MS + BLIND_MS) continue;
       const since = this.#since.get(name);
       if (!ready && since === undefined) this.#since.set(name, asked);
       if (ready && since !== undefined) {
