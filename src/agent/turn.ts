@@ -35,7 +35,10 @@ export type TurnOptions = {
 export interface RestartTurn {
   /** The Lease is this node's from now on, or why not. Nothing may be changed before. */
   take(signal: AbortSignal): Promise<Turn>;
-  /** Holds the Lease if nobody does, for an undoing that does not wait for it. */
+  /**
+   * Holds the Lease if nobody does, for what goes on without waiting for it: an undoing, or a change that was in flight
+   * when this process started. Ours already: it is written anew, so that who is about to take it from a dead node fails.
+   */
   announce(signal: AbortSignal): Promise<void>;
   /** True when it is not ours any more. Only to be called when the node's health is proven. */
   giveBack(signal: AbortSignal): Promise<boolean>;
@@ -114,8 +117,9 @@ export function createRestartTurn(o: TurnOptions): RestartTurn {
     },
     announce: async (signal) => {
       const read = await o.client.get(LEASES, ref, { signal });
-      if (read.ok && leaseView(read.value).holder === '')
-        await write(read.value, holderOf(o.node, o.nodeUid()), signal);
+      if (!read.ok) return;
+      const lease = leaseView(read.value);
+      if (lease.holder === '' || isMine(lease)) await write(read.value, holderOf(o.node, o.nodeUid()), signal);
     },
     giveBack: async (signal) => {
       const read = await o.client.get(LEASES, ref, { signal });

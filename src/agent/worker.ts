@@ -135,6 +135,8 @@ export class Worker {
     const { host, spec, log } = this.#o;
     const found = await readState(host.disk, spec.layout.stateDir);
     if (found?.journal === undefined || found.journal === null) return undefined;
+    // The Lease may have been taken from a node that was dead; what is in flight goes on, and nobody else should begin.
+    void this.#o.turn.announce(signal);
     const outcome = await resume({ host, spec, keep: keepOf(task), signal });
     log.info({ outcome: outcome.kind }, 'a change was in flight');
     switch (outcome.kind) {
