@@ -9,22 +9,14 @@ import { readState } from '../../src/node/state-file.ts';
 import { DEFAULT_RULES } from '../../src/rollout/node-state.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { revision } from '../targets/revisions.ts';
-import { MANIFEST, nodeWith, SPEC } from '../targets/static-pod-host.ts';
+import { nodeWith } from '../targets/static-pod-host.ts';
+import { A, B, BROKEN, HANGING, MANIFEST, SPEC, worldWith as nodeOf } from './fixture.ts';
 import { World } from './world.ts';
-import type { Behaviour } from './world.ts';
 
 const KUBEADM = readFileSync(`${import.meta.dirname}/../targets/static-pod/golden/kubeadm-1.36/before.yaml`, 'utf8');
 const STATE_DIR = SPEC.layout.stateDir;
 
-const A = revision();
-const B = revision({ flags: { '--audit-log-maxage': '7' } });
-const BROKEN = revision({ flags: { '--audit-log-mode': 'broken' } });
-const HANGING = revision({ flags: { '--audit-log-mode': 'hanging' } });
-
-const behaves = (args: readonly string[]): Behaviour =>
-  args.includes('--audit-log-mode=broken') ? 'crashes' : args.includes('--audit-log-mode=hanging') ? 'hangs' : 'good';
-
-const worldWith = (manifest = KUBEADM): World => new World(nodeWith(manifest), MANIFEST, behaves);
+const worldWith = (manifest = KUBEADM): World => nodeOf(manifest);
 
 const apply = (w: World, to: Revision | null, more: Partial<ApplyInput> = {}): Promise<ApplyOutcome> =>
   applyRevision({ host: w.host, spec: SPEC, to, version: '1.36', signal: new AbortController().signal, ...more });

@@ -1,6 +1,6 @@
 /** After the commit: an API server that keeps falling over goes back to the last known good; old revisions go away. */
 import { describe, expect, it } from 'vitest';
-import { applyRevision, resume } from '../../src/node/apply-revision.ts';
+import { resume } from '../../src/node/apply-revision.ts';
 import { ProbationWatch } from '../../src/node/probation.ts';
 import type { Looked } from '../../src/node/probation.ts';
 import { readState } from '../../src/node/state-file.ts';
@@ -10,25 +10,13 @@ import { PROBATION, probationStep } from '../../src/rollout/probation.ts';
 import type { ProbationFacts } from '../../src/rollout/probation.ts';
 import { Killed } from '../host/memory-disk.ts';
 import { revision } from '../targets/revisions.ts';
-import { MANIFEST, nodeWith, SPEC } from '../targets/static-pod-host.ts';
-import { World } from './world.ts';
+import { A, applyUnguarded, B, GUARD, MANIFEST, never, SPEC, TEXT, worldOn, worldWith } from './fixture.ts';
+import type { World } from './world.ts';
 
-const TEXT = `apiVersion: v1
-kind: Pod
-metadata: {name: kube-apiserver, namespace: kube-system}
-spec:
-  containers:
-  - name: kube-apiserver
-    command:
-    - kube-apiserver
-    - --secure-port=6443
-`;
-const revisionOf = (maxage: string): Revision => revision({ flags: { '--audit-log-maxage': maxage } });
-const [A, B, C] = [revisionOf('1'), revisionOf('2'), revisionOf('3')];
-const GUARD = { image: 'auditconfig:test', namespace: 'kube-system' };
+const C = revision({ flags: { '--audit-log-maxage': '3' } });
 const { stateDir, revisionsDir } = SPEC.layout;
 const MINUTE = 60_000;
-const signal = new AbortController().signal;
+const signal = never;
 
 const FACTS: ProbationFacts = { hold: false, ours: true, crashes: 0, outOfMemory: false, elapsedMs: 0 };
 
@@ -51,12 +39,11 @@ describe('the rules of probation', () => {
 
 /** A node that was brought to each of `revisions`, one after the other. */
 async function nodeOn(...revisions: readonly (Revision | null)[]): Promise<World> {
-  const w = new World(nodeWith(TEXT), MANIFEST, () => 'good');
+  const w = worldWith();
   for (const to of revisions) await apply(w, to);
   return w;
 }
-const apply = async (w: World, to: Revision | null): Promise<string> =>
-  (await applyRevision({ host: w.host, spec: SPEC, to, version: '1.36', checks: [], signal })).kind;
+const apply = async (w: World, to: Revision | null): Promise<string> => (await applyUnguarded(w, to)).kind;
 
 const look = (w: World, watch: ProbationWatch): Promise<Looked> => watch.look({ host: w.host, spec: SPEC, signal, guard: GUARD }); // prettier-ignore
 const pass = (w: World, ms: number): Promise<void> => w.host.sleep(ms, signal);
@@ -196,7 +183,7 @@ describe('a revision on probation', () => {
       return w;
     };
     const start = await at(await nodeOn(A, B));
-    const end = new World(start.disk.reopened(), MANIFEST, () => 'good', start.now);
+    const end = worldOn(start.disk.reopened(), start.now);
     end.starts = 9;
     expect(await look(end, new ProbationWatch())).toMatchObject({ kind: 'RolledBack' });
     const text = end.disk.text(MANIFEST);
@@ -208,12 +195,12 @@ describe('a revision on probation', () => {
         { kind: 'kill', at: i, after: true },
         { kind: 'error', at: i, code: 'EIO', lasting: false },
       ] as const) {
-        const w = new World(start.disk.reopened(), MANIFEST, () => 'good', start.now);
+        const w = worldOn(start.disk.reopened(), start.now);
         w.starts = 9;
         w.disk.fault = fault;
         await look(w, new ProbationWatch()).catch((e: unknown) => expect(e).toBeInstanceOf(Killed));
         expect(whole).toContain(w.disk.text(MANIFEST));
-        const next = new World(w.disk.reopened(), MANIFEST, () => 'good', w.now);
+        const next = worldOn(w.disk.reopened(), w.now);
         await resume({ host: next.host, spec: SPEC, signal });
         next.starts = 9;
         await look(next, new ProbationWatch());
@@ -246,12 +233,11 @@ describe('revision folders', () => {
 
   it('that kubeadm-config may name stay, until it names another', async () => {
     const w = await nodeOn(A, B);
-    const input = { host: w.host, spec: SPEC, to: C, version: '1.36', checks: [], signal } as const;
-    expect(await applyRevision({ ...input, keep: [A.digest] })).toMatchObject({ kind: 'Settled' });
+    expect(await applyUnguarded(w, C, { keep: [A.digest] })).toMatchObject({ kind: 'Settled' });
     expect(await revisionsOn(w)).toEqual(names(A, B, C));
-    expect(await applyRevision({ ...input, keep: 'All' })).toMatchObject({ kind: 'Settled' });
+    expect(await applyUnguarded(w, C, { keep: 'All' })).toMatchObject({ kind: 'Settled' });
     expect(await revisionsOn(w)).toEqual(names(A, B, C));
-    await applyRevision({ ...input, keep: [] });
+    await applyUnguarded(w, C, { keep: [] });
     expect(await revisionsOn(w)).toEqual(names(B, C));
   });
 
