@@ -52,6 +52,7 @@ export function placeOf({ manifest, root }: Pick<PatchOptions, 'manifest' | 'roo
   const disk: Disk = {
     stat: (p) => at(p).stat(p),
     read: (p) => at(p).read(p),
+    readEnd: (p, bytes) => at(p).readEnd(p, bytes),
     list: (p) => at(p).list(p),
     makeDir: (p, mode, owner) => at(p).makeDir(p, mode, owner),
     create: (p, bytes, as) => at(p).create(p, bytes, as),

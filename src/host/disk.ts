@@ -29,6 +29,18 @@ async function statOf(path: string): Promise<DiskStat | null> {
   return { kind, mode: s.mode & 0o7777, owner: { uid: s.uid, gid: s.gid } };
 }
 
+async function readEnd(path: string, bytes: number): Promise<Uint8Array> {
+  const file = await open(path, constants.O_RDONLY);
+  try {
+    const { size } = await file.stat();
+    const from = Math.max(0, size - bytes);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
+    return new Uint8Array(buffer.subarray(0, bytesRead));
+  } finally {
+    await file.close();
+  }
+}
+
 async function create(path: string, bytes: Uint8Array, as: DiskStat): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(path, flags, 0o600);
@@ -79,6 +91,7 @@ export function realDisk(root: string): Disk {
   return {
     stat: (path) => statOf(at(path)),
     read: (path) => unless([...ABSENT, 'EISDIR', 'ENXIO'], async () => new Uint8Array(await readFile(at(path)))),
+    readEnd: (path, bytes) => unless([...ABSENT, 'EISDIR', 'ENXIO'], () => readEnd(at(path), bytes)),
     list: async (path) => (await unless(ABSENT, () => readdir(at(path))))?.sort() ?? null,
     makeDir: (path, mode, owner) => makeDir(at(path), mode, owner),
     create: (path, bytes, as) => create(at(path), bytes, as),

@@ -31,22 +31,41 @@ export type PodName = { readonly namespace: string; readonly name: string; reado
 
 const numberOf = (file: string): number => Number(/^(\d+)\.log$/.exec(file)?.[1] ?? -1);
 
-/** `known`: folders that were there before the change; only a pod that came since is of interest. */
-export async function readLastWords(disk: Disk, pod: PodName, known: ReadonlySet<string>): Promise<LastWords | null> {
-  const root = '/var/log/pods';
-  const folders = await podFolders(disk, pod);
-  const fresh = folders.filter((f) => !known.has(f));
-  let best: LastWords | null = null;
-  for (const folder of fresh) {
-    const dir = `${root}/${folder}/${pod.container}`;
-    const last = Math.max(-1, ...((await disk.list(dir)) ?? []).map(numberOf));
-    if (last < 0) continue;
-    const bytes = await disk.read(`${dir}/${last}.log`);
-    const before = last > 0 ? await disk.read(`${dir}/${last - 1}.log`) : null;
-    const text = [before, bytes].map((b) => (b === null ? '' : new TextDecoder().decode(b))).join('');
-    if (best === null || last + 1 > best.starts) best = { starts: last + 1, lines: tellingLines(text.split('\n')) };
+type Instance = { readonly dir: string; readonly starts: number };
+
+/** Of those that came since: the one that was started most often. `known`: folders that were there before the change. */
+async function newest(disk: Disk, pod: PodName, known: ReadonlySet<string>): Promise<Instance | null> {
+  let best: Instance | null = null;
+  for (const folder of (await podFolders(disk, pod)).filter((f) => !known.has(f))) {
+    const dir = `/var/log/pods/${folder}/${pod.container}`;
+    const starts = Math.max(0, ...((await disk.list(dir)) ?? []).map((n) => numberOf(n) + 1));
+    if (starts > (best?.starts ?? 0)) best = { dir, starts };
   }
   return best;
+}
+
+/** How often the newest pod's container was started, from names alone; null where no pod has come. */
+export async function readStarts(disk: Disk, pod: PodName, known: ReadonlySet<string>): Promise<number | null> {
+  return (await newest(disk, pod, known))?.starts ?? null;
+}
+
+/** What a program says last is at the end; a log may have 10 MiB, or more where nobody rotates it. */
+const END_BYTES = 64 * 1024;
+
+/** A line that began before what was read is none. */
+async function endOf(disk: Disk, path: string): Promise<readonly string[]> {
+  const bytes = await disk.readEnd(path, END_BYTES);
+  const lines = bytes === null ? [] : new TextDecoder().decode(bytes).split('\n');
+  return bytes?.length === END_BYTES ? lines.slice(1) : lines;
+}
+
+/** Of a pod that has come since; the last two starts of it are looked at. */
+export async function readLastWords(disk: Disk, pod: PodName, known: ReadonlySet<string>): Promise<LastWords | null> {
+  const found = await newest(disk, pod, known);
+  if (found === null) return null;
+  const { dir, starts } = found;
+  const before = starts > 1 ? await endOf(disk, `${dir}/${starts - 2}.log`) : [];
+  return { starts, lines: tellingLines([...before, ...(await endOf(disk, `${dir}/${starts - 1}.log`))]) };
 }
 
 /** The folders of a static pod's instances: one for each UID that the kubelet has not cleaned up. */

@@ -16,6 +16,8 @@ export type Disk = {
   readonly stat: (path: string) => Promise<DiskStat | null>;
   /** null where there is no plain file. */
   readonly read: (path: string) => Promise<Uint8Array | null>;
+  /** At most so many bytes from the end of a plain file; null where there is none. */
+  readonly readEnd: (path: string, bytes: number) => Promise<Uint8Array | null>;
   /** Names in a folder, sorted; null where there is no folder. */
   readonly list: (path: string) => Promise<readonly string[] | null>;
   /** One folder, whose parent is there. Durable only after `syncDir` of the parent. */

@@ -65,14 +65,14 @@ export class Watch {
     this.#lookedAt = now;
     this.#count(health === 'Ready' && process !== 'Old', health, now);
     const pod = { namespace: server.namespace, name: server.pod, container: server.container };
-    const words = await host.lastWords(pod, new Set(journal.knownLogs));
+    const logged = await host.starts(pod, new Set(journal.knownLogs));
     return {
       hold: hold !== null,
       manifest: compareManifest(manifest, journal),
       health,
       process,
       wentDown: this.#wentDown,
-      crashes: this.#crashes(process, words?.starts ?? 0),
+      crashes: this.#crashes(process, logged ?? 0),
       readyInARow: this.#readyInARow,
       readyMs: this.#readySince === null ? 0 : now - this.#readySince,
       blockedMs:

@@ -163,7 +163,7 @@ const podOf = (journal: Journal): PodName | null => {
 /** Starts of the container that runs with our edit; null where they cannot be counted. */
 export async function countStarts(host: NodeHost, journal: Journal): Promise<number | null> {
   const pod = podOf(journal);
-  return pod === null ? null : ((await host.lastWords(pod, new Set(journal.knownLogs)))?.starts ?? null);
+  return pod === null ? null : host.starts(pod, new Set(journal.knownLogs));
 }
 
 const HEADS: Readonly<Record<Reason, string>> = {

@@ -1,7 +1,7 @@
 /** What the node room needs of the world, as the smallest struct of functions: real in production, played in tests. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { realDisk } from '../host/disk.ts';
-import { podFolders, readLastWords } from '../host/pod-logs.ts';
+import { podFolders, readLastWords, readStarts } from '../host/pod-logs.ts';
 import type { LastWords, PodName } from '../host/pod-logs.ts';
 import { probeApiServer } from '../host/probe.ts';
 import type { Health, ProbeAddress, ProbeCredentials } from '../host/probe.ts';
@@ -26,6 +26,8 @@ export type NodeHost = {
   readonly logFolders: (pod: PodName) => Promise<readonly string[]>;
   /** Of these pods, by UID, those that have a process on this node. */
   readonly livingPods: (uids: readonly string[]) => Promise<readonly string[]>;
+  /** How often the container was started whose pod has come since; costs no more than a look into a folder. */
+  readonly starts: (pod: PodName, known: ReadonlySet<string>) => Promise<number | null>;
   readonly lastWords: (pod: PodName, known: ReadonlySet<string>) => Promise<LastWords | null>;
   /** What the kernel has killed for want of memory since boot; null where that cannot be seen. */
   readonly oomKills: () => Promise<number | null>;
@@ -54,6 +56,7 @@ export function realHost({ root, proc, credentials }: RealHostOptions): NodeHost
     processes: () => listApiServers(proc),
     logFolders: (pod) => podFolders(disk, pod),
     livingPods: (uids) => podsWithProcesses(uids, proc),
+    starts: (pod, known) => readStarts(disk, pod, known),
     lastWords: (pod, known) => readLastWords(disk, pod, known),
     oomKills: () => countOomKills(proc),
     // Always in this process' own /proc: that is where its number means something.

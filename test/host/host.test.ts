@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { realDisk } from '../../src/host/disk.ts';
 import { installFile, makeFolder, stagingPath } from '../../src/host/install.ts';
-import { readLastWords, tellingLines } from '../../src/host/pod-logs.ts';
+import { readLastWords, readStarts, tellingLines } from '../../src/host/pod-logs.ts';
 import { isOwnAddress, probeApiServer } from '../../src/host/probe.ts';
 import { listApiServers, podsWithProcesses } from '../../src/host/processes.ts';
 import { Authority } from '../control-plane/pki.ts';
@@ -187,6 +187,33 @@ describe('last words', () => {
     });
     expect(await readLastWords(disk, POD, new Set([folder('old'), folder('new')]))).toBeNull();
     expect(await readLastWords(new MemoryDisk(), POD, new Set())).toBeNull();
+  });
+
+  it('are looked for at the end of a log, however long, and not at all where starts are counted', async () => {
+    const path = `/var/log/pods/${folder('new')}/kube-apiserver/1.log`;
+    const log = cri('Error: long ago') + cri(`I1121 ${'x'.repeat(200)}`).repeat(2_000) + cri('Error: now');
+    const memory = new MemoryDisk({ [path]: log });
+    let read = 0;
+    const disk = {
+      ...memory,
+      readEnd: async (p: string, n: number) => {
+        const bytes = await memory.readEnd(p, n);
+        read += bytes?.length ?? 0;
+        return bytes;
+      },
+      read: () => Promise.reject(new Error('read whole')),
+    };
+    expect(await readStarts(disk, POD, new Set())).toBe(2);
+    expect(read).toBe(0);
+    expect(await readLastWords(disk, POD, new Set())).toEqual({ starts: 2, lines: ['Error: now'] });
+    expect(read).toBeLessThan(70_000);
+    await mkdir(join(dir, 'd'));
+    await writeFile(join(dir, 'd/f'), 'abcdef');
+    const end = await realDisk(dir).readEnd('/d/f', 4);
+    expect(new TextDecoder().decode(end ?? bytes(''))).toBe('cdef');
+    expect((await realDisk(dir).readEnd('/d/f', 99))?.length).toBe(6);
+    expect(await realDisk(dir).readEnd('/d', 4)).toBeNull();
+    expect(await realDisk(dir).readEnd('/d/none', 4)).toBeNull();
   });
 
   it('are few and short', () => {

@@ -131,6 +131,9 @@ export class MemoryDisk implements Disk {
     return e?.kind === 'file' ? e.bytes : null;
   };
 
+  readEnd = async (path: string, bytes: number): Promise<Uint8Array | null> =>
+    (await this.read(path))?.slice(-bytes) ?? null;
+
   list = async (path: string): Promise<readonly string[] | null> => {
     this.#alive();
     if (this.live.get(path)?.kind !== 'dir') return null;

@@ -126,6 +126,10 @@ function hostOf(plane: ControlPlane): NodeHost {
       return { ...view, apiServers: view.apiServers.map((p) => ({ ...p, args: p.args.map(strip) })) };
     },
     logFolders: async () => [pod()?.uid ?? ''],
+    starts: async (_, known) => {
+      const p = pod();
+      return p === undefined || known.has(p.uid) ? null : p.starts.length;
+    },
     lastWords: async (_, known) => {
       const p = pod();
       return p === undefined || known.has(p.uid) ? null : { starts: p.starts.length, lines: tellingLines(p.lines) };

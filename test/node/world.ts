@@ -211,6 +211,7 @@ export class World {
             },
       logFolders: async () => this.#pods.map((uid) => `kube-system_kube-apiserver-cp-1_${uid}`),
       livingPods: async (uids) => uids.filter((uid) => this.#pods.includes(uid)),
+      starts: async () => (this.hidden ? null : this.starts),
       lastWords: async () => (this.hidden ? null : { starts: this.starts, lines: this.lines.slice(-3) }),
       oomKills: async () => this.oomKills,
       me: async () => ({ pid: this.pid, start: 1, boot: this.bootId }),
