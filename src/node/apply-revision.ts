@@ -27,6 +27,7 @@ import { applyAll, applyChange, bytesOf } from './apply.ts';
 import { keepBefore } from './before-image.ts';
 import { CHECKS, runChecks } from './checks.ts';
 import type { Check } from './checks.ts';
+import { processesBefore } from './facts.ts';
 import { follow } from './follow.ts';
 import type { Node } from './follow.ts';
 import { gather } from './gather.ts';
@@ -193,7 +194,7 @@ async function journalOf(
   const { server } = plan;
   const record = recordPath(spec.manifest, spec.layout);
   const recorded = seen.files.get(record) ?? null;
-  const view = await host.processes();
+  const view = await processesBefore(host, server, input.signal);
   const pod = { namespace: server.namespace, name: server.pod, container: server.container };
   return {
     manifest: spec.manifest,
@@ -235,7 +236,7 @@ async function install(input: ApplyInput, file: StateFile, start: Start): Promis
   input.onState?.(intent);
   const beforeEdit = await applyAll(disk, start.before);
   if (beforeEdit === null) await keepBefore(disk, start.journal);
-  const findings = [...start.findings, ...(beforeEdit === null ? await standBy(input, digest) : [])];
+  const findings = [...start.findings, ...(beforeEdit === null ? await standBy(input, start.journal) : [])];
   const overtaken = beforeEdit ?? (await applyChange(disk, start.edit));
   const followed = await follow(nodeOf(input), intent);
   if (overtaken !== null && followed.file.state.phase === 'Settled') return { kind: 'Overtaken', path: overtaken.path };
@@ -244,10 +245,13 @@ async function install(input: ApplyInput, file: StateFile, start: Start): Promis
   return { ...followed.outcome, restarted: true, findings };
 }
 
-/** The guard is in place before the manifest is touched; without one, whoever reads the outcome is told. */
-async function standBy({ host, spec, guard }: ApplyInput, to: Digest | null): Promise<readonly Finding[]> {
-  const change = `${to?.slice(0, 16) ?? 'removal'}-${host.now()}`;
-  if (guard !== undefined && (await placeGuard(host.disk, guard, spec, change))) return [];
+/**
+ * The guard is in place before the manifest is touched; without one, whoever reads the outcome is told. None is placed
+ * where this host's processes are hidden: it could not see that this process lives, and would act beside it.
+ */
+async function standBy({ host, spec, guard, to }: ApplyInput, { boot }: Journal): Promise<readonly Finding[]> {
+  const change = `${to?.digest.slice(0, 16) ?? 'removal'}-${host.now()}`;
+  if (guard !== undefined && boot !== null && (await placeGuard(host.disk, guard, spec, change))) return [];
   const message =
     'No guard stood by while the manifest was changed: after a reboot in that time, only this process could have rolled back.';
   return [{ severity: 'info', code: 'NoGuard', message, path: '' }];

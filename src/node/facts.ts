@@ -33,6 +33,20 @@ export const wantedServer = (state: NodeState, journal: Journal): ServerView | n
 /** Between two looks there is a poll and a probe that may time out; more than that was not spent watching. */
 const MAX_GAP_MS = 10_000;
 
+/**
+ * This host's processes before a change. null also where an API server answers that has no process: then these are the
+ * processes of a pod (`hostPID: false`), in which none would ever be seen to start, or to stand in the way.
+ */
+export async function processesBefore(
+  host: NodeHost,
+  { address }: ServerView,
+  signal: AbortSignal,
+): Promise<ProcessView | null> {
+  const view = await host.processes();
+  const seen = view?.apiServers.some((p) => portOf(p.args) === address.port) ?? false;
+  return seen || (await host.probe(address, signal)) === 'Down' ? view : null;
+}
+
 /** What one phase has seen so far. */
 export class Watch {
   #readyInARow = 0;

@@ -151,7 +151,7 @@ async function probationOf(
   journal: Journal,
 ): Promise<Probation> {
   const view = await host.processes();
-  const boot = view === null ? null : { id: view.bootId, at: view.now };
+  const boot = view === null || journal.boot === null ? null : { id: view.bootId, at: view.now };
   return { from, lastGood, journal: { ...journal, boot }, starts: await countStarts(host, journal) };
 }
 

@@ -68,7 +68,7 @@ export class ProbationWatch {
     const { from: to, lastGood, journal } = probation;
     const back = await beginRollBack(node, { bad: file.state.current, to, lastGood, journal }, step.why);
     node.onState(back);
-    await standBy(input);
+    if (journal.boot !== null) await standBy(input);
     return (await follow(node, back)).outcome;
   }
 
@@ -102,7 +102,7 @@ export class ProbationWatch {
   }
 }
 
-/** On a full disk the rollback goes on without a guard: without the rollback there is no API server. */
+/** As with an installation, none where processes are hidden. On a full disk the rollback goes on without a guard: without the rollback there is no API server. */
 async function standBy({ host, spec, guard }: ResumeInput): Promise<void> {
   if (guard === undefined) return;
   await placeGuard(host.disk, guard, spec, `back-${host.now()}`).catch((e: unknown) => {

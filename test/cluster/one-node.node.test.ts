@@ -19,15 +19,21 @@ import {
   eventsOf,
   manifestOf,
   replaceManifest,
+  startOf,
   untilRestarted,
+  watchEnds,
   withAnnotation,
 } from './restarts.ts';
+import type { Restart } from './restarts.ts';
 
 const READY = { type: 'Ready', status: 'True' };
 const HELD = { type: 'Degraded', status: 'True', reason: 'NodeHeld' };
 const missing = await missingHere();
 
 const isUnaudited = (p: ApiServerProcess): boolean => !p.args.some((a) => a.startsWith('--audit-'));
+/** 1.1 is the aim; a twentieth is for what else a machine does in one of three starts and not in the others. */
+const RATIO = 1.15;
+const mean = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0) / numbers.length;
 const seconds = (ms: number): string => (ms / 1000).toFixed(1);
 const print = (line: string): void => void process.stdout.write(`[figure] ${line}\n`);
 
@@ -72,18 +78,21 @@ describe.skipIf(missing !== undefined)(`one control-plane node (needs ${missing 
       everyMs: 10,
     });
     const next = await untilRestarted(cluster, node, old);
-    const took = Date.now() - start;
-    const published = (await edited) - start;
+    const ready = Date.now();
+    const [renamed, began] = [await edited, await startOf(node, next)];
+    const ours: Restart = { waited: began - renamed, started: ready - began };
     await operator.until(auditConfig(), READY);
     expect((await apiServerOf(node))?.pid).toBe(next.pid);
     const now = await manifestOf(node);
-    const floors = [await bareChange(cluster, node, withAnnotation(now, '1')), await bareChange(cluster, node, now)];
-    const floor = (floors[0] ?? 0) / 2 + (floors[1] ?? 0) / 2;
+    const bare = [await bareChange(cluster, node, withAnnotation(now, '1')), await bareChange(cluster, node, now)];
+    const whole = [ours, ...bare].map((r) => r.waited + r.started);
+    // The kubelet throws dice for its wait, so all three are given the mean of what it threw.
+    const wait = mean([ours, ...bare].map((r) => r.waited));
+    const ratio = (renamed - start + wait + ours.started) / (wait + mean(bare.map((r) => r.started)));
     print(
-      `publish to healthy ${seconds(took)} s (${published} ms to the rename); bare rename ${floors.map(seconds).join(' and ')} s; ratio ${(took / floor).toFixed(2)}`,
+      `publish to healthy ${seconds(ready - start)} s (${renamed - start} ms to the rename); bare rename ${whole.slice(1).map(seconds).join(' and ')} s; ratio ${ratio.toFixed(2)} with the kubelet's mean wait of ${seconds(wait)} s`,
     );
-    // What is ours of it; the rest is the kubelet's, and as long for everybody.
-    expect(published).toBeLessThan(5_000);
+    expect(ratio).toBeLessThan(RATIO);
   });
 
   it('a deleted AuditConfig gives the manifest back, byte for byte', async () => {
@@ -95,10 +104,13 @@ describe.skipIf(missing !== undefined)(`one control-plane node (needs ${missing 
   it('a revision that no API server starts with, which no check foresees, is rolled back', async () => {
     await withUnwritableLog(async () => {
       const start = Date.now();
+      const crashes = watchEnds(node, (p) => !isUnaudited(p));
       await operator.apply(auditConfig({ policy: { preset: 'metadata' } }));
       const broken = await untilManifest('the edit', (text) => text !== original);
       const crashing = await manifestOf(node);
       const restored = await untilManifest('the rollback', (text) => text === original);
+      const [, second] = await crashes();
+      if (second === undefined) throw new Error('no second crash was seen');
       await untilRestarted(cluster, node, undefined, isUnaudited);
       const healthy = Date.now();
       const failed = await operator.until(auditConfig(), HELD);
@@ -106,8 +118,10 @@ describe.skipIf(missing !== undefined)(`one control-plane node (needs ${missing 
       expect(await operator.auditNode(node)).toMatchObject({ phase: 'Held', lastFailure: { reason: 'CrashLoop' } });
       expect(JSON.stringify(await operator.auditNode(node))).toContain('operation not permitted');
       const floor = await bareRescue(crashing);
+      expect(restored - second).toBeLessThan(10_000);
+      expect((healthy - restored) / floor).toBeLessThan(1.5);
       print(
-        `crash loop: rollback ${seconds(restored - broken)} s after the rename; healthy ${seconds(healthy - restored)} s after that, by hand ${seconds(floor)} s; ratio ${((healthy - restored) / floor).toFixed(2)}; down ${seconds(healthy - start)} s at most`,
+        `crash loop: rollback ${seconds(restored - broken)} s after the rename, ${seconds(restored - second)} s after the second crash; healthy ${seconds(healthy - restored)} s after that, by hand ${seconds(floor)} s; ratio ${((healthy - restored) / floor).toFixed(2)}; down ${seconds(healthy - start)} s at most`,
       );
     });
     await operator.remove(auditConfig());

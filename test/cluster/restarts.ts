@@ -3,6 +3,7 @@
  * ready, and how long a bare change of its manifest takes with this kubelet, which is the floor of every figure.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { listApiServers } from '../../src/host/processes.ts';
 import type { ApiServerProcess } from '../../src/host/processes.ts';
 import type { Cluster } from './cluster.ts';
@@ -37,13 +38,48 @@ export async function replaceManifest(node: ClusterNode, text: string): Promise<
   await rename(aside, node.manifest);
 }
 
-/** Milliseconds from renaming this manifest to its API server being ready. */
-export async function bareChange(cluster: Cluster, node: ClusterNode, text: string): Promise<number> {
+/** When a process began, on this process' clock. */
+export async function startOf(node: ClusterNode, p: ApiServerProcess): Promise<number> {
+  const view = await listApiServers(node.proc);
+  return Date.now() - ((view?.now ?? 0) - p.startedAt);
+}
+
+/**
+ * A restart in two parts, in milliseconds. How long the kubelet waits, from the manifest's rename to the start of the new
+ * process, is its own affair and partly its dice: it looks every 10 to 15 s whether the old pod has ended.
+ */
+export type Restart = { readonly waited: number; readonly started: number };
+
+/** Renames this manifest into its place, and waits until its API server is ready. */
+export async function bareChange(cluster: Cluster, node: ClusterNode, text: string): Promise<Restart> {
   const old = await apiServerOf(node);
-  const start = Date.now();
+  const renamed = Date.now();
   await replaceManifest(node, text);
-  await untilRestarted(cluster, node, old);
-  return Date.now() - start;
+  const next = await untilRestarted(cluster, node, old);
+  const ready = Date.now();
+  const began = await startOf(node, next);
+  return { waited: began - renamed, started: ready - began };
+}
+
+/** Notes when processes that `are` such end, until it is asked for; looks often, since one may live for a moment only. */
+export function watchEnds(node: ClusterNode, are: (p: ApiServerProcess) => boolean): () => Promise<readonly number[]> {
+  const stop = new AbortController();
+  const ends: number[] = [];
+  const watched = (async () => {
+    let last: number | undefined;
+    while (!stop.signal.aborted) {
+      const now = await apiServerOf(node).catch(() => undefined);
+      const pid = now !== undefined && are(now) ? now.pid : undefined;
+      if (last !== undefined && pid !== last) ends.push(Date.now());
+      last = pid;
+      await sleep(20);
+    }
+  })();
+  return async () => {
+    stop.abort();
+    await watched;
+    return ends;
+  };
 }
 
 /** The same pod to everybody but the kubelet. */

@@ -10,7 +10,7 @@ import { DEFAULT_RULES } from '../../src/rollout/node-state.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { revision } from '../targets/revisions.ts';
 import { nodeWith } from '../targets/static-pod-host.ts';
-import { A, B, BROKEN, HANGING, MANIFEST, SPEC, worldWith as nodeOf } from './fixture.ts';
+import { A, B, BROKEN, GUARD, HANGING, MANIFEST, SPEC, worldWith as nodeOf } from './fixture.ts';
 import { World } from './world.ts';
 
 const KUBEADM = readFileSync(`${import.meta.dirname}/../targets/static-pod/golden/kubeadm-1.36/before.yaml`, 'utf8');
@@ -84,6 +84,23 @@ describe('a good revision', () => {
     w.hidden = true;
     expect(await apply(w, A)).toMatchObject({ kind: 'Settled', current: A.digest });
     expect(w.isReady).toBe(true);
+  });
+
+  it('works in a pid namespace of its own, where no API server is to be seen, and without a guard', async () => {
+    for (const [to, kind] of [
+      [A, 'Settled'],
+      [BROKEN, 'RolledBack'],
+    ] as const) {
+      const w = worldWith();
+      const host = { ...w.host, processes: async () => ({ now: w.now, bootId: w.bootId, apiServers: [] }) };
+      const since = w.now;
+      const outcome = await force(w, to, { host, guard: GUARD });
+      expect(outcome).toMatchObject({ kind });
+      expect(w.now - since).toBeLessThan(60_000);
+      expect(w.isReady).toBe(true);
+      expect(w.disk.operations.filter((o) => o.includes('auditconfig-guard'))).toEqual([]);
+      if (outcome.kind === 'Settled') expect(outcome.findings.map((f) => f.code)).toContain('NoGuard');
+    }
   });
 
   it('is removed without a trace', async () => {
