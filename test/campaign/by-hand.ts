@@ -57,7 +57,7 @@ export async function tell(lab: Lab, node: LabNode, of: Revision): Promise<void>
  * What an agent without a single check does on a node, up to the rename of the manifest, where it is killed: the journal
  * is there, the guard stands by, and the API server is about to read what it cannot start with. No agent may run.
  */
-export async function installUnchecked(node: LabNode, to: Revision, timeoutMs = 30_000): Promise<void> {
+export async function installUnchecked(node: LabNode, to: Revision, timeoutMs = 90_000): Promise<void> {
   const killed = new AbortController();
   const real = realHost({ root: node.plane.root, proc: node.at('/proc') });
   const rename: typeof real.disk.rename = async (from, into) => {

@@ -1,6 +1,7 @@
 /** Processes that end at the wrong moment: agent, controller, API server, the whole machine. */
 import { writeFile } from 'node:fs/promises';
 import { brokenPolicy, forged, installUnchecked, policyOf } from './by-hand.ts';
+import { IMPATIENT } from './lab.ts';
 import type { Lab } from './lab.ts';
 import type { Breakage } from './types.ts';
 
@@ -118,7 +119,7 @@ export const CRASHES: readonly Breakage[] = [
     waits: true,
     run: async (lab) => {
       const before = await lab.first.manifest();
-      await lab.begin();
+      await lab.begin(IMPATIENT);
       await lab.untilRenamed(lab.first, before);
       lab.first.agent?.signal('SIGSTOP');
       await lab.sleep(40_000);

@@ -46,6 +46,8 @@ export const inOwnNamespace = (kind: 'ConfigMap' | 'Secret', name: string, data:
 /** `touched`: with the refusal, a manifest or a process was another one than when the row began. */
 export type Evidence = { readonly kind: 'inconclusive' } | { readonly kind: 'refused'; readonly touched: boolean };
 
+/** For rows that wait until an agent's patience ends: the least that the API takes. */
+export const IMPATIENT = { rollout: { minReadySeconds: 0, timeoutSeconds: 30 } };
 const RETENTION = { maxAgeDays: 30, maxBackups: 2, maxSize: '1Mi' };
 const AUDIT_CONFIGS = '/apis/auditconfig.dev/v1alpha1/auditconfigs';
 /** Whatever heals does so in seconds; the rest is a machine with other work. */
@@ -179,7 +181,7 @@ export class Lab {
 
   /** The lab's AuditConfig; `spec` over small retention, so that the logs fit on their disks. */
   config(spec: Record<string, unknown> = {}, name = 'main'): Manifest {
-    const rollout = { minReadySeconds: 0, timeoutSeconds: 30 };
+    const rollout = { minReadySeconds: 0, timeoutSeconds: 90 };
     const log = { type: 'File', retention: RETENTION };
     return {
       apiVersion: 'auditconfig.dev/v1alpha1',

@@ -2,7 +2,7 @@
 import { createServer } from 'node:net';
 import { readFile, writeFile } from 'node:fs/promises';
 import { webhookTo } from './by-hand.ts';
-import { inOwnNamespace } from './lab.ts';
+import { IMPATIENT, inOwnNamespace } from './lab.ts';
 import type { Lab } from './lab.ts';
 import type { Breakage } from './types.ts';
 
@@ -36,7 +36,7 @@ export const NETWORK: readonly Breakage[] = [
     waits: true,
     run: async (lab) => {
       const before = await lab.first.manifest();
-      await lab.begin();
+      await lab.begin(IMPATIENT);
       await lab.untilRenamed(lab.first, before);
       await lab.first.plane.etcd.kill();
       await lab.untilRolledBack(lab.first, 'Inconclusive');
