@@ -2,8 +2,8 @@
  * Looks at a node's kube-apiserver from outside: which process runs with which arguments since when, when it became
  * ready, and how long a bare change of its manifest takes with this kubelet, which is the floor of every figure.
  */
-import { readFile, rename, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { readFile, readdir, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { listApiServers } from '../../src/host/processes.ts';
 import type { ApiServerProcess } from '../../src/host/processes.ts';
 import type { Cluster } from './cluster.ts';
@@ -61,25 +61,16 @@ export async function bareChange(cluster: Cluster, node: ClusterNode, text: stri
   return { waited: began - renamed, started: ready - began };
 }
 
-/** Notes when processes that `are` such end, until it is asked for; looks often, since one may live for a moment only. */
-export function watchEnds(node: ClusterNode, are: (p: ApiServerProcess) => boolean): () => Promise<readonly number[]> {
-  const stop = new AbortController();
-  const ends: number[] = [];
-  const watched = (async () => {
-    let last: number | undefined;
-    while (!stop.signal.aborted) {
-      const now = await apiServerOf(node).catch(() => undefined);
-      const pid = now !== undefined && are(now) ? now.pid : undefined;
-      if (last !== undefined && pid !== last) ends.push(Date.now());
-      last = pid;
-      await sleep(20);
-    }
-  })();
-  return async () => {
-    stop.abort();
-    await watched;
-    return ends;
-  };
+/**
+ * When the API server's container ended for the second time, of a pod that came since: by the last word in its log, since
+ * such a process may live too short to be seen. undefined where it did not.
+ */
+export async function secondEnd(node: ClusterNode, since: number): Promise<number | undefined> {
+  const pods = node.file('var/log/pods');
+  const mine = (await readdir(pods)).filter((n) => n.startsWith('kube-system_kube-apiserver-'));
+  const logs = mine.map((n) => join(pods, n, 'kube-apiserver/1.log'));
+  const ends = await Promise.all(logs.map((l) => stat(l).then((s) => s.mtimeMs, () => 0))); // prettier-ignore
+  return ends.find((ms) => ms > since);
 }
 
 /** The same pod to everybody but the kubelet. */
