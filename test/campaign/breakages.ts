@@ -17,6 +17,7 @@ const AWAIT_DRIFT: ReadonlySet<string> = new Set([
   'revision-folder-deleted',
   'revision-folder-deleted-without-an-agent',
   'edited-at-the-rename',
+  'one-api-server-is-away',
   'upgrade-in-mid-rollout',
   'ansible-rewrites-all-manifests',
 ]);

@@ -216,7 +216,7 @@ export const FILES_AND_DISKS: readonly Breakage[] = [
     id: 'revision-folder-deleted-without-an-agent',
     kind,
     title: 'the same while no agent runs: it finds an API server that crash-loops',
-    nodes: 1,
+    nodes: 3,
     expect: 'healed',
     run: async (lab) => {
       const policy = await lab.first.policyFile();

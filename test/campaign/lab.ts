@@ -350,6 +350,7 @@ export class Lab {
     if (!this.first.plane.etcd.running) await this.first.plane.etcd.start(this.signal);
     for (const relay of [this.controllerRelay, ...this.nodes.map((n) => n.relay)]) relay.set('Open');
     for (const node of this.nodes) {
+      node.apiServerProcess?.signal('SIGCONT');
       await node.disks.mendAll();
       if (!node.agentRuns) node.startAgent();
     }

@@ -6,6 +6,7 @@
  * right to make one (root, or user namespaces) it says so and fails, since rows that are left out would not be seen.
  */
 import { spawn } from 'node:child_process';
+import { setMaxListeners } from 'node:events';
 import { parseArgs } from 'node:util';
 import { temporaryFolder } from '../control-plane/reaper.ts';
 import { BREAKAGES } from './breakages.ts';
@@ -75,6 +76,8 @@ export async function main(args: readonly string[], signal: AbortSignal): Promis
     return 0;
   }
   if (process.env[INSIDE] === undefined) return runInside(args, signal);
+  // Each wait of each lane listens to its end.
+  setMaxListeners(0, signal);
   const began = performance.now();
   const rows = await runCampaign(asked.breakages, { say: (line) => console.log(line), signal });
   const wrong = rows.filter((r) => !isAsExpected(r));

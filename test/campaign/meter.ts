@@ -13,7 +13,9 @@ const EVERY_MS = 75;
 /** A machine that starts three API servers at once answers late; a server that hangs answers never. */
 const NO_ANSWER_MS = 5_000;
 /** Later than that, it was this process that stood still, and it saw nothing. */
-const BLIND_MS = 1_000;
+const BLIND_MS = 3_000;
+/** A connection that an ending server had closed is found out at once. */
+const AT_ONCE_MS = 500;
 
 export type Metered = { readonly name: string; readonly url: string; readonly ca: string };
 
@@ -69,9 +71,10 @@ export class Meter {
     const { signal } = this.#ended;
     while (!signal.aborted) {
       const asked = performance.now();
+      let ready = await isReady(url, agent);
       // A connection that an ending server closed is no answer; its successor's is.
-      const ready = (await isReady(url, agent)) || (await isReady(url, agent));
-      if (!ready && performance.now() - asked > 2 * NO_ANSWER_MS + BLIND_MS) continue;
+      if (!ready && performance.now() - asked < AT_ONCE_MS) ready = await isReady(url, agent);
+      if (!ready && performance.now() - asked > AT_ONCE_MS + NO_ANSWER_MS + BLIND_MS) continue;
       const since = this.#since.get(name);
       if (!ready && since === undefined) this.#since.set(name, asked);
       if (ready && since !== undefined) {

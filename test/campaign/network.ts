@@ -156,7 +156,7 @@ export const NETWORK: readonly Breakage[] = [
     expect: 'healed',
     run: async (lab) => {
       const [, , third = lab.first] = lab.nodes;
-      const hung = third.plane.runner?.process('kube-system/kube-apiserver');
+      const hung = third.apiServerProcess;
       hung?.signal('SIGSTOP');
       await lab.until('it is down', () => Promise.resolve(lab.meter.isDown(third.name)));
       await lab.begin();

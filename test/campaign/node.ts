@@ -9,6 +9,7 @@ import { realDisk } from '../../src/host/disk.ts';
 import { readState } from '../../src/node/state-file.ts';
 import type { StateFile } from '../../src/node/state-file.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
+import { APISERVER_POD } from '../control-plane/apiserver.ts';
 import type { ControlPlane, PlaneOptions } from '../control-plane/plane.ts';
 import { ServerProcess } from '../control-plane/process.ts';
 import { ROOT } from '../operator/install.ts';
@@ -100,6 +101,9 @@ export class LabNode {
       file: process.execPath,
       args: [BUNDLE, 'agent', '--node-name', this.name, ...where, ...how],
     });
+  }
+  get apiServerProcess(): ServerProcess | undefined {
+    return this.plane.runner?.process(APISERVER_POD);
   }
   killGuard(): void {
     this.plane.runner?.process(GUARD_POD)?.signal('SIGKILL');

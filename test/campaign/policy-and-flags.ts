@@ -187,8 +187,8 @@ export const POLICY_AND_FLAGS: readonly Breakage[] = [
     expect: 'healed',
     run: async (lab) => {
       const manifest = await lab.first.manifest();
-      const folder = dirname((await lab.first.policyFile()).slice(lab.first.plane.root.length));
-      const mount = new RegExp(`^ +- mountPath: "?${folder}"?\n(?: +(?!- ).*\n)*`, 'm');
+      const folder = dirname(dirname((await lab.first.policyFile()).slice(lab.first.plane.root.length)));
+      const mount = new RegExp(`^ +- mountPath: ${folder}\\n(?: {6}\\w.*\\n)+`, 'm');
       const broken = manifest.replace(mount, '');
       if (broken === manifest) throw new Error(`the manifest has no mount of ${folder}`);
       await lab.first.writeManifest(broken);
