@@ -50,9 +50,6 @@ function translate(r: RequestAttributes, t: SymbolTables, q: Query): void {
     q.path = r.path;
     return;
   }
-  // A request's strings lie apart in memory. Looked at here, with no branch in between, they come into the cache side by
-  // side; the look-ups below would wait for one after the other.
-  q.touched = r.group.length + r.resource.length + r.namespace.length + (r.user ?? '').length + r.name.length;
   q.verb = t.verb.of(r.verb);
   q.namespace = t.namespace.of(r.namespace);
   q.group = t.group.of(r.group);

@@ -78,8 +78,6 @@ export type Query = {
   who: { readonly user?: string; readonly groups: readonly string[] } | undefined;
   /** The name as text where it has not been looked up: only few rules ask for one. `name` counts where it is absent. */
   nameText: string | undefined;
-  /** Written, never read: see `translate` in evaluate.ts. */
-  touched: number;
   path: string | ByteRange;
 };
 
@@ -96,7 +94,6 @@ export const newQuery = (): Query => ({
   name: 0,
   who: undefined,
   nameText: undefined,
-  touched: 0,
   path: '',
 });
 
