@@ -37,6 +37,16 @@ function withCel<S extends z.ZodType>(schema: S, cel: readonly { rule: string; m
   });
 }
 
+/** The same object with other members; its rules count for them too. */
+export function extended<S extends z.ZodObject, T extends z.core.$ZodShape>(
+  schema: S,
+  shape: T,
+): z.ZodObject<Omit<S['shape'], keyof T> & T> {
+  const cel: unknown = schema.meta()?.['x-kubernetes-validations'];
+  const more = schema.safeExtend(shape as never) as unknown as z.ZodObject<Omit<S['shape'], keyof T> & T>;
+  return cel === undefined ? more : more.meta({ 'x-kubernetes-validations': cel });
+}
+
 /** A rule that compares with the stored object: only an API server can check it. */
 export function immutable<S extends z.ZodType>(schema: S, message: string): S {
   return withCel(schema, [{ rule: 'self == oldSelf', message }]);

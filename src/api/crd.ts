@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { GROUP, VERSION, auditConfigSpec, auditConfigStatus } from './auditconfig.ts';
+import { datacenterAuditConfigSpec, datacenterAuditConfigStatus } from './datacenterauditconfig.ts';
 import { auditNodeSpec, auditNodeStatus } from './auditnode.ts';
 
 type Json = { [key: string]: unknown };
@@ -53,7 +54,13 @@ function boundedInteger({ minimum, maximum, ...rest }: Json): Json {
   };
 }
 
-type Column = { name: string; type: 'string' | 'date'; jsonPath: string; priority?: number; description?: string };
+type Column = {
+  name: string;
+  type: 'string' | 'integer' | 'date';
+  jsonPath: string;
+  priority?: number;
+  description?: string;
+};
 type Kind = {
   readonly kind: string;
   readonly plural: string;
@@ -87,6 +94,31 @@ const KINDS: readonly Kind[] = [
       { name: 'Revision', type: 'string', jsonPath: '.status.revision.name' },
       AGE,
       { name: 'Target', type: 'string', jsonPath: '.spec.target.type', priority: 1 },
+      { name: 'Message', type: 'string', jsonPath: ofCondition('Ready', 'message'), priority: 1 },
+    ],
+  },
+  {
+    kind: 'DatacenterAuditConfig',
+    plural: 'datacenterauditconfigs',
+    shortName: 'dac',
+    scope: 'Cluster',
+    description:
+      'What all control planes of a datacenter get: defaults, what is enforced, and rules that nobody can lower.',
+    spec: datacenterAuditConfigSpec,
+    status: datacenterAuditConfigStatus,
+    columns: [
+      { name: 'Ready', type: 'string', jsonPath: ofCondition('Ready', 'status') },
+      { name: 'Reason', type: 'string', jsonPath: ofCondition('Ready', 'reason') },
+      {
+        name: 'ControlPlanes',
+        type: 'string',
+        jsonPath: '.status.controlPlanes.summary',
+        description: 'ready/selected',
+      },
+      { name: 'Failed', type: 'integer', jsonPath: '.status.controlPlanes.failed' },
+      { name: 'Exempt', type: 'integer', jsonPath: '.status.controlPlanes.exempt' },
+      { name: 'Priority', type: 'integer', jsonPath: '.spec.priority' },
+      AGE,
       { name: 'Message', type: 'string', jsonPath: ofCondition('Ready', 'message'), priority: 1 },
     ],
   },

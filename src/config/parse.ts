@@ -1,11 +1,13 @@
 /**
- * An object that claims to be an AuditConfig to typed data, with findings by field path where it is not. It says what
+ * An object that claims to be an AuditConfig, or a DatacenterAuditConfig, to typed data, with findings by field path where it is not. It says what
  * an API server with our CRD says (test/api holds the two together), and that unknown fields are refused rather than
  * ignored. Called by the controller, for objects that an older CRD may have let in, and without a cluster.
  */
 import type { z } from 'zod';
 import { auditConfig } from '../api/auditconfig.ts';
 import type { AuditConfig } from '../api/auditconfig.ts';
+import { datacenterAuditConfig } from '../api/datacenterauditconfig.ts';
+import type { DatacenterAuditConfig } from '../api/datacenterauditconfig.ts';
 import { structural } from '../api/crd.ts';
 import type { Finding } from '../api/findings.ts';
 import { didYouMean } from '../policy/suggest.ts';
@@ -20,8 +22,23 @@ export function parseAuditConfig(object: unknown): {
 } {
   const parsed = auditConfig.safeParse(object);
   if (parsed.success) return { config: parsed.data, findings: [] };
-  return { findings: parsed.error.issues.flatMap((issue) => findingsOf(issue, object)) };
+  return { findings: parsed.error.issues.flatMap((issue) => findingsOf(issue, { object, schema: CONFIG_SPEC() })) };
 }
+
+/** The same of a DatacenterAuditConfig. */
+export function parseDatacenter(object: unknown): {
+  readonly datacenter?: DatacenterAuditConfig;
+  readonly findings: readonly Finding[];
+} {
+  const parsed = datacenterAuditConfig.safeParse(object);
+  if (parsed.success) return { datacenter: parsed.data, findings: [] };
+  return { findings: parsed.error.issues.flatMap((issue) => findingsOf(issue, { object, schema: DATACENTER_SPEC() })) };
+}
+
+/** What was read, and the schema of what it claims to be. */
+type Subject = { readonly object: unknown; readonly schema: unknown };
+const CONFIG_SPEC = (): unknown => structural(auditConfig.pick({ spec: true }));
+const DATACENTER_SPEC = (): unknown => structural(datacenterAuditConfig.pick({ spec: true }));
 
 /** As Kubernetes writes it: `spec.policy.rules[0].level`. Keys that are no plain words stand in brackets. */
 export function fieldPath(keys: readonly Key[]): string {
@@ -42,13 +59,14 @@ const error = (code: string, keys: readonly Key[], message: string): Finding => 
   return { severity: 'error', code, path, message: `${path === '' ? 'the document' : path}: ${message}` };
 };
 
-function findingsOf(issue: Issue, object: unknown): Finding[] {
+function findingsOf(issue: Issue, subject: Subject): Finding[] {
+  const { object } = subject;
   const at = issue.path;
   const absent = valueAt(object, at) === undefined;
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.map((key) =>
-        error('FieldUnknown', [...at, key], `there is no such field${didYouMean(key, fieldsAt(at))}`),
+        error('FieldUnknown', [...at, key], `there is no such field${didYouMean(key, fieldsAt(subject.schema, at))}`),
       );
     case 'invalid_value':
       return [
@@ -73,8 +91,8 @@ function findingsOf(issue: Issue, object: unknown): Finding[] {
 }
 
 /** The names of the fields that the schema has at a path. */
-function fieldsAt(keys: readonly Key[]): readonly string[] {
-  let node: unknown = structural(auditConfig.pick({ spec: true }));
+function fieldsAt(schema: unknown, keys: readonly Key[]): readonly string[] {
+  let node = schema;
   for (const key of keys) node = typeof key === 'number' ? child(node, 'items') : child(child(node, 'properties'), key);
   return Object.keys(child(node, 'properties') ?? {});
 }

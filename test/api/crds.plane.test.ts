@@ -11,6 +11,7 @@ import { casesOf } from './resources.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const CONFIGS = '/apis/auditconfig.dev/v1alpha1/namespaces/default/auditconfigs';
+const DATACENTERS = '/apis/auditconfig.dev/v1alpha1/datacenterauditconfigs';
 const NODES = '/apis/auditconfig.dev/v1alpha1/auditnodes';
 const crd = (file: string): { metadata: { name: string } } =>
   parse(readFileSync(join(ROOT, 'crds', file), 'utf8')) as { metadata: { name: string } };
@@ -51,9 +52,11 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('on a kube-apiserver %s',
     plane = await startControlPlane({ version });
     await install(plane, 'auditconfig.dev_auditconfigs.yaml');
     await install(plane, 'auditconfig.dev_auditnodes.yaml');
+    await install(plane, 'auditconfig.dev_datacenterauditconfigs.yaml');
     // Established is said a moment before requests are served.
     while ((await plane.request('GET', CONFIGS)).status !== 200) await sleep(50);
     while ((await plane.request('GET', NODES)).status !== 200) await sleep(50);
+    while ((await plane.request('GET', DATACENTERS)).status !== 200) await sleep(50);
   });
   afterAll(async () => plane?.stop());
 
@@ -71,6 +74,24 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('on a kube-apiserver %s',
     expect([400, 422], r.text).toContain(r.status);
     expect((r.body as { message: string }).message).toContain(c.expect);
   });
+
+  it.each(casesOf('datacenter-accepted').map((c) => [c.name, c] as const))(
+    'accepts a DatacenterAuditConfig: %s',
+    async (_name, c) => {
+      const r = await plane.request('POST', `${DATACENTERS}${dryRun}`, { body: c.object });
+      expect(r.status, r.text).toBe(201);
+      expect((r.body as { spec: unknown }).spec).toEqual(c.object['spec']);
+    },
+  );
+
+  it.each(casesOf('datacenter-refused').map((c) => [c.name, c] as const))(
+    'refuses a DatacenterAuditConfig: %s',
+    async (_name, c) => {
+      const r = await plane.request('POST', `${DATACENTERS}${dryRun}`, { body: c.object });
+      expect([400, 422], r.text).toContain(r.status);
+      expect((r.body as { message: string }).message).toContain(c.expect);
+    },
+  );
 
   it('refuses another target for an AuditConfig that is there', async () => {
     const [least] = casesOf('accepted').filter((c) => c.name === 'least');
@@ -101,13 +122,14 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('on a kube-apiserver %s',
     };
     // Discovery learns of the second CRD a moment after it is served.
     let kinds = await served();
-    for (let i = 0; i < 100 && kinds.length < 2; i++) {
+    for (let i = 0; i < 100 && kinds.length < 3; i++) {
       await sleep(100);
       kinds = await served();
     }
     expect(kinds.map((r) => [r.name, r.shortNames, r.categories, r.namespaced])).toEqual([
       ['auditconfigs', ['ac'], ['audit'], true],
       ['auditnodes', ['an'], ['audit'], false],
+      ['datacenterauditconfigs', ['dac'], ['audit'], false],
     ]);
   });
 

@@ -5,7 +5,9 @@ import { parse } from 'yaml';
 
 export type Case = { readonly name: string; readonly expect: string; readonly object: Record<string, unknown> };
 
-export function casesOf(folder: 'refused' | 'accepted'): readonly Case[] {
+export function casesOf(
+  folder: 'refused' | 'accepted' | 'datacenter-refused' | 'datacenter-accepted',
+): readonly Case[] {
   const dir = join(import.meta.dirname, folder);
   return readdirSync(dir)
     .sort()

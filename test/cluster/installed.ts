@@ -45,7 +45,7 @@ export class InstalledOperator {
     const objects = kustomized(join(ROOT, 'deploy'));
     const first = ['CustomResourceDefinition', 'Namespace'];
     for (const o of objects.filter(({ kind }) => first.includes(kind))) await applyOrThrow(cluster, o);
-    for (const plural of ['auditconfigs', 'auditnodes'])
+    for (const plural of ['auditconfigs', 'auditnodes', 'datacenterauditconfigs'])
       while ((await cluster.request('GET', `/apis/auditconfig.dev/v1alpha1/${plural}`)).status !== 200)
         await sleep(100);
     for (const o of objects.filter(({ kind }) => !first.includes(kind))) await applyOrThrow(cluster, o);

@@ -85,7 +85,7 @@ export async function installOperator(plane: Api): Promise<void> {
   const first = ['CustomResourceDefinition', 'Namespace'];
   for (const o of objects.filter(({ kind }) => first.includes(kind))) await applyOrThrow(plane, o);
   for (const o of objects.filter(({ kind }) => !first.includes(kind))) await applyOrThrow(plane, o);
-  for (const plural of ['auditconfigs', 'auditnodes'])
+  for (const plural of ['auditconfigs', 'auditnodes', 'datacenterauditconfigs'])
     while ((await plane.request('GET', `/apis/auditconfig.dev/v1alpha1/${plural}`)).status !== 200) await sleep(50);
 }
 
