@@ -17,9 +17,6 @@ import { createStatusWriter } from '../kube/status.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { claimName, waitForClaim } from '../node/claim.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
-import { realHost } from '../node/host.ts';
-import { DEFAULT_LAYOUT } from '../targets/host-layout.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
 import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
@@ -29,6 +26,8 @@ import { startTelemetryServer } from '../telemetry/server.ts';
 import { joinReports } from './measured.ts';
 import { ownServer } from './own-server.ts';
 import { askGitVersion, askReady } from './peers.ts';
+import { hostFor, mismatch, parsePlace, placeFrom } from './places.ts';
+import type { PlaceOptions } from './places.ts';
 import { Prover } from './proof.ts';
 import { createReporter } from './reporter.ts';
 import { AUDIT_NODES } from './resources.ts';
@@ -44,8 +43,11 @@ Options:
   --node-name NAME     name of this node, and of its AuditNode (default: NODE_NAME)
   --root DIR           where the host's file system is (default: /)
   --proc DIR           where the host's /proc is (default: /proc)
+  --target TYPE        where the API server's flags lie: StaticPod, Systemd, K3s or RKE2 (default: StaticPod)
   --manifest FILE      static-pod manifest of the kube-apiserver, as the host sees it
                        (default: /etc/kubernetes/manifests/kube-apiserver.yaml)
+  --unit NAME          the unit, for Systemd (default: kube-apiserver.service)
+  --data-dir DIR       of K3s or RKE2, where their administrator's certificate is (default: /var/lib/rancher/k3s, .../rke2)
   --guard-image IMAGE  this agent's own image, from which a guard is started while a manifest is changed: a static pod
                        that rolls back in the agent's place (default: GUARD_IMAGE; none: no guard stands by)
   --bundles-namespace NAME  where revisions are published, and the Lease for restarts is
@@ -58,15 +60,16 @@ Options:
 
 A file /var/lib/auditconfig/HOLD on the node stops the agent until it is removed.
 
-Example:
+Examples:
   auditconfig agent --node-name cp-1 --root /host
+  auditconfig agent --node-name cp-1 --target systemd --kubeconfig /etc/auditconfig/kubeconfig
 `;
 
 export type AgentOptions = {
   readonly nodeName: string;
   readonly root: string;
   readonly proc: string;
-  readonly manifest: string;
+  readonly place: PlaceOptions;
   readonly guard?: GuardPod;
   readonly bundlesNamespace: string;
   readonly kubeconfig?: string;
@@ -91,7 +94,10 @@ export function parseAgentArgs(
         'node-name': string,
         root: string,
         proc: string,
+        target: string,
         manifest: string,
+        unit: string,
+        'data-dir': string,
         'guard-image': string,
         'bundles-namespace': string,
         kubeconfig: string,
@@ -112,14 +118,14 @@ export function parseAgentArgs(
     return { usage: '--proof-interval must be a number of seconds from 10 to 3600' };
   const logLevel = LOG_LEVELS.find((l) => l === (values['log-level'] ?? 'info'));
   if (logLevel === undefined) return { usage: `--log-level must be one of ${LOG_LEVELS.join(', ')}` };
-  const manifest = values.manifest ?? '/etc/kubernetes/manifests/kube-apiserver.yaml';
-  if (!manifest.startsWith('/')) return { usage: '--manifest must be an absolute path, as the host sees it' };
+  const place = parsePlace(values);
+  if ('usage' in place) return place;
   const image = values['guard-image'] ?? env['GUARD_IMAGE'] ?? '';
   return {
     nodeName,
     root: values.root ?? '/',
     proc: values.proc ?? '/proc',
-    manifest,
+    place,
     ...(image === '' ? {} : { guard: { image, namespace: env['POD_NAMESPACE'] ?? 'kube-system' } }),
     bundlesNamespace: values['bundles-namespace'] ?? 'auditconfig-bundles',
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
@@ -195,8 +201,8 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     reportingController: 'auditconfig.dev/agent',
     reportingInstance: o.nodeName,
   });
-  const host = realHost({ root: o.root, proc: o.proc });
-  const spec: StaticPodSpec = { manifest: o.manifest, layout: DEFAULT_LAYOUT };
+  const host = hostFor(o.place, { root: o.root, proc: o.proc });
+  const spec = placeFrom(o.place);
   const told = (): AuditNodeStatus => {
     const parsed = auditNodeStatus.safeParse(read()?.['status'] ?? {});
     return parsed.success ? parsed.data : {};
@@ -236,6 +242,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     askVersion: (address, s) => askGitVersion(peers, address, s),
     log,
     agentVersion: o.version,
+    mismatch: (target) => mismatch(target, o.place),
     ...(o.guard === undefined ? {} : { guard: o.guard }),
     again: () => queue.addAfter(o.nodeName, 1_000),
     note: (regarding, type, reason, note) => events.record({ regarding, type, reason, action: 'Install', note }),

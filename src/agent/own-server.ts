@@ -7,14 +7,12 @@ import type { AuditNodeStatus } from '../api/auditnode.ts';
 import { minorNumber, parseMinor } from '../api/versions.ts';
 import type { ProbeAddress } from '../host/probe.ts';
 import type { NodeHost } from '../node/host.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
-import { serverView } from '../targets/static-pod/server.ts';
-import type { ServerView } from '../targets/static-pod/server.ts';
+import type { Place } from '../node/place.ts';
+import type { ServerView } from '../targets/server.ts';
 
 /** undefined where the manifest cannot be read. */
-export async function ownServer(host: NodeHost, spec: StaticPodSpec): Promise<ServerView | undefined> {
-  const manifest = await host.disk.read(spec.manifest).catch(() => null);
-  return (manifest === null ? null : serverView(manifest)) ?? undefined;
+export async function ownServer(host: NodeHost, spec: Place): Promise<ServerView | undefined> {
+  return (await spec.now(host.disk).catch(() => null)) ?? undefined;
 }
 
 /** For AuditNode.status: where the other nodes reach it, as far as the manifest says. */

@@ -6,13 +6,12 @@
 import type { Minor } from '../api/versions.ts';
 import type { ServerAddress } from '../kube/direct.ts';
 import type { NodeHost } from '../node/host.ts';
+import type { Place } from '../node/place.ts';
 import { readState } from '../node/state-file.ts';
 import { compilePolicy } from '../policy/evaluate.ts';
 import type { CompiledPolicy } from '../policy/evaluate.ts';
 import { loadPolicy } from '../policy/load.ts';
 import { isWithin } from '../targets/host-layout.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
-import { serverView } from '../targets/static-pod/server.ts';
 
 export type ProofPlace = {
   readonly digest: string;
@@ -30,13 +29,12 @@ function logOf(path: string | undefined): ProofPlace['log'] {
 
 const POLICY_FILE = '--audit-policy-file';
 
-export async function proofPlace(host: NodeHost, spec: StaticPodSpec): Promise<ProofPlace | null> {
+export async function proofPlace(host: NodeHost, spec: Place): Promise<ProofPlace | null> {
   const file = await readState(host.disk, spec.layout.stateDir);
   if (file === null || file.journal !== null) return null;
   const { state } = file;
   if ((state.phase !== 'Settled' && state.phase !== 'Held') || state.current === null) return null;
-  const manifest = await host.disk.read(spec.manifest);
-  const server = manifest === null ? null : serverView(manifest);
+  const server = await spec.now(host.disk);
   if (server === null) return null;
   // Somebody put in another policy: what it says is not what this revision promises.
   if (!isWithin(server.auditFlags.get(POLICY_FILE) ?? '/', spec.layout.revisionsDir)) return null;

@@ -14,7 +14,7 @@ import type { Minor } from '../api/versions.ts';
 import { LogFollower, statLog } from '../host/log-follow.ts';
 import { delay, scope } from '../kube/wait.ts';
 import type { NodeHost } from '../node/host.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
+import type { Place } from '../node/place.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ProofMetrics } from '../telemetry/proof-metrics.ts';
 import { askWith, whoIn } from './proof-ask.ts';
@@ -25,7 +25,7 @@ import { measureLog } from './retention.ts';
 
 export type ProverOptions = {
   readonly host: NodeHost;
-  readonly spec: StaticPodSpec;
+  readonly spec: Place;
   /** Where the host's file system is. */
   readonly root: string;
   readonly node: string;

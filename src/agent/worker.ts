@@ -24,7 +24,7 @@ import type { Revision } from '../render/types.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
 import type { Turn, Wait } from '../rollout/turn.ts';
 import { recordPath, parseRecord } from '../targets/record.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
+import type { Place } from '../node/place.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { fetchRevision } from './bundle.ts';
 import { ownServer, ownVersion, reachedAt } from './own-server.ts';
@@ -36,7 +36,7 @@ import type { RestartTurn } from './turn.ts';
 
 export type WorkerOptions = {
   readonly host: NodeHost;
-  readonly spec: StaticPodSpec;
+  readonly spec: Place;
   readonly client: KubeClient;
   /** The AuditNode as the cache has it. */
   readonly read: () => KubeObject | undefined;
@@ -48,6 +48,8 @@ export type WorkerOptions = {
   readonly askVersion: AskVersion;
   /** The control plane's one Lease: nothing restarts the API server without it. */
   readonly turn: RestartTurn;
+  /** Why this agent cannot do what an AuditNode of that target asks; absent: every target is its own. */
+  readonly mismatch?: (target: AuditNodeSpec['target']) => Finding | undefined;
   /** Has this node worked on again. */
   readonly again: () => void;
   readonly note: (node: KubeObject, type: 'Normal' | 'Warning', reason: string, note: string) => void;
@@ -115,6 +117,8 @@ export class Worker {
     const stopped = await this.#resume(task, signal);
     if (stopped !== undefined) return stopped;
     if (task === undefined) return { kind: 'Done' };
+    const wrong = this.#o.mismatch?.(task.spec.target);
+    if (wrong !== undefined) return this.#refused(task, [wrong]);
     await this.#askVersion(signal);
     const named = task.spec.desired.revision;
     if (named === undefined) return this.#run(task, null, signal);

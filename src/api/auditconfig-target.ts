@@ -9,8 +9,11 @@ import { checked, dataKey, immutable, objectName, strings, text } from './crd-sc
 const nodes = z.strictObject({
   nodeSelector: strings(16, 63)
     .optional()
-    .describe("Labels of the nodes. Unset: node-role.kubernetes.io/control-plane: ''."),
+    .describe("Labels of the nodes. Unset: node-role.kubernetes.io/control-plane: '' (K3s, RKE2: 'true')."),
 });
+
+/** As systemd names units; no template's instance. */
+export const unitName = text(256).regex(/^[A-Za-z0-9:_.\\-]+\.service$/, 'a unit is named NAME.service');
 
 /** Member of the union by type. */
 export const TARGET_MEMBERS = {
@@ -25,6 +28,13 @@ export const TARGET_MEMBERS = {
 export const TARGET_TYPES = Object.keys(TARGET_MEMBERS) as readonly TargetType[];
 export type TargetType = keyof typeof TARGET_MEMBERS;
 
+/** Those whose flags lie in files of the API server's own node: an agent there configures them. */
+export const NODE_TARGETS = ['StaticPod', 'Systemd', 'K3s', 'RKE2'] as const;
+export type NodeTargetType = (typeof NODE_TARGETS)[number];
+export const isNodeTarget = (type: TargetType): type is NodeTargetType => NODE_TARGETS.some((t) => t === type);
+
+export const DEFAULT_UNIT = 'kube-apiserver.service';
+
 /** Members that a target of that type cannot do without. */
 const NEEDED: readonly TargetType[] = ['Hosted', 'KubeadmControlPlane', 'TenantControlPlane'];
 
@@ -32,10 +42,11 @@ const members = z.strictObject({
   type: z.enum(['StaticPod', 'Systemd', 'K3s', 'RKE2', 'Hosted', 'KubeadmControlPlane', 'TenantControlPlane']),
   staticPod: nodes.optional().describe('kube-apiserver as a static pod, as kubeadm makes it.'),
   systemd: nodes
-    .extend({ unit: text(256).optional().describe('Name of the unit. Unset: kube-apiserver.service.') })
-    .optional(),
-  k3s: nodes.optional(),
-  rke2: nodes.optional(),
+    .extend({ unit: unitName.optional().describe('Name of the unit. Unset: kube-apiserver.service.') })
+    .optional()
+    .describe('kube-apiserver as a unit of systemd; its nodes run the agent as a service.'),
+  k3s: nodes.optional().describe('K3s servers; they run the agent as a service.'),
+  rke2: nodes.optional().describe('RKE2 servers; they run the agent as a service.'),
   hosted: z
     .strictObject({
       kind: z.enum(['Deployment', 'StatefulSet']),

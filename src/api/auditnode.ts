@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { API_VERSION, objectMeta } from './auditconfig.ts';
+import { NODE_TARGETS, unitName } from './auditconfig-target.ts';
 import { checked, conditions, integer, objectName, text } from './crd-schema.ts';
 
 const digest = z
@@ -44,6 +45,10 @@ export const auditNodeSpec = z.object({
   auditConfigRef: z
     .object({ namespace: text(63), name: objectName, uid: text(128) })
     .describe('The AuditConfig that the controller speaks for.'),
+  target: z
+    .object({ type: z.enum(NODE_TARGETS), unit: unitName.optional() })
+    .optional()
+    .describe('Where the flags lie on this node; an agent of another kind refuses. Unset: StaticPod.'),
   desired: desired.describe('What the node is to run.'),
   keep: z
     .array(digest)

@@ -49,12 +49,21 @@ function startOf(stat: string): number | null {
   return Number.isFinite(ticks) ? (ticks * 1000) / TICKS_PER_SECOND : null;
 }
 
-async function processAt(proc: string, pid: number): Promise<ApiServerProcess | null> {
+async function commandLine(proc: string, pid: number): Promise<readonly string[]> {
   const cmdline = await tryRead(join(proc, String(pid), 'cmdline'));
-  const [program = '', ...args] = cmdline?.replace(/\0$/, '').split('\0') ?? [];
-  if (program.slice(program.lastIndexOf('/') + 1) !== 'kube-apiserver') return null;
+  return cmdline?.replace(/\0$/, '').split('\0') ?? [];
+}
+
+/** Whatever program it is; null where it is gone. */
+export async function processOf(pid: number, proc = '/proc'): Promise<ApiServerProcess | null> {
+  const [, ...args] = await commandLine(proc, pid);
   const startedAt = startOf((await tryRead(join(proc, String(pid), 'stat'))) ?? '');
   return startedAt === null ? null : { pid, args, startedAt };
+}
+
+async function processAt(proc: string, pid: number): Promise<ApiServerProcess | null> {
+  const [program = ''] = await commandLine(proc, pid);
+  return program.slice(program.lastIndexOf('/') + 1) === 'kube-apiserver' ? processOf(pid, proc) : null;
 }
 
 /** `proc`: where the host's /proc is. */

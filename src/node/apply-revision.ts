@@ -16,13 +16,10 @@ import type { NodeState, ProbeRules } from '../rollout/node-state.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
 import type { Turn } from '../rollout/turn.ts';
 import { foldersTo } from '../targets/host-layout.ts';
-import { staticPod } from '../targets/static-pod.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { logFileOf } from '../targets/bookkeeping.ts';
 import { parseRecord, recordPath } from '../targets/record.ts';
-import { serverView } from '../targets/static-pod/server.ts';
-import type { ServerView } from '../targets/static-pod/server.ts';
-import type { HostChange, HostObserved } from '../targets/types.ts';
+import type { ServerView } from '../targets/server.ts';
+import type { HostChange, HostObserved, Plan } from '../targets/types.ts';
 import { applyAll, applyChange, bytesOf } from './apply.ts';
 import { keepBefore } from './before-image.ts';
 import { CHECKS, runChecks } from './checks.ts';
@@ -30,18 +27,19 @@ import type { Check } from './checks.ts';
 import { processesBefore } from './facts.ts';
 import { follow } from './follow.ts';
 import type { Node } from './follow.ts';
-import { gather } from './gather.ts';
 import { placeGuard } from './guard-pod.ts';
 import type { GuardPod } from './guard-pod.ts';
 import type { NodeHost } from './host.ts';
 import type { ApplyOutcome } from './outcome.ts';
+import type { Place } from './place.ts';
+import { logMarks } from './running.ts';
 import { holdPath, readState, writeState } from './state-file.ts';
 import type { Journal, StateFile } from './state-file.ts';
 import { livingPods } from './stuck-pod.ts';
 
 export type ApplyInput = {
   readonly host: NodeHost;
-  readonly spec: StaticPodSpec;
+  readonly spec: Place;
   /** null takes away exactly what was added. */
   readonly to: Revision | null;
   /** Of the running API server; null where it is not known. */
@@ -120,26 +118,40 @@ const isHeld = (state: NodeState, to: Revision | null): boolean =>
 /** Plans, checks, and starts what the plan says. */
 async function change(input: ApplyInput, file: StateFile): Promise<ApplyOutcome> {
   const { host, spec, to } = input;
-  const seen = await gather(host.disk, staticPod, to, spec);
-  const plan = staticPod.plan(to, seen, spec);
+  const seen = await spec.gather(host.disk, to);
+  const plan = planFor(input, file, seen);
   if ('refused' in plan) return { kind: 'Refused', findings: plan.refused };
-  const manifest = seen.files.get(spec.manifest) ?? null;
-  const server = manifest === null ? null : serverView(manifest.bytes);
+  const edited = spec.edited(seen);
+  const server = spec.server(seen);
   // What runs already is not judged anew: a disk that its log has filled meanwhile takes nothing back.
   const runs = plan.changes.length === 0 && currentOf(file) === to?.digest;
   if (to !== null && server !== null && !runs) {
     const findings = runChecks(input.checks ?? CHECKS, await checkFacts(input, to, server));
     if (findings.length > 0) return { kind: 'Refused', findings };
   }
-  const at = plan.changes.findIndex((c) => 'path' in c && c.path === spec.manifest);
+  const at = plan.changes.findIndex((c) => 'path' in c && c.path === edited);
   const edit = plan.changes[at];
-  if (at < 0 || edit?.do !== 'WriteFile' || !plan.restarts || server === null)
-    return settleWithoutRestart(input, file, { changes: plan.changes, findings: plan.findings });
+  const edits = edit?.do === 'WriteFile' || edit?.do === 'RemoveFile';
+  if (at < 0 || !edits || !plan.restarts || server === null) {
+    const changes = plan.changes.filter((c) => c.do !== 'RestartUnit');
+    return settleWithoutRestart(input, file, { changes, findings: plan.findings });
+  }
+  if (server.restart !== null && host.units === undefined) return { kind: 'Refused', findings: [CANNOT_RESTART] };
   const turn = await input.turn?.(input.signal);
   if (turn?.granted === false) return { kind: 'NotItsTurn', wait: turn };
   // What the turn was waited for may have taken a while; what was planned for is checked again at the rename.
   const journal = await journalOf(input, seen, { edit, server, changes: plan.changes });
   return install(input, file, { journal, findings: plan.findings, before: plan.changes.slice(0, at), edit });
+}
+
+/**
+ * What systemd starts may have been started with another policy than the one that is there now: what was set by hand and
+ * looks right is taken over with a restart all the same.
+ */
+function planFor({ spec, to }: ApplyInput, file: StateFile, seen: HostObserved): Plan<HostChange> {
+  const plan = spec.plan(to, seen);
+  if (spec.kind === 'StaticPod' || to === null || 'refused' in plan || plan.restarts) return plan;
+  return currentOf(file) === to.digest ? plan : spec.plan(to, seen, false);
 }
 
 async function checkFacts(input: ApplyInput, to: Revision, server: ServerView): Promise<Parameters<Check>[0]> {
@@ -175,7 +187,15 @@ async function settleWithoutRestart(
   return { kind: 'Settled', current, restarted: false, findings: plan.findings };
 }
 
-type Edit = Extract<HostChange, { do: 'WriteFile' }>;
+type Edit = Extract<HostChange, { do: 'WriteFile' | 'RemoveFile' }>;
+
+const CANNOT_RESTART: Finding = {
+  severity: 'error',
+  code: 'CannotRestart',
+  message:
+    'The API server here is restarted by systemd, and this agent cannot reach it: run it as a service on the host, not in a container.',
+  path: '',
+};
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
 
@@ -193,20 +213,21 @@ async function journalOf(
   plan: { readonly edit: Edit; readonly server: ServerView; readonly changes: readonly HostChange[] },
 ): Promise<Journal> {
   const { host, spec, to } = input;
-  const { server } = plan;
+  const { server, edit } = plan;
   const record = recordPath(spec.manifest, spec.layout);
   const recorded = seen.files.get(record) ?? null;
   const view = await processesBefore(host, server, input.signal);
-  const pod = { namespace: server.namespace, name: server.pod, container: server.container };
+  const before = seen.files.get(edit.path) ?? null;
   return {
-    manifest: spec.manifest,
-    before: textOf(seen.files.get(spec.manifest)?.bytes ?? new Uint8Array()),
-    after: textOf(bytesOf(plan.edit.after)),
+    manifest: edit.path,
+    before: before === null ? null : textOf(before.bytes),
+    after: edit.do === 'RemoveFile' ? null : textOf(bytesOf(edit.after)),
+    ...(server.restart === null ? {} : { restart: 'Due' as const }),
     record: { path: record, before: recorded === null ? null : textOf(recorded.bytes) },
     made: madeBy(plan.changes, record, recorded?.bytes ?? null),
     boot: view === null ? null : { id: view.bootId, at: view.now },
-    knownLogs: [...(await host.logFolders(pod))],
-    pods: [...(await livingPods(host, pod))],
+    knownLogs: [...(await logMarks(host, server, input.signal))],
+    ...(server.runs.in === 'Pod' ? { pods: [...(await livingPods(host, server.runs))] } : {}),
     timeoutMs: (input.rules ?? DEFAULT_RULES).timeoutMs,
     confidential: to !== null && (to.confidential || to.webhook !== undefined),
   };
@@ -252,6 +273,8 @@ async function install(input: ApplyInput, file: StateFile, start: Start): Promis
  * where this host's processes are hidden: it could not see that this process lives, and would act beside it.
  */
 async function standBy({ host, spec, guard, to }: ApplyInput, { boot }: Journal): Promise<readonly Finding[]> {
+  // Elsewhere the agent is a service that needs no API server to be started: it is its own guard.
+  if (spec.kind !== 'StaticPod') return [];
   const change = `${to?.digest.slice(0, 16) ?? 'removal'}-${host.now()}`;
   if (guard !== undefined && boot !== null && (await placeGuard(host.disk, guard, spec, change))) return [];
   const message =
@@ -262,7 +285,7 @@ async function standBy({ host, spec, guard, to }: ApplyInput, { boot }: Journal)
 /** After a removal: the API server no longer needs our files. */
 async function cleanUp(input: ApplyInput, findings: readonly Finding[]): Promise<ApplyOutcome> {
   const { host, spec } = input;
-  const plan = staticPod.plan(null, await gather(host.disk, staticPod, null, spec), spec);
+  const plan = spec.plan(null, await spec.gather(host.disk, null));
   if ('changes' in plan) await applyAll(host.disk, plan.changes);
   return { kind: 'Settled', current: null, restarted: true, findings };
 }

@@ -26,7 +26,8 @@ const hasNoLinks = (e: unknown): boolean =>
 
 /** Durable when it returns. Where there are no hard links it is a copy, with owner and mode. */
 export async function keepBefore(disk: Disk, journal: Journal): Promise<void> {
-  const { manifest } = journal;
+  const { manifest, before } = journal;
+  if (before === null) return;
   const path = beforePath(manifest);
   await disk.remove(path);
   try {
@@ -34,7 +35,7 @@ export async function keepBefore(disk: Disk, journal: Journal): Promise<void> {
   } catch (e) {
     if (!hasNoLinks(e)) throw e;
     const as = (await disk.stat(manifest)) ?? { kind: 'file', mode: 0o600, owner: ROOT_OWNER };
-    await disk.create(path, new TextEncoder().encode(journal.before), as);
+    await disk.create(path, new TextEncoder().encode(before), as);
   }
   await disk.syncDir(parentOf(manifest));
 }
@@ -43,8 +44,10 @@ export async function keepBefore(disk: Disk, journal: Journal): Promise<void> {
 export async function putBack(disk: Disk, { manifest, before, after }: Journal): Promise<boolean> {
   const text = await textAt(disk, manifest);
   if (text === before) return true;
-  if (text !== after || (await textAt(disk, beforePath(manifest))) !== before) return false;
-  await disk.rename(beforePath(manifest), manifest);
+  if (text !== after) return false;
+  if (before !== null && (await textAt(disk, beforePath(manifest))) !== before) return false;
+  if (before === null) await disk.remove(manifest);
+  else await disk.rename(beforePath(manifest), manifest);
   await disk.syncDir(parentOf(manifest));
   return true;
 }

@@ -11,7 +11,7 @@ import { loadPolicy } from '../policy/load.ts';
 import { digestOf } from '../render/digest.ts';
 import { KNOWN_FLAGS } from '../render/flags.ts';
 import type { Revision } from '../render/types.ts';
-import type { ServerView } from '../targets/static-pod/server.ts';
+import type { ServerView } from '../targets/server.ts';
 
 export type CheckFacts = {
   readonly to: Revision;

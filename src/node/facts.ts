@@ -4,31 +4,36 @@
  */
 import type { NodeFacts } from '../rollout/node-state.ts';
 import type { NodeState } from '../rollout/node-state.ts';
-import type { PodName } from '../host/pod-logs.ts';
 import type { ApiServerProcess, ProcessView } from '../host/processes.ts';
-import { auditFlagsOf, portOf, sameFlags } from '../targets/audit-flags.ts';
-import { serverView } from '../targets/static-pod/server.ts';
-import type { ServerView } from '../targets/static-pod/server.ts';
+import type { UnitState } from '../host/systemd.ts';
+import { sameFlags } from '../targets/audit-flags.ts';
+import type { ServerView } from '../targets/server.ts';
 import type { NodeHost } from './host.ts';
+import type { Place, View } from './place.ts';
+import { hasFlags, lookAt, processesOf, startsIn } from './running.ts';
 import { holdPath } from './state-file.ts';
 import type { Journal } from './state-file.ts';
 import { isBorrowed, podInTheWay } from './stuck-pod.ts';
 
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const textOf = (bytes: Uint8Array | null): string | null =>
+  bytes === null ? null : new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
 
-/** The manifest now, against the two texts of the journal: someone else's edit around ours is still ours inside. */
-export function compareManifest(now: Uint8Array | null, journal: Journal): NodeFacts['manifest'] {
-  const text = now === null ? '' : new TextDecoder('utf-8', { ignoreBOM: true }).decode(now);
+/** The edited file now, against the two texts of the journal: someone else's edit around ours is still ours inside. */
+export function compareManifest(now: Uint8Array | null, journal: Journal, view: View): NodeFacts['manifest'] {
+  const text = textOf(now);
   if (text === journal.before) return 'Before';
   if (text === journal.after) return 'After';
-  if (isBorrowed(text, journal)) return 'Borrowed';
-  const [is, after] = [now === null ? null : serverView(now), serverView(bytes(journal.after))];
+  if (text !== null && isBorrowed(text, journal)) return 'Borrowed';
+  const [is, after] = [text === null ? null : view(text), view(journal.after)];
   return is !== null && after !== null && sameFlags(is.auditFlags, after.auditFlags) ? 'After' : 'Other';
 }
 
-/** The server of that phase: what the manifest that should be there says. */
-export const wantedServer = (state: NodeState, journal: Journal): ServerView | null =>
-  serverView(bytes(state.phase === 'RollingBack' ? journal.before : journal.after));
+/** The server of that phase: what the file that should be there says. */
+export const wantedServer = (state: NodeState, journal: Journal, view: View): ServerView | null =>
+  view(state.phase === 'RollingBack' ? journal.before : journal.after);
+
+/** A unit that is just being restarted may be so for a moment. */
+const FAILED_MS = 1_000;
 
 /** Between two looks there is a poll and a probe that may time out; more than that was not spent watching. */
 const MAX_GAP_MS = 10_000;
@@ -39,12 +44,12 @@ const MAX_GAP_MS = 10_000;
  */
 export async function processesBefore(
   host: NodeHost,
-  { address }: ServerView,
+  server: ServerView,
   signal: AbortSignal,
 ): Promise<ProcessView | null> {
-  const view = await host.processes();
-  const seen = view?.apiServers.some((p) => portOf(p.args) === address.port) ?? false;
-  return seen || (await host.probe(address, signal)) === 'Down' ? view : null;
+  const { view } = await lookAt(host, server, signal);
+  const seen = view !== null && processesOf(view, server).length > 0;
+  return seen || (await host.probe(server.address, signal)) === 'Down' ? view : null;
 }
 
 /** What one phase has seen so far. */
@@ -54,8 +59,10 @@ export class Watch {
   #wentDown = false;
   #watchedMs = 0;
   #lookedAt: number | null = null;
+  #view: View | null = null;
   #server: ServerView | null = null;
   #blockedSince: number | null = null;
+  #failedSince: number | null = null;
   /** Boot time of the first look, and whether a process with the wanted flags has started since. */
   #firstSeen: number | null = null;
   #started = false;
@@ -63,35 +70,37 @@ export class Watch {
   readonly #starts = new Set<number>();
 
   /** `null` facts: the manifest that should run cannot be read; nothing can be decided. */
-  async look(host: NodeHost, at: Place, signal: AbortSignal): Promise<NodeFacts | null> {
+  async look(host: NodeHost, at: Watched, signal: AbortSignal): Promise<NodeFacts | null> {
     const { state, journal } = at;
-    const server = (this.#server ??= wantedServer(state, journal));
+    const view = (this.#view ??= await at.spec.view(host.disk, journal.manifest));
+    const server = (this.#server ??= wantedServer(state, journal, view));
     if (server === null) return null;
-    const [health, view, manifest, hold] = await Promise.all([
+    const [health, running, manifest, hold] = await Promise.all([
       host.probe(server.address, signal),
-      host.processes(),
+      lookAt(host, server, signal),
       host.disk.read(journal.manifest),
-      host.disk.stat(holdPath(at.stateDir)),
+      host.disk.stat(holdPath(at.spec.layout.stateDir)),
     ]);
-    const process = this.#judge(view, server, journal);
+    const process = this.#judge(running.view, server, journal);
     const now = host.ticks();
     this.#watchedMs += Math.min(now - (this.#lookedAt ?? now), MAX_GAP_MS);
     this.#lookedAt = now;
     this.#count(health === 'Ready' && process !== 'Old', health, now);
-    const pod = { namespace: server.namespace, name: server.pod, container: server.container };
-    const logged = await host.starts(pod, new Set(journal.knownLogs));
+    // What still runs from before is none of the starts that systemd counts.
+    const counts = process !== 'Old' || server.runs.in === 'Pod';
+    const starts = counts ? await startsIn(host, server, journal.knownLogs, running) : 0;
     return {
       hold: hold !== null,
-      manifest: compareManifest(manifest, journal),
+      manifest: compareManifest(manifest, journal, view),
       health,
       process,
       wentDown: this.#wentDown,
-      crashes: this.#crashes(process, logged ?? 0),
+      crashes: journal.restart === 'Due' ? 0 : this.#crashes(process, starts) + this.#givenUp(running.unit, now),
       readyInARow: this.#readyInARow,
       readyMs: this.#readySince === null ? 0 : now - this.#readySince,
       blockedMs:
         state.phase === 'RollingBack' && (process === 'None' || process === 'Old')
-          ? await this.#blocked(host, pod, at)
+          ? await this.#blocked(host, server, journal)
           : 0,
       watchedMs: this.#watchedMs,
     };
@@ -110,23 +119,31 @@ export class Watch {
     return Math.max(0, starts - (process === 'New' || process === 'Hidden' ? 1 : 0));
   }
 
+  /** A unit that has failed is started by nobody: as a crash more, so that nobody waits for the next one. */
+  #givenUp(unit: UnitState | null, now: number): number {
+    if (unit?.active !== 'failed') this.#failedSince = null;
+    else this.#failedSince ??= now;
+    return this.#failedSince !== null && now - this.#failedSince >= FAILED_MS ? 1 : 0;
+  }
+
   /**
    * Nothing of the restored manifest has started meanwhile or runs, and another pod of its name stands. One that the
    * kubelet of before left to end counts for nothing once it has ended.
    */
-  async #blocked(host: NodeHost, pod: PodName, { journal }: Place): Promise<number> {
+  async #blocked(host: NodeHost, { runs, restart }: ServerView, journal: Journal): Promise<number> {
     const now = host.ticks();
-    if (this.#started || (await podInTheWay(host, pod, journal)) === null) this.#blockedSince = null;
+    // What restarts by a unit waits for no kubelet.
+    const pod = runs.in === 'Pod' && restart === null ? runs : null;
+    if (this.#started || pod === null || (await podInTheWay(host, pod, journal)) === null) this.#blockedSince = null;
     else this.#blockedSince ??= now;
     return this.#blockedSince === null ? 0 : now - this.#blockedSince;
   }
 
   #judge(view: ProcessView | null, server: ServerView, journal: Journal): NodeFacts['process'] {
     if (view === null || journal.boot === null) return 'Hidden';
-    const mine = view.apiServers.filter((p) => portOf(p.args) === server.address.port);
+    const mine = processesOf(view, server);
     const since = journal.boot.id === view.bootId ? journal.boot.at : 0;
-    const isNew = (p: ApiServerProcess): boolean =>
-      p.startedAt >= since && sameFlags(auditFlagsOf(p.args), server.auditFlags);
+    const isNew = (p: ApiServerProcess): boolean => p.startedAt >= since && hasFlags(p, server);
     this.#firstSeen ??= view.now;
     for (const p of mine.filter(isNew)) {
       this.#starts.add(p.startedAt);
@@ -137,4 +154,4 @@ export class Watch {
   }
 }
 
-export type Place = { readonly state: NodeState; readonly journal: Journal; readonly stateDir: string };
+export type Watched = { readonly state: NodeState; readonly journal: Journal; readonly spec: Place };

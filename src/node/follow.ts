@@ -4,28 +4,29 @@
  * process that was killed. Called by apply-revision.ts, by resume() of agent and guard, and by probation.ts.
  */
 import { diskCode } from '../host/disk-error.ts';
-import { installFile, removeFolder } from '../host/install.ts';
-import type { PodName } from '../host/pod-logs.ts';
+import { installFile, removeFile, removeFolder } from '../host/install.ts';
 import type { Disk } from '../host/types.ts';
 import type { NodeState, ProbeRules, Reason, Step } from '../rollout/node-state.ts';
 import { nextStep } from '../rollout/node-state.ts';
 import { ROOT_OWNER, sha256 } from '../targets/host-layout.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
-import { serverView } from '../targets/static-pod/server.ts';
-import { revertEdit } from '../targets/static-pod/undo.ts';
+import type { ServerView } from '../targets/server.ts';
+import type { HostPath } from '../targets/types.ts';
 import { dropBefore, putBack } from './before-image.ts';
-import { compareManifest, Watch } from './facts.ts';
+import { compareManifest, wantedServer, Watch } from './facts.ts';
 import { removeGuard } from './guard-pod.ts';
 import type { NodeHost } from './host.ts';
 import type { ApplyOutcome } from './outcome.ts';
+import type { Place } from './place.ts';
 import { pruneRevisions } from './prune.ts';
+import { dueRestart, askRestart } from './restart-unit.ts';
+import { startsOf, wordsOf } from './running.ts';
 import { writeState } from './state-file.ts';
 import type { Failure, Journal, Probation, StateFile } from './state-file.ts';
 import { borrowed, returned } from './stuck-pod.ts';
 
 export type Node = {
   readonly host: NodeHost;
-  readonly spec: StaticPodSpec;
+  readonly spec: Place;
   readonly rules: ProbeRules;
   readonly onState: (s: StateFile) => void;
   /** Digests whose folders stay, besides those that this node needs; `All` for who may not write there, or cannot know. */
@@ -54,13 +55,14 @@ export async function follow(node: Node, from: StateFile): Promise<Followed> {
   let watch = new Watch();
   while (file.journal !== null) {
     const now: InFlight = { state: file.state, journal: file.journal, lastFailure: file.lastFailure };
-    const facts = await watch.look(node.host, { ...now, stateDir: node.spec.layout.stateDir }, node.signal);
+    const facts = await watch.look(node.host, { ...now, spec: node.spec }, node.signal);
     if (facts?.hold === true) return { file, outcome: { kind: 'OnHold' } };
     const step: Step =
       facts === null
         ? { do: 'RollBack', why: 'NotHealthyInTime' }
         : nextStep(file.state, facts, { ...node.rules, ...limitOf(now.journal) });
     if (step.do === 'Wait') {
+      if (facts !== null && dueRestart(now, facts)) file = await restart(node, now, facts.process === 'New');
       await node.host.sleep(POLL_MS, node.signal);
       continue;
     }
@@ -68,17 +70,24 @@ export async function follow(node: Node, from: StateFile): Promise<Followed> {
     watch = new Watch();
     node.onState(file);
   }
-  await tidy(node, file);
+  await tidy(node, file, from.journal?.manifest);
   return { file, outcome: outcomeOf(file) };
 }
 
 const limitOf = ({ timeoutMs }: Journal): Partial<ProbeRules> => (timeoutMs === undefined ? {} : { timeoutMs });
 
+/** Asked for once a phase; where systemd does not take it, it is asked again, until the time of the phase is over. */
+async function restart(node: Node, now: InFlight, isNew: boolean): Promise<StateFile> {
+  const view = await node.spec.view(node.host.disk, now.journal.manifest);
+  const done = isNew || (await askRestart(node.host, wantedServer(now.state, now.journal, view), node.signal));
+  return done ? trySave(node, { ...now, journal: { ...now.journal, restart: 'Done' } }) : { ...now, probation: null };
+}
+
 /** Nothing is in flight: the guard goes, whoever left it behind, and so does what nothing comes back to. */
-async function tidy(node: Node, file: StateFile): Promise<void> {
+async function tidy(node: Node, file: StateFile, changed?: HostPath): Promise<void> {
   const { disk } = node.host;
-  await removeGuard(disk, node.spec.manifest);
-  if (file.probation === null) await dropBefore(disk, node.spec.manifest);
+  if (node.spec.kind === 'StaticPod') await removeGuard(disk, node.spec.manifest);
+  if (file.probation === null) await dropBefore(disk, changed ?? node.spec.manifest);
   if (node.keep !== 'All') await pruneRevisions(node.host, node.spec, file, node.keep);
 }
 
@@ -139,31 +148,37 @@ async function commit(
   journal: Journal,
 ): Promise<StateFile> {
   const settled: NodeState = { phase: 'Settled', current: state.to, lastGood: state.to };
-  const probation = state.to === null ? null : await probationOf(node.host, state, journal);
+  const probation = state.to === null ? null : await probationOf(node, state, journal);
   const file: StateFile = { state: settled, journal: null, lastFailure: null, probation };
   await writeState(node.host.disk, node.spec.layout.stateDir, file);
   return file;
 }
 
 async function probationOf(
-  host: NodeHost,
+  node: Node,
   { from, lastGood }: Extract<NodeState, { phase: 'Probing' }>,
   journal: Journal,
 ): Promise<Probation> {
-  const view = await host.processes();
+  const view = await node.host.processes();
   const boot = view === null || journal.boot === null ? null : { id: view.bootId, at: view.now };
-  return { from, lastGood, journal: { ...journal, boot }, starts: await countStarts(host, journal) };
+  return { from, lastGood, journal: { ...journal, boot }, starts: await countStarts(node, journal) };
 }
 
-const podOf = (journal: Journal): PodName | null => {
-  const server = serverView(new TextEncoder().encode(journal.after));
-  return server === null ? null : { namespace: server.namespace, name: server.pod, container: server.container };
-};
+/** The API server that runs with our edit. */
+export async function editedServer(
+  { host, spec }: Pick<Node, 'host' | 'spec'>,
+  j: Journal,
+): Promise<ServerView | null> {
+  return (await spec.view(host.disk, j.manifest))(j.after);
+}
 
-/** Starts of the container that runs with our edit; null where they cannot be counted. */
-export async function countStarts(host: NodeHost, journal: Journal): Promise<number | null> {
-  const pod = podOf(journal);
-  return pod === null ? null : host.starts(pod, new Set(journal.knownLogs));
+/** Starts of what runs with our edit; null where they cannot be counted. */
+export async function countStarts(
+  node: Pick<Node, 'host' | 'spec' | 'signal'>,
+  journal: Journal,
+): Promise<number | null> {
+  const server = await editedServer(node, journal);
+  return server === null ? null : startsOf(node.host, server, journal.knownLogs, node.signal);
 }
 
 const HEADS: Readonly<Record<Reason, string>> = {
@@ -175,12 +190,12 @@ const HEADS: Readonly<Record<Reason, string>> = {
 
 /** The API server's own last words are the reason; of a confidential revision they are not repeated. */
 async function lastWords(node: Node, journal: Journal, why: Reason): Promise<string> {
-  const pod = podOf(journal);
-  const words = pod === null ? null : await node.host.lastWords(pod, new Set(journal.knownLogs));
+  const server = await editedServer(node, journal);
+  const lines = server === null ? [] : await wordsOf(node.host, server, journal.knownLogs, node.signal);
   const head = HEADS[why];
   if (journal.confidential)
     return `${head}. Its last lines are in its log on the node; they may hold parts of a Secret.`;
-  return words === null || words.lines.length === 0 ? `${head}.` : `${head}:\n${words.lines.join('\n')}`;
+  return lines.length === 0 ? `${head}.` : `${head}:\n${lines.join('\n')}`;
 }
 
 async function startRollBack(node: Node, now: InFlight, why: Reason): Promise<StateFile> {
@@ -194,6 +209,16 @@ type Back = Pick<Extract<NodeState, { phase: 'RollingBack' }>, 'bad' | 'to' | 'l
 };
 
 /**
+ * Of a static pod, whether the previous flags run is told by the flags alone: the kubelet may not have acted yet. A unit is
+ * restarted in any case, and only a process that began after that is the one of before.
+ */
+async function backwards({ host }: Node, journal: Journal): Promise<Journal> {
+  if (journal.restart === undefined) return { ...journal, boot: journal.boot && { ...journal.boot, at: 0 } };
+  const view = await host.processes();
+  return { ...journal, restart: 'Due', boot: view === null ? null : { id: view.bootId, at: view.now } };
+}
+
+/**
  * Decided once and written down, so that a process that is killed now goes on rolling back. Where that cannot be written,
  * the manifest goes back first: a rename needs no space, and the manifest of before says it all to the next life.
  */
@@ -202,9 +227,7 @@ export async function beginRollBack(node: Node, back: Back, why: Reason): Promis
   const time = node.host.now();
   const failure: Failure = { digest: back.bad, reason: why, message: await lastWords(node, journal, why), time };
   const next: NodeState = { phase: 'RollingBack', ...digests, why, since: time };
-  // Whether the previous flags run is then told by the flags alone: the kubelet may not have acted yet.
-  const boot = journal.boot === null ? null : { ...journal.boot, at: 0 };
-  const file: InFlight = { state: next, journal: { ...journal, boot }, lastFailure: failure };
+  const file: InFlight = { state: next, journal: await backwards(node, journal), lastFailure: failure };
   try {
     return await save(node, file);
   } catch (e) {
@@ -216,15 +239,18 @@ export async function beginRollBack(node: Node, back: Back, why: Reason): Promis
 /** Our edit out of the manifest: the text before it where nobody came between, else only what is ours. */
 async function restore(node: Node, now: InFlight): Promise<StateFile> {
   const { journal } = now;
-  const bytes = await node.host.disk.read(journal.manifest);
-  const is = compareManifest(bytes, journal);
-  if (bytes === null || (is !== 'After' && is !== 'Borrowed')) return { ...now, probation: null };
-  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  const { disk } = node.host;
+  const bytes = await disk.read(journal.manifest);
+  const is = compareManifest(bytes, journal, await node.spec.view(disk, journal.manifest));
+  if (is !== 'After' && is !== 'Borrowed') return { ...now, probation: null };
+  const text = bytes === null ? null : new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
   // First what needs no space; the record follows when the rollback ends.
-  if (is === 'After' && (await putBack(node.host.disk, journal))) return { ...now, probation: null };
-  if (is === 'Borrowed') return replace(node, { ...now, journal: await sinceNow(node, journal, text) }, bytes);
+  if (is === 'After' && (await putBack(disk, journal))) return { ...now, probation: null };
+  if (is === 'Borrowed' && text !== null)
+    return replace(node, { ...now, journal: await sinceNow(node, journal, text) }, bytes);
   // Their edit of ours that cannot be told apart: our last good text is better than an API server that does not start.
-  const before = text === journal.after ? journal.before : (revertEdit(text, journal) ?? journal.before);
+  const reverted = text === null || text === journal.after ? undefined : await node.spec.revert(disk, text, journal);
+  const before = reverted === undefined ? journal.before : reverted;
   await undoFiles(node, journal);
   return replace(node, { ...now, journal: { ...journal, before } }, bytes);
 }
@@ -240,21 +266,32 @@ async function sinceNow({ host }: Node, journal: Journal, text: string): Promise
 async function borrowUid(node: Node, now: InFlight): Promise<StateFile> {
   const bytes = await node.host.disk.read(now.journal.manifest);
   const text = await borrowed(node.host, now.journal);
-  if (bytes === null || text === null || compareManifest(bytes, now.journal) !== 'Before')
+  const view = await node.spec.view(node.host.disk, now.journal.manifest);
+  if (bytes === null || text === null || compareManifest(bytes, now.journal, view) !== 'Before')
     return { ...now, probation: null };
   return replace(node, { ...now, journal: { ...now.journal, borrowed: text } }, bytes, text);
 }
 
 /** Written down first: if the rename is not reached, the manifest still reads as it did, and this is done again. */
-async function replace(node: Node, next: InFlight, seen: Uint8Array, text = next.journal.before): Promise<StateFile> {
+async function replace(
+  node: Node,
+  next: InFlight,
+  seen: Uint8Array | null,
+  text = next.journal.before,
+): Promise<StateFile> {
   const file = await save(node, next);
-  await installFile(node.host.disk, {
-    path: next.journal.manifest,
-    bytes: new TextEncoder().encode(text),
-    mode: 0o600,
-    owner: ROOT_OWNER,
-    guard: (is) => is !== null && sha256(is) === sha256(seen),
-  });
+  const guard = (is: Uint8Array | null): boolean =>
+    is === null ? seen === null : seen !== null && sha256(is) === sha256(seen);
+  const path = next.journal.manifest;
+  if (text === null) await removeFile(node.host.disk, path, guard);
+  else
+    await installFile(node.host.disk, {
+      path,
+      bytes: new TextEncoder().encode(text),
+      mode: 0o600,
+      owner: ROOT_OWNER,
+      guard,
+    });
   return file;
 }
 

@@ -8,7 +8,6 @@
 import { parseArgs } from 'node:util';
 import { diskCode } from '../host/disk-error.ts';
 import { DEFAULT_LAYOUT } from '../targets/host-layout.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { resume } from './apply-revision.ts';
@@ -16,6 +15,8 @@ import { takeClaim } from './claim.ts';
 import { removeGuard } from './guard-pod.ts';
 import { realHost } from './host.ts';
 import type { NodeHost } from './host.ts';
+import { staticPodPlace } from './place.ts';
+import type { Place } from './place.ts';
 import { readState } from './state-file.ts';
 
 export const GUARD_HELP = `Usage: auditconfig guard [options]
@@ -55,7 +56,7 @@ const POLL_MS = 1_000;
 
 export type Guarding = {
   readonly host: NodeHost;
-  readonly spec: StaticPodSpec;
+  readonly spec: Place;
   readonly log: Logger;
   readonly signal: AbortSignal;
 };
@@ -106,5 +107,5 @@ export async function runGuard(o: GuardOptions, signal: AbortSignal): Promise<vo
   const log = createLogger({ name: 'auditconfig-guard', level: 'info' });
   const host = realHost({ root: o.root, proc: o.proc });
   log.info({ manifest: o.manifest }, 'guard stands by');
-  await guardNode({ host, spec: { manifest: o.manifest, layout: DEFAULT_LAYOUT }, log, signal });
+  await guardNode({ host, spec: staticPodPlace({ manifest: o.manifest, layout: DEFAULT_LAYOUT }), log, signal });
 }

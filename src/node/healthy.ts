@@ -3,15 +3,13 @@
  * manifest, as a change is proven. Called before the control plane's one Lease is given back.
  */
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
-import { serverView } from '../targets/static-pod/server.ts';
 import type { NodeHost } from './host.ts';
+import type { Place } from './place.ts';
 
 const POLL_MS = 250;
 
-export async function isHealthy(host: NodeHost, spec: StaticPodSpec, signal: AbortSignal): Promise<boolean> {
-  const manifest = await host.disk.read(spec.manifest).catch(() => null);
-  const server = manifest === null ? null : serverView(manifest);
+export async function isHealthy(host: NodeHost, spec: Place, signal: AbortSignal): Promise<boolean> {
+  const server = await spec.now(host.disk).catch(() => null);
   if (server === null) return false;
   for (let i = 0; i < DEFAULT_RULES.readyTimes; i++) {
     if (i > 0) await host.sleep(POLL_MS, signal).catch(() => undefined);

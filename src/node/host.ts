@@ -7,6 +7,7 @@ import { probeApiServer } from '../host/probe.ts';
 import type { Health, ProbeAddress, ProbeCredentials } from '../host/probe.ts';
 import { countOomKills, isAlive, listApiServers, ownProcess, podsWithProcesses } from '../host/processes.ts';
 import type { ProcessId, ProcessView } from '../host/processes.ts';
+import type { Units } from '../host/systemd.ts';
 import type { Disk } from '../host/types.ts';
 
 export type NodeHost = {
@@ -31,6 +32,8 @@ export type NodeHost = {
   readonly lastWords: (pod: PodName, known: ReadonlySet<string>) => Promise<LastWords | null>;
   /** What the kernel has killed for want of memory since boot; null where that cannot be seen. */
   readonly oomKills: () => Promise<number | null>;
+  /** Units of systemd; absent where none are restarted from here (in a container, or where the kubelet does it). */
+  readonly units?: Units;
   /** This process, and whether another one still lives. */
   readonly me: () => Promise<ProcessId>;
   readonly lives: (p: ProcessId) => Promise<boolean>;
@@ -40,18 +43,25 @@ export type RealHostOptions = {
   /** Where the host's file system is; `/` on the node itself. */
   readonly root: string;
   readonly proc?: string;
-  readonly credentials?: ProbeCredentials;
+  /** Asked anew for each probe: a restart may have made new ones. */
+  readonly credentials?: () => Promise<ProbeCredentials | null>;
+  readonly units?: Units;
 };
 
-export function realHost({ root, proc, credentials }: RealHostOptions): NodeHost {
+export function realHost({ root, proc, credentials, units }: RealHostOptions): NodeHost {
   const disk = realDisk(root);
   return {
     disk,
     now: () => Date.now(),
     ticks: () => performance.now(),
     sleep: async (ms, signal) => sleep(ms, undefined, { signal }),
-    probe: (address, signal) =>
-      probeApiServer(address, credentials === undefined ? { signal } : { credentials, signal }),
+    probe: async (address, signal) => {
+      const known = await credentials?.();
+      return probeApiServer(
+        address,
+        known === undefined || known === null ? { signal } : { credentials: known, signal },
+      );
+    },
     hasCredentials: credentials !== undefined,
     processes: () => listApiServers(proc),
     logFolders: (pod) => podFolders(disk, pod),
@@ -59,6 +69,7 @@ export function realHost({ root, proc, credentials }: RealHostOptions): NodeHost
     starts: (pod, known) => readStarts(disk, pod, known),
     lastWords: (pod, known) => readLastWords(disk, pod, known),
     oomKills: () => countOomKills(proc),
+    ...(units === undefined ? {} : { units }),
     // Always in this process' own /proc: that is where its number means something.
     me: () => ownProcess(),
     lives: (p) => isAlive(p),

@@ -7,16 +7,14 @@ import { diskCode } from '../host/disk-error.ts';
 import type { ProcessView } from '../host/processes.ts';
 import { PROBATION, probationStep } from '../rollout/probation.ts';
 import type { ProbationFacts, ProbationRules } from '../rollout/probation.ts';
-import { auditFlagsOf, portOf, sameFlags } from '../targets/audit-flags.ts';
-import { serverView } from '../targets/static-pod/server.ts';
-import type { ServerView } from '../targets/static-pod/server.ts';
+import type { ServerView } from '../targets/server.ts';
 import { guarded, nodeOf } from './apply-revision.ts';
 import type { ResumeInput } from './apply-revision.ts';
 import { compareManifest } from './facts.ts';
-import { beginRollBack, countStarts, follow } from './follow.ts';
+import { beginRollBack, countStarts, editedServer, follow } from './follow.ts';
 import { placeGuard } from './guard-pod.ts';
-import type { NodeHost } from './host.ts';
 import type { ApplyOutcome } from './outcome.ts';
+import { hasFlags, lookAt, processesOf } from './running.ts';
 import { holdPath, readState, writeState } from './state-file.ts';
 import type { Probation, StateFile } from './state-file.ts';
 
@@ -26,9 +24,7 @@ export type Looked = { readonly kind: 'None' | 'Watching' | 'Passed' } | ApplyOu
 type Glance = { readonly startedAt: number | null; readonly oomKills: number | null };
 
 const runningWith = (view: ProcessView, server: ServerView): number | null =>
-  view.apiServers.find(
-    (p) => portOf(p.args) === server.address.port && sameFlags(auditFlagsOf(p.args), server.auditFlags),
-  )?.startedAt ?? null;
+  processesOf(view, server).find((p) => hasFlags(p, server))?.startedAt ?? null;
 
 export class ProbationWatch {
   readonly #rules: ProbationRules;
@@ -53,9 +49,9 @@ export class ProbationWatch {
     const file = await readState(host.disk, stateDir);
     if (file === null || file.state.phase !== 'Settled' || file.probation === null) return { kind: 'None' };
     const view = await host.processes();
-    const probation = await anchored(host, file.probation, view);
+    const probation = await anchored(input, file.probation, view);
     if (probation !== file.probation) await writeState(host.disk, stateDir, { ...file, probation });
-    const facts = await this.#facts(input, probation, view);
+    const facts = await this.#facts(input, probation);
     const step = probationStep(facts, this.#rules);
     if (step.do === 'Wait') return { kind: 'Watching' };
     if (step.do === 'End') {
@@ -72,21 +68,23 @@ export class ProbationWatch {
     return (await follow(node, back)).outcome;
   }
 
-  async #facts(input: ResumeInput, probation: Probation, view: ProcessView | null): Promise<ProbationFacts> {
-    const { host, spec } = input;
+  async #facts(input: ResumeInput, probation: Probation): Promise<ProbationFacts> {
+    const { host, spec, signal } = input;
     const { journal } = probation;
     this.#beginWith(`${journal.boot?.id}/${journal.boot?.at}`, host.ticks());
-    const server = serverView(new TextEncoder().encode(journal.after));
+    const server = await editedServer(input, journal);
+    const view = server === null ? await host.processes() : (await lookAt(host, server, signal)).view;
     const startedAt = view === null || server === null ? null : runningWith(view, server);
     if (startedAt !== null) this.#starts.add(startedAt);
     const now: Glance = { startedAt, oomKills: await host.oomKills() };
-    const counted = await countStarts(host, journal);
+    const counted = await countStarts(input, journal);
     const logged = counted === null || probation.starts === null ? 0 : counted - probation.starts;
+    const around = await spec.view(host.disk, journal.manifest);
     const outOfMemory = wasKilled(this.#last, now);
     this.#last = now;
     return {
       hold: (await host.disk.stat(holdPath(spec.layout.stateDir))) !== null,
-      ours: compareManifest(await host.disk.read(journal.manifest), journal) === 'After',
+      ours: compareManifest(await host.disk.read(journal.manifest), journal, around) === 'After',
       crashes: Math.max(logged, this.#starts.size - 1),
       outOfMemory,
       elapsedMs: view !== null && journal.boot !== null ? view.now - journal.boot.at : host.ticks() - this.#began,
@@ -104,17 +102,17 @@ export class ProbationWatch {
 
 /** As with an installation, none where processes are hidden. On a full disk the rollback goes on without a guard: without the rollback there is no API server. */
 async function standBy({ host, spec, guard }: ResumeInput): Promise<void> {
-  if (guard === undefined) return;
+  if (guard === undefined || spec.kind !== 'StaticPod') return;
   await placeGuard(host.disk, guard, spec, `back-${host.now()}`).catch((e: unknown) => {
     if (diskCode(e) === null) throw e;
   });
 }
 
 /** A reboot ends every process and is no crash: times and counts begin anew with it. */
-async function anchored(host: NodeHost, p: Probation, view: ProcessView | null): Promise<Probation> {
+async function anchored(input: ResumeInput, p: Probation, view: ProcessView | null): Promise<Probation> {
   if (view === null || p.journal.boot === null || p.journal.boot.id === view.bootId) return p;
   const boot = { id: view.bootId, at: view.now };
-  return { ...p, journal: { ...p.journal, boot }, starts: await countStarts(host, p.journal) };
+  return { ...p, journal: { ...p.journal, boot }, starts: await countStarts(input, p.journal) };
 }
 
 /** Between two looks the process ended, and the kernel killed something for want of memory. */

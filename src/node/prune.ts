@@ -4,8 +4,8 @@
  */
 import { removeFolder } from '../host/install.ts';
 import { revisionDir } from '../targets/host-layout.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
 import type { NodeHost } from './host.ts';
+import type { Place } from './place.ts';
 import type { StateFile } from './state-file.ts';
 
 /** Digests that the node's memory names. */
@@ -27,7 +27,7 @@ const FILES = ['policy.yaml', 'webhook.yaml'] as const;
 
 export async function pruneRevisions(
   host: NodeHost,
-  spec: StaticPodSpec,
+  spec: Place,
   file: StateFile,
   others: readonly string[],
 ): Promise<void> {
@@ -37,10 +37,12 @@ export async function pruneRevisions(
   const folders = ((await disk.list(revisionsDir)) ?? []).filter((n) => /^[0-9a-f]{16}$/.test(n));
   const old = folders.map((n) => `${revisionsDir}/${n}`).filter((d) => !keep.has(d));
   if (old.length === 0) return;
-  const manifest = await disk.read(spec.manifest);
+  const seen = await spec.gather(disk, null);
+  const edited = spec.edited(seen);
+  const there = edited === null ? null : (seen.files.get(edited) ?? null);
   // Without a manifest nobody can say what it names.
-  if (manifest === null) return;
-  const text = new TextDecoder().decode(manifest);
+  if (edited === null || (there === null && spec.kind === 'StaticPod')) return;
+  const text = there === null ? '' : new TextDecoder().decode(there.bytes);
   for (const dir of old.filter((d) => !text.includes(d))) {
     for (const name of FILES) await disk.remove(`${dir}/${name}`);
     await disk.syncDir(dir);

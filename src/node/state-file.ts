@@ -41,9 +41,14 @@ const state = z.discriminatedUnion('phase', [
 
 const journal = z.object({
   manifest: z.string(),
-  /** Texts of the manifest before and after the edit. After a rollback `before` is what was put back. */
-  before: z.string(),
-  after: z.string(),
+  /**
+   * Texts of the edited file (a manifest, a unit, a drop-in) before and after; null: no such file. After a rollback
+   * `before` is what was put back.
+   */
+  before: z.string().nullable(),
+  after: z.string().nullable(),
+  /** Of a unit: whether the restart that this phase needs was asked for. */
+  restart: z.enum(['Due', 'Done']).optional(),
   /** The target's record as it was, to be put back with the manifest; null where there was none. */
   record: z.object({ path: z.string(), before: z.string().nullable() }).nullable(),
   /** Folders that this change makes: gone again with it, where nothing is in them. */

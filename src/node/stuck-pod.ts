@@ -31,11 +31,11 @@ export async function podInTheWay(host: NodeHost, pod: PodName, journal: Journal
 
 /** The restored manifest under the UID of the pod that is in its way; null where that is not possible. */
 export async function borrowed(host: NodeHost, journal: Journal): Promise<string | null> {
-  const server = serverView(new TextEncoder().encode(journal.before));
-  if (server === null) return null;
-  const pod = { namespace: server.namespace, name: server.pod, container: server.container };
-  const uid = await podInTheWay(host, pod, journal);
-  return uid === null ? null : withUid(journal.before, uid);
+  const { before } = journal;
+  const runs = before === null ? undefined : serverView(new TextEncoder().encode(before))?.runs;
+  if (before === null || runs?.in !== 'Pod') return null;
+  const uid = await podInTheWay(host, runs, journal);
+  return uid === null ? null : withUid(before, uid);
 }
 
 /** Also where someone has edited it since. */
@@ -43,5 +43,5 @@ export const isBorrowed = (text: string, { borrowed }: Journal): boolean =>
   borrowed !== undefined && (text === borrowed || ownUid(text) === ownUid(borrowed));
 
 /** What the manifest is to be again, once the API server is back. */
-export const returned = (text: string, journal: Journal): string =>
+export const returned = (text: string, journal: Journal): string | null =>
   text === journal.borrowed ? journal.before : (withoutUid(text) ?? journal.before);

@@ -2,7 +2,10 @@
  * Whose node is it? Two AuditConfigs may match one node; the older one has it, and keeps it until its removal is done.
  * Deterministic, from creation times and names alone: every controller gives the same answer.
  */
+import { isNodeTarget } from '../api/auditconfig-target.ts';
+import type { TargetSpec } from '../api/auditconfig-target.ts';
 import { auditConfig } from '../api/auditconfig.ts';
+import type { AuditNodeSpec } from '../api/auditnode.ts';
 
 export type Claimant = {
   readonly key: string;
@@ -14,13 +17,43 @@ export type Claimant = {
 
 export const DEFAULT_NODE_SELECTOR: Readonly<Record<string, string>> = { 'node-role.kubernetes.io/control-plane': '' };
 
-/** The node selector of an AuditConfig object with a static-pod target; undefined for every other object. */
+/** K3s and RKE2 write `true` where kubeadm writes nothing. */
+const RANCHER_NODE_SELECTOR: Readonly<Record<string, string>> = { 'node-role.kubernetes.io/control-plane': 'true' };
+
+const targetIn = (object: unknown): TargetSpec | undefined =>
+  auditConfig.shape.spec.shape.target.safeParse((object as { spec?: { target?: unknown } } | undefined)?.spec?.target)
+    .data;
+
+/** The node selector of an AuditConfig object whose target is nodes; undefined for every other object. */
 export function nodeSelectorOf(object: unknown): Readonly<Record<string, string>> | undefined {
-  const target = auditConfig.shape.spec.shape.target.safeParse(
-    (object as { spec?: { target?: unknown } } | undefined)?.spec?.target,
-  );
-  if (!target.success || target.data.type !== 'StaticPod') return undefined;
-  return target.data.staticPod?.nodeSelector ?? DEFAULT_NODE_SELECTOR;
+  const target = targetIn(object);
+  switch (target?.type) {
+    case 'StaticPod':
+      return target.staticPod?.nodeSelector ?? DEFAULT_NODE_SELECTOR;
+    case 'Systemd':
+      return target.systemd?.nodeSelector ?? DEFAULT_NODE_SELECTOR;
+    case 'K3s':
+      return target.k3s?.nodeSelector ?? RANCHER_NODE_SELECTOR;
+    case 'RKE2':
+      return target.rke2?.nodeSelector ?? RANCHER_NODE_SELECTOR;
+    case 'Hosted':
+    case 'KubeadmControlPlane':
+    case 'TenantControlPlane':
+    case undefined:
+      return undefined;
+  }
+}
+
+/** A node that bears the label of control planes, whoever wrote it. */
+export const isControlPlane = (labels: Readonly<Record<string, string>> | undefined): boolean =>
+  [DEFAULT_NODE_SELECTOR, RANCHER_NODE_SELECTOR].some((s) => selects(s, labels));
+
+/** What an AuditNode says of its place; a static pod's is not written, as ever. */
+export function nodeTargetOf(object: unknown): AuditNodeSpec['target'] {
+  const target = targetIn(object);
+  if (target === undefined || !isNodeTarget(target.type) || target.type === 'StaticPod') return undefined;
+  const unit = target.systemd?.unit;
+  return { type: target.type, ...(unit === undefined ? {} : { unit }) };
 }
 
 export const selects = (

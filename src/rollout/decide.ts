@@ -21,6 +21,7 @@ import { bundleName } from '../render/bundle.ts';
 import type { Revision } from '../render/types.ts';
 import { accept } from './accept.ts';
 import type { Accepted } from './accept.ts';
+import { nodeTargetOf } from './claims.ts';
 import type { Facts, NodeFact } from './facts.ts';
 import { placeOf, viewOf } from './facts.ts';
 import { kubeadmStep, namedByKubeadm } from './kubeadm.ts';
@@ -207,6 +208,7 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
   const { revision } = accepted;
   const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
   const { namespace, name: config, uid } = facts.meta;
+  const target = nodeTargetOf(facts.object);
   const desired: AuditNodeSpec['desired'] =
     work.want.type === 'Removed' || revision === undefined
       ? { type: 'Removed' }
@@ -221,6 +223,7 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
     spec: {
       nodeName: name,
       auditConfigRef: { namespace, name: config, uid },
+      ...(target === undefined ? {} : { target }),
       desired,
       ...(kept === undefined || kept === desired.revision?.digest ? {} : { keep: [kept] }),
       timeoutSeconds: rollout.timeoutSeconds,

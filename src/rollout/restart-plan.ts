@@ -8,7 +8,7 @@ import { rolloutSpec } from '../api/auditconfig.ts';
 import type { AuditNodeStatus } from '../api/auditnode.ts';
 import { holderOf, uidOfHolder } from '../api/restart-lease.ts';
 import type { Instance } from '../api/restart-lease.ts';
-import { DEFAULT_NODE_SELECTOR, claimantOf, selects } from './claims.ts';
+import { claimantOf, isControlPlane, selects } from './claims.ts';
 import type { Claimant } from './claims.ts';
 
 export type PlanNode = {
@@ -36,7 +36,7 @@ export type PlanFacts = {
 /** A node with an API server: labelled as one, or chosen by an AuditConfig, or told to run something. */
 export const isInstance = (node: PlanNode, configs: readonly Claimant[]): boolean =>
   node.owner !== undefined ||
-  selects(DEFAULT_NODE_SELECTOR, node.labels) ||
+  isControlPlane(node.labels) ||
   configs.some((c) => selects(c.nodeSelector, node.labels));
 
 type Rules = Pick<Instance, 'paused' | 'allowDegraded' | 'windows'>;

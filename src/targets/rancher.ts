@@ -32,12 +32,17 @@ import type { SetUp } from './in-place.ts';
 import { ARG, commandFlags, fileFlags, lastOption, rke2Defaults } from './rancher/args.ts';
 import { configReads, readConfigs } from './rancher/config.ts';
 import type { ConfigFile } from './rancher/config.ts';
+import { specific } from './server.ts';
 import type { ServerView } from './server.ts';
 import type { Argument } from './systemd/environment.ts';
 import { commandOf, loadUnit, unitReads, variablesOf } from './systemd/unit.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, HostTarget, Plan } from './types.ts';
 
-export type RancherSpec = { readonly layout: HostLayout };
+export type RancherSpec = {
+  readonly layout: HostLayout;
+  /** As SystemdSpec.adopts. */
+  readonly adopts?: boolean;
+};
 
 type Distro = {
   readonly name: 'k3s' | 'rke2';
@@ -161,7 +166,7 @@ type Wanted = {
   readonly findings: readonly Finding[];
 };
 
-function wantedOf(d: Distro, to: Revision, seen: HostObserved, { layout }: RancherSpec): Read<Wanted> {
+function wantedOf(d: Distro, to: Revision, seen: HostObserved, { layout, adopts }: RancherSpec): Read<Wanted> {
   const base = locate(d, withText(seen, dropInOf(d), null));
   if ('refused' in base) return base;
   const wanted = resolveFlags(to, layout);
@@ -177,7 +182,7 @@ function wantedOf(d: Distro, to: Revision, seen: HostObserved, { layout }: Ranch
   ];
   if (refused.length > 0) return { refused };
   const findings = adoptionFindings(base.ok.flags, new Map(wanted.map((f) => [f.name, f.value])));
-  const done = isInPlace(setUpOf(base.ok), { to, seen, layout });
+  const done = adopts !== false && isInPlace(setUpOf(base.ok), { to, seen, layout });
   return { ok: { text: done ? null : yamlText(d, say), base: base.ok, findings } };
 }
 
@@ -271,6 +276,7 @@ function server(d: Distro, seen: HostObserved): ServerView | null {
     restart: { unit: d.unit, reload: false },
     image: '',
     address: { host: bind === '' || bind === '0.0.0.0' ? '127.0.0.1' : bind === '::' ? '::1' : bind, port },
+    advertised: lastOption(files, args, 'advertise-address') ?? specific(bind),
     auditFlags: flags,
     // Both switch it off unless told otherwise (k3s pkg/daemons/control/server.go).
     anonymous: flagValue(words, '--anonymous-auth') === 'true',

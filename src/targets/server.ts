@@ -8,6 +8,10 @@ export type RunsIn =
   /** systemd's. `showsFlags` is false where the API server is a part of another program (K3s). */
   | { readonly in: 'Unit'; readonly unit: string; readonly showsFlags: boolean };
 
+/** An address that is of one machine: kube-apiserver advertises the one that it is bound to. */
+export const specific = (bind: string | null): string | null =>
+  bind === null || ['', '0.0.0.0', '::', '127.0.0.1', '::1', 'localhost'].includes(bind) ? null : bind;
+
 export type ServerView = {
   readonly runs: RunsIn;
   /** What must be restarted for a change to be noticed; null: the kubelet notices by itself. */
@@ -16,6 +20,8 @@ export type ServerView = {
   readonly image: string;
   /** Where the node itself reaches it. */
   readonly address: { readonly host: string; readonly port: number };
+  /** Where other nodes reach it, as far as the files say. */
+  readonly advertised: string | null;
   readonly auditFlags: ReadonlyMap<string, string>;
   /** False where every request needs credentials: an anonymous probe then never sees it ready. */
   readonly anonymous: boolean;

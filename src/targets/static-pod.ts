@@ -213,12 +213,7 @@ export const staticPod: HostTarget<StaticPodSpec> = {
   plan: (to, seen, spec) => (to === null ? remove(seen, spec) : install(to, seen, spec)),
   verify: (to, seen, spec) => drift(to, seen, spec.manifest, spec.layout),
   edited: (seen, { manifest }) => ((seen.files.get(manifest) ?? null) === null ? null : manifest),
-  server: (seen, { manifest }) => {
-    const view = serverView(seen.files.get(manifest)?.bytes ?? new Uint8Array());
-    if (view === null) return null;
-    const { namespace, pod: name, container, ...rest } = view;
-    return { ...rest, runs: { in: 'Pod', namespace, name, container }, restart: null };
-  },
+  server: (seen, { manifest }) => serverView(seen.files.get(manifest)?.bytes ?? new Uint8Array()),
   revert: (current, { before, after }) =>
     before === null || after === null ? undefined : (revertEdit(current, { before, after }) ?? undefined),
 };

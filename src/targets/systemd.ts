@@ -29,6 +29,7 @@ import type { HostLayout } from './host-layout.ts';
 import { isInPlace, namedFiles } from './in-place.ts';
 import type { SetUp } from './in-place.ts';
 import { textsOf } from './record.ts';
+import { specific } from './server.ts';
 import type { ServerView } from './server.ts';
 import { editCommand } from './systemd/edit.ts';
 import { effective, flagOps, flagsOf, isOurs, outsideFlags } from './systemd/flags.ts';
@@ -43,6 +44,8 @@ export type SystemdSpec = {
   /** `kube-apiserver.service`, as a rule. */
   readonly unit: string;
   readonly layout: HostLayout;
+  /** False: what was set by hand is taken over with a restart, though it looks right: who knows what was loaded. */
+  readonly adopts?: boolean;
 };
 
 type Read<T> = { readonly ok: T } | { readonly refused: readonly Finding[] };
@@ -154,7 +157,7 @@ function wantedText(base: Place, to: Revision, seen: HostObserved, spec: Systemd
   const wanted = resolveFlags(to, spec.layout);
   const names = new Map(wanted.map((f) => [f.name, f.value]));
   const findings = adoptionFindings(effective(command), names);
-  if (isInPlace(setUpOf(base), { to, seen, layout: spec.layout }))
+  if (spec.adopts !== false && isInPlace(setUpOf(base), { to, seen, layout: spec.layout }))
     return { ok: { text: command.text, done: true, findings } };
   const { ops, stuck } = flagOps(command, wanted);
   if (stuck.length > 0)
@@ -240,6 +243,7 @@ function server(seen: HostObserved, spec: SystemdSpec): ServerView | null {
     restart: { unit: spec.unit, reload: true },
     image: '',
     address: { host: hostOf(words), port: portOf(words) },
+    advertised: flagValue(words, '--advertise-address') ?? specific(flagValue(words, '--bind-address')),
     auditFlags: effective(here.ok.command),
     anonymous: flagValue(words, '--anonymous-auth') !== 'false',
   };

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { applyRevision } from '../../src/node/apply-revision.ts';
 import { realHost } from '../../src/node/host.ts';
+import { staticPodPlace } from '../../src/node/place.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
@@ -187,7 +188,7 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('Deckhouse, on kube-apise
     await operator.agent.end(10_000);
     const outcome = await applyRevision({
       host: realHost({ root: plane.root, proc: join(plane.root, 'proc') }),
-      spec: { manifest: '/etc/kubernetes/manifests/kube-apiserver.yaml', layout: DEFAULT_LAYOUT },
+      spec: staticPodPlace({ manifest: '/etc/kubernetes/manifests/kube-apiserver.yaml', layout: DEFAULT_LAYOUT }),
       to: revision({ policy: BROKEN }),
       version,
       checks: [],

@@ -4,6 +4,7 @@
  */
 import { applyRevision } from '../../src/node/apply-revision.ts';
 import { realHost } from '../../src/node/host.ts';
+import { staticPodPlace } from '../../src/node/place.ts';
 import { bundleName, toBundle } from '../../src/render/bundle.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
@@ -66,7 +67,7 @@ export async function installUnchecked(node: LabNode, to: Revision, timeoutMs = 
   };
   const outcome = await applyRevision({
     host: { ...real, disk: { ...real.disk, rename } },
-    spec: { manifest: MANIFEST, layout: DEFAULT_LAYOUT },
+    spec: staticPodPlace({ manifest: MANIFEST, layout: DEFAULT_LAYOUT }),
     to,
     version: null,
     checks: [],

@@ -2,6 +2,7 @@
 # PID 1 of one node: gives its namespaces a root of their own, says `ready`, and reaps until its standard input closes.
 # Called by node.ts, already inside new mount, pid, net, uts, ipc and cgroup namespaces:
 #   node-init.sh ROOT NAME TOOLS CGROUP...     (a CGROUP is `v2`, or FOLDER:OPTIONS of one v1 hierarchy)
+# With NODE_INIT=systemd it becomes systemd instead (systemd-node.ts), whose units are in ROOT/etc/systemd/system.
 set -eu
 root=$1 name=$2 tools=$3
 shift 3
@@ -70,4 +71,8 @@ mount --make-rshared /
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo ready
+if [ "${NODE_INIT:-}" = systemd ]; then
+  # systemd then leaves alone what belongs to the machine: clock, modules, kernel settings, devices.
+  exec env -i container=other PATH="$PATH" /lib/systemd/systemd --system --unit=node.target
+fi
 cat >/dev/null

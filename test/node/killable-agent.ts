@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { applyRevision } from '../../src/node/apply-revision.ts';
+import { staticPodPlace } from '../../src/node/place.ts';
 import { takeClaim } from '../../src/node/claim.ts';
 import { realHost } from '../../src/node/host.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
@@ -21,7 +22,7 @@ const claim = await takeClaim(host, DEFAULT_LAYOUT.stateDir, 'agent');
 if ('busy' in claim) throw new Error('somebody else is at work');
 const outcome = await applyRevision({
   host,
-  spec: { manifest: MANIFEST, layout: DEFAULT_LAYOUT },
+  spec: staticPodPlace({ manifest: MANIFEST, layout: DEFAULT_LAYOUT }),
   to: revisionFor(kind),
   version: null,
   checks: [],

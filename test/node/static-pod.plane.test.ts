@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { applyRevision } from '../../src/node/apply-revision.ts';
 import type { ApplyInput } from '../../src/node/apply-revision.ts';
 import { realHost } from '../../src/node/host.ts';
+import { staticPodPlace } from '../../src/node/place.ts';
 import type { NodeHost } from '../../src/node/host.ts';
 import type { ApplyOutcome } from '../../src/node/outcome.ts';
 import { tellingLines } from '../../src/host/pod-logs.ts';
@@ -25,7 +26,7 @@ const METADATA = revision({ policy: policyOf('Metadata') });
 const BODIES = revision({ policy: policyOf('RequestResponse') });
 const BROKEN = revision({ policy: policyOf('Metadata'), flags: { '--audit-log-mode': 'sideways' } });
 
-const SPEC = { manifest: '/etc/kubernetes/manifests/kube-apiserver.yaml', layout: DEFAULT_LAYOUT };
+const SPEC = staticPodPlace({ manifest: '/etc/kubernetes/manifests/kube-apiserver.yaml', layout: DEFAULT_LAYOUT });
 const LOG = 'var/log/kube-audit/audit.log';
 
 describe.each(['1.36', '1.35'] as const)('kube-apiserver %s as a static pod', (version) => {

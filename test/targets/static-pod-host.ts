@@ -5,12 +5,13 @@ import { hasErrors } from '../../src/api/findings.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
 import { staticPod } from '../../src/targets/static-pod.ts';
-import type { StaticPodSpec } from '../../src/targets/static-pod.ts';
+import { staticPodPlace } from '../../src/node/place.ts';
+import type { Place } from '../../src/node/place.ts';
 import type { HostChange, Plan } from '../../src/targets/types.ts';
 import { MemoryDisk } from '../host/memory-disk.ts';
 
 export const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml';
-export const SPEC: StaticPodSpec = { manifest: MANIFEST, layout: DEFAULT_LAYOUT };
+export const SPEC: Place = staticPodPlace({ manifest: MANIFEST, layout: DEFAULT_LAYOUT });
 
 export const nodeWith = (manifest: string | Uint8Array, files: Readonly<Record<string, string>> = {}): MemoryDisk =>
   new MemoryDisk({ [MANIFEST]: manifest, ...files });

@@ -3,28 +3,11 @@
  * flags. The node room compares that with the running process, and probes at that address.
  */
 import { flagValue, hostOf, inEffect, portOf } from '../audit-flags.ts';
+import { specific } from '../server.ts';
+import type { ServerView } from '../server.ts';
 import { flagWords, readFlags } from './flags.ts';
 import { at, readManifest, textOf } from './manifest.ts';
 import { containerOf } from './mounts.ts';
-
-export type ServerView = {
-  readonly namespace: string;
-  readonly pod: string;
-  readonly container: string;
-  /** As written; '' where there is none. */
-  readonly image: string;
-  /** Where the node itself reaches it. */
-  readonly address: { readonly host: string; readonly port: number };
-  /** Where other nodes reach it, as far as the manifest says. */
-  readonly advertised: string | null;
-  readonly auditFlags: ReadonlyMap<string, string>;
-  /** False where every request needs credentials: an anonymous probe then never sees it ready. */
-  readonly anonymous: boolean;
-};
-
-/** An address that is of one machine: kube-apiserver advertises the one that it is bound to. */
-const specific = (bind: string | null): string | null =>
-  bind === null || ['0.0.0.0', '::', '127.0.0.1', '::1', 'localhost'].includes(bind) ? null : bind;
 
 /** null where the manifest cannot be read. */
 export function serverView(manifest: Uint8Array): ServerView | null {
@@ -36,9 +19,8 @@ export function serverView(manifest: Uint8Array): ServerView | null {
   const texts = words.ok.map((w) => w.text);
   const container = containerOf(m);
   return {
-    namespace: m.namespace,
-    pod: m.name,
-    container: textOf(at(container, 'name')) ?? '',
+    runs: { in: 'Pod', namespace: m.namespace, name: m.name, container: textOf(at(container, 'name')) ?? '' },
+    restart: null,
     image: textOf(at(container, 'image')) ?? '',
     address: { host: hostOf(texts), port: portOf(texts) },
     advertised: flagValue(texts, '--advertise-address') ?? specific(flagValue(texts, '--bind-address')),
