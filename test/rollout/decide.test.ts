@@ -41,7 +41,11 @@ describe('decide', () => {
 
   it.each([
     ['a field that the API does not know', { polcy: {} }, 'InvalidSpec'],
-    ['a target of a later release', { target: { type: 'K3s' } }, 'Unsupported'],
+    [
+      'a target of a later release',
+      { target: { type: 'Hosted', hosted: { kind: 'Deployment', name: 'a' } } },
+      'Unsupported',
+    ],
     [
       'a policy with a bad rule',
       { policy: { rules: [{ level: 'Metadata', nonResourceURLs: ['healthz'] }] } },
