@@ -35,9 +35,7 @@ export type PlanFacts = {
 
 /** A node with an API server: labelled as one, or chosen by an AuditConfig, or told to run something. */
 export const isInstance = (node: PlanNode, configs: readonly Claimant[]): boolean =>
-  node.owner !== undefined ||
-  isControlPlane(node.labels) ||
-  configs.some((c) => selects(c.nodeSelector, node.labels));
+  node.owner !== undefined || isControlPlane(node.labels) || configs.some((c) => selects(c.nodeSelector, node.labels));
 
 type Rules = Pick<Instance, 'paused' | 'allowDegraded' | 'windows'>;
 

@@ -189,7 +189,10 @@ export class ServicePlane {
     await node.command('auditconfig', COMMAND);
     const shipped = await readFile(join(ROOT, 'deploy/systemd/auditconfig-agent.service'), 'utf8');
     // Debian's own folders are read-only here, and the node's programs lie in /opt/bin.
-    await node.write('/etc/systemd/system/auditconfig-agent.service', shipped.replaceAll('/usr/local/bin/', '/opt/bin/'));
+    await node.write(
+      '/etc/systemd/system/auditconfig-agent.service',
+      shipped.replaceAll('/usr/local/bin/', '/opt/bin/'),
+    );
     await node.systemctl('daemon-reload');
     await node.enable('auditconfig-agent.service', 'auditconfig-controller.service');
     await node.systemctl('start', 'auditconfig-controller.service', 'auditconfig-agent.service');

@@ -77,7 +77,7 @@ describe.each(CASES)('$kind', ({ kind, place, files, file }) => {
     const since = w.now;
     expect(await force(w, BROKEN)).toMatchObject({
       kind: 'RolledBack',
-      failure: { reason: 'CrashLoop', message: expect.stringContaining('invalid audit log mode') },
+      failure: { reason: 'CrashLoop', message: expect.stringContaining('invalid audit log mode') as string },
     });
     expect([w.disk.text(file), w.isReady, w.asked]).toEqual([good, true, 3]);
     expect(w.args).toContain('--audit-log-mode=blocking');
