@@ -1,13 +1,14 @@
 /**
  * Which rule of a policy a request meets, and what follows from it: the compiled form of kube-apiserver's policy
  * checker (k8s.io/apiserver pkg/audit/policy/checker.go), for millions of decisions a second. It decides exactly what
- * the plain reading of the rules (match.ts) decides, by sets of rules instead of one rule after the other; no request
+ * the plain reading of the rules (match.ts) decides, by classes of requests instead of one rule after the other; no request
  * is remembered. It does not validate: it takes what `loadPolicy` or `composePolicy` gave.
  */
 import type { Decision, Policy, RequestAttributes, Rule, Stage } from '../api/audit.ts';
 import { RULES_A_SEGMENT, Segment } from './engine/segment.ts';
-import { newQuery, NO_SUBRESOURCE, SymbolTables } from './engine/symbols.ts';
-import type { Query } from './engine/symbols.ts';
+import { ASK_GROUPS, ASK_NAME, ASK_NAMESPACE, ASK_USER, newQuery } from './engine/query.ts';
+import type { Query } from './engine/query.ts';
+import { NO_SUBRESOURCE, SymbolTables } from './engine/symbols.ts';
 
 /** What every rule decides, and what is decided where none matches; made once, shared by all decisions. */
 export type CompiledPolicy = {
@@ -39,23 +40,24 @@ function segmentsOf(rules: readonly Rule[], tables: SymbolTables): Segment[] {
   });
 }
 
-/** Puts a request's strings into numbers. Without a user there are no groups either, as in the API server. */
+/** What every request is asked for, in numbers; the rest is looked up where a rule asks for it. */
 function translate(r: RequestAttributes, t: SymbolTables, q: Query): void {
   q.userGroupCount = 0;
   q.user = 0;
-  q.who = r.user === undefined ? undefined : r;
+  q.text = r;
   q.isResource = r.kind === 'Resource';
+  q.verb = t.verb.of(r.verb);
+  // Without a user there are no groups either, as in the API server.
+  const who = r.user === undefined ? 0 : ASK_USER | ASK_GROUPS;
   if (r.kind === 'NonResource') {
-    q.verb = t.verb.of(r.verb);
+    q.pending = who;
     q.path = r.path;
     return;
   }
-  q.verb = t.verb.of(r.verb);
-  q.namespace = t.namespace.of(r.namespace);
+  q.pending = who | ASK_NAMESPACE | ASK_NAME;
   q.group = t.group.of(r.group);
   q.resource = t.resource.of(r.resource);
   q.subresource = r.subresource === '' ? NO_SUBRESOURCE : t.subresource.of(r.subresource);
-  q.nameText = r.name;
 }
 
 /**

@@ -5,8 +5,10 @@
  * JSON.parse and `parseRequestLine` (request.ts), which are the reference. What it does accept, it reads as they do.
  */
 import { ByteSymbols, HASH_SEED, hashStep } from './byte-symbols.ts';
-import { addUserGroup, newQuery, NO_SUBRESOURCE } from './symbols.ts';
-import type { ByteRange, Query, Symbols, SymbolTables } from './symbols.ts';
+import { addUserGroup, newQuery } from './query.ts';
+import type { ByteRange, Query } from './query.ts';
+import { NO_SUBRESOURCE } from './symbols.ts';
+import type { Symbols, SymbolTables } from './symbols.ts';
 
 /** So many bytes behind the last line must be readable: keys are compared four bytes at a time. */
 export const SLACK = 64;

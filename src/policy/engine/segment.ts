@@ -1,223 +1,164 @@
 /**
- * Up to 1,024 consecutive rules, compiled: for each dimension of a request and each value that a rule names, the set of
- * rules that this value does not rule out. A decision is the AND of one set a dimension, and the least rule in it.
- * What makes a thousand rules as cheap as thirty: rules are not in the order of the policy but sorted by what they
- * constrain, so that the rules of one user, resource or namespace share few words, and the first words of the rows
- * (rows.ts) leave few words to look at. Called by evaluate.ts only.
+ * Up to 1,024 consecutive rules, as an index. Requests of one class (verb, group, resource and subresource, or verb and
+ * path) meet the same rules, but for those that look at the user, his groups, the namespace or the name. So a class
+ * knows the first rule that needs none of these, and what the rules before it ask for: only that is looked up. A rule
+ * with a rare name is found by this name alone (by-name.ts); the other rules before the sure one are tried one by one.
+ * A thousand rules so cost little more than thirty. Called by evaluate.ts only.
  */
 import type { Rule } from '../../api/audit.ts';
-import { compileEntry, entryCovers } from './entries.ts';
-import type { Entry } from './entries.ts';
 import { isResourceRule } from '../match.ts';
-import { NumberMap } from './number-map.ts';
+import { ByName } from './by-name.ts';
+import { Classes } from './classes.ts';
+import type { Class } from './classes.ts';
+import { addEnding, newEndings } from './endings.ts';
 import { PathTree } from './paths.ts';
+import { ASK_GROUPS, ASK_NAME, ASK_NAMESPACE, ASK_USER, hintsOf, resolve } from './query.ts';
+import type { Query } from './query.ts';
 import { Rows } from './rows.ts';
-import { resolveWho } from './symbols.ts';
-import type { ByteRange, Query, Symbols, SymbolTables } from './symbols.ts';
+import { asksFor, covers, matches, namedResources, numberRule, takesVerb } from './rule.ts';
+import type { NumberedRule } from './rule.ts';
+import type { SymbolTables } from './symbols.ts';
 
 export const RULES_A_SEGMENT = 1024;
 
-/** Sets for combinations of group, resource and subresource are kept up to this number, then made anew. */
-const MAX_CLASSES = 4096;
-
 const NO_RULE = 0x7fffffff;
 
-/** One dimension: row 0 holds the rules that name no value there, and every other row those too. */
-type Dimension = { readonly rows: Rows; readonly rowOf: Uint32Array };
-
-type Placed = { readonly position: number; readonly entry: Entry };
-
-/** Sort key: rules that constrain the same dimensions by the same values become neighbours. */
-function signature(r: Rule): string {
-  const first = (list: readonly string[]): string => (list.length === 0 ? '' : `1${list[0] ?? ''}`);
-  const e = r.resources[0];
-  const parts = [r.users, r.namespaces, r.nonResourceURLs, r.userGroups].map(first);
-  return [...parts, e === undefined ? '' : `1${e.group} ${e.resources[0] ?? ''}`].join('\u0000');
-}
-
-/** Positions to rule indices: sorted by signature, then ascending within each word of 32. */
-function order(rules: readonly Rule[], firstIndex: number): Int32Array {
-  const keys = rules.map(signature);
-  const sorted = rules.map((_, i) => i).sort((a, b) => compare(keys[a] ?? '', keys[b] ?? '') || a - b);
-  const at = Int32Array.from(sorted, (i) => i + firstIndex);
-  for (let i = 0; i < at.length; i += 32) at.subarray(i, i + 32).sort();
-  return at;
-}
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
 export class Segment {
-  readonly #words: number;
-  /** Index in the policy of the rule at a position. */
-  readonly #ruleAt: Int32Array;
-  readonly #user: Dimension;
-  readonly #userGroup: Dimension;
-  readonly #verb: Dimension;
-  readonly #namespace: Dimension;
-  readonly #name: Dimension;
-  readonly #entries: readonly (readonly Entry[])[];
-  /** Entries by a resource that they name, and those that match resources without naming them. */
-  readonly #byResource = new Map<number, Placed[]>();
-  readonly #general: Placed[] = [];
-  /** Rows of rules by class (group, resource, subresource): 2i surely, 2i + 1 if the name fits. Class 0 is scratch. */
-  readonly #classes: Rows;
-  readonly #classOf = new NumberMap();
-  readonly #anyResource: Rows;
+  readonly #rules: readonly NumberedRule[];
+  /** Rules for resources: by each resource that they name, and those that take some without naming them. */
+  readonly #byResource = new Map<number, NumberedRule[]>();
+  readonly #general: NumberedRule[] = [];
+  readonly #byName: ByName;
+  readonly #resourceClasses = new Classes();
+  readonly #pathClasses = new Classes();
   readonly #paths: PathTree;
   readonly #pathRows: Rows;
-  /** Whether any rule looks at the user or the groups. */
-  readonly #asksWho: boolean;
   readonly #tables: SymbolTables;
 
   constructor(rules: readonly Rule[], firstIndex: number, tables: SymbolTables) {
     this.#tables = tables;
-    this.#words = Math.ceil(rules.length / 32);
-    this.#ruleAt = order(rules, firstIndex);
-    const at = Array.from(this.#ruleAt, (i) => rules[i - firstIndex]).filter((r) => r !== undefined);
-    this.#entries = at.map((r) => r.resources.map((e) => compileEntry(e, tables)));
-    this.#entries.forEach((list, position) => list.forEach((entry) => this.#place({ position, entry })));
-    this.#user = this.#dimension(at, tables.user, (r) => r.users);
-    this.#userGroup = this.#dimension(at, tables.userGroup, (r) => r.userGroups);
-    this.#verb = this.#dimension(at, tables.verb, (r) => r.verbs);
-    this.#namespace = this.#dimension(at, tables.namespace, (r) => r.namespaces);
-    this.#name = this.#dimension(at, tables.name, (r) => r.resources.flatMap((e) => e.resourceNames));
-    this.#asksWho = this.#user.rows.count > 1 || this.#userGroup.rows.count > 1;
-    this.#classes = new Rows(this.#words, 64);
-    this.#classes.add();
-    this.#classes.add();
-    this.#anyResource = this.#rowsOf(at, (r) => r.resources.length === 0 && (isResourceRule(r) || !hasPaths(r)));
-    this.#pathRows = this.#rowsOf(at, (r) => !isResourceRule(r) && !hasPaths(r));
-    this.#paths = new PathTree(this.#pathRows, at.flatMap(pathPatterns), 0);
+    this.#rules = rules.map((r, position) => numberRule(r, tables, { index: firstIndex + position, position }));
+    for (const r of this.#rules) this.#place(r);
+    this.#byName = new ByName(this.#rules, tables);
+    this.#pathRows = new Rows(Math.ceil(rules.length / 32));
+    this.#pathRows.add();
+    for (const r of this.#rules) if (r.forEveryPath) this.#pathRows.put(0, r.position);
+    this.#paths = new PathTree(this.#pathRows, rules.flatMap(pathPatterns), 0);
   }
 
-  #place(p: Placed): void {
-    if (p.entry.anyResource || p.entry.subresources.size > 0) this.#general.push(p);
-    for (const resource of new Set([...p.entry.exact.keys(), ...p.entry.withAllSubresources])) {
-      const list = this.#byResource.get(resource);
-      if (list === undefined) this.#byResource.set(resource, [p]);
-      else list.push(p);
+  #place(rule: NumberedRule): void {
+    if (!rule.forResources) return;
+    const resources = namedResources(rule);
+    if (resources === undefined) this.#general.push(rule);
+    for (const resource of resources ?? []) {
+      const rules = this.#byResource.get(resource) ?? [];
+      rules.push(rule);
+      this.#byResource.set(resource, rules);
     }
-  }
-
-  #rowsOf(at: readonly Rule[], keep: (r: Rule) => boolean): Rows {
-    const rows = new Rows(this.#words);
-    rows.add();
-    at.forEach((r, position) => {
-      if (keep(r)) rows.put(0, position);
-    });
-    return rows;
-  }
-
-  #dimension(at: readonly Rule[], symbols: Symbols, values: (r: Rule) => readonly string[]): Dimension {
-    const rows = this.#rowsOf(at, (r) => values(r).length === 0);
-    const lists = at.map((r) => values(r).map((v) => symbols.intern(v)));
-    const rowOf = new Uint32Array(symbols.count);
-    lists.forEach((list, position) => {
-      for (const id of list) rows.put((rowOf[id] ||= rows.add(0)), position);
-    });
-    return { rows, rowOf };
   }
 
   /** Index in the policy of the first rule of this segment that matches, or -1. */
   find(q: Query): number {
-    const rows = q.isResource ? this.#classes : this.#pathRows;
-    const what = q.isResource ? this.#resourceRow(q) : this.#pathRow(q.path);
-    const best = this.#least(q, rows.data, what * rows.stride);
+    const c = q.isResource ? this.#resourceClass(q) : this.#pathClass(q);
+    let best = c.sure;
+    if (c.othersAsk !== 0) best = this.#firstOther(c, q);
+    if (c.ways !== 0) best = this.#firstNamed(c, q, best);
     return best === NO_RULE ? -1 : best;
   }
 
-  #pathRow(path: string | ByteRange): number {
-    return typeof path === 'string' ? this.#paths.find(path) : this.#paths.findBytes(path.bytes, path.start, path.end);
+  #firstOther(c: Class, q: Query): number {
+    resolve(q, c.othersAsk, this.#tables);
+    for (const rule of c.others) if (matches(rule, q)) return rule.index;
+    return c.sure;
   }
 
-  /** The least rule in the AND of all dimensions; `w` is where the row of `what` begins. */
-  #least(q: Query, what: Int32Array, w: number): number {
-    const stride = this.#words + 1;
-    const user = this.#user.rows.data;
-    const verb = this.#verb.rows.data;
-    const namespace = this.#namespace.rows.data;
-    const v = (this.#verb.rowOf[q.verb] ?? 0) * stride;
-    const n = q.isResource ? (this.#namespace.rowOf[q.namespace] ?? 0) * stride : 0;
-    let candidates = (verb[v] ?? 0) & (namespace[n] ?? 0) & (what[w] ?? 0);
-    if (candidates === 0) return NO_RULE;
-    if (this.#asksWho) resolveWho(q, this.#tables);
-    const u = (this.#user.rowOf[q.user] ?? 0) * stride;
-    candidates &= (user[u] ?? 0) & this.#userGroupWord(q, 0);
-    let best = NO_RULE;
-    for (; candidates !== 0; candidates &= candidates - 1) {
-      const i = 32 - Math.clz32(candidates & -candidates);
-      // The first rule of a word is its least.
-      if ((this.#ruleAt[i * 32 - 32] ?? 0) > best) continue;
-      let set = (verb[v + i] ?? 0) & (namespace[n + i] ?? 0) & (what[w + i] ?? 0) & (user[u + i] ?? 0);
-      if (set !== 0) set &= this.#userGroupWord(q, i);
-      if (set === 0) continue;
-      const rule = this.#ruleAt[i * 32 - 1 - Math.clz32(set & -set)] ?? NO_RULE;
-      if (rule < best) best = rule;
+  #firstNamed(c: Class, q: Query, before: number): number {
+    const hints = hintsOf(q, c.ways, c.endings);
+    if (hints === 0) return before;
+    resolve(q, hints, this.#tables);
+    let best = before;
+    if ((hints & ASK_USER) !== 0) best = this.#first(this.#byName.user(q), q, best);
+    if ((hints & ASK_GROUPS) !== 0)
+      for (let i = 0; i < q.userGroupCount; i++) best = this.#first(this.#byName.userGroup(q, i), q, best);
+    if (!q.isResource) return best;
+    if ((hints & ASK_NAMESPACE) !== 0) best = this.#first(this.#byName.namespace(q), q, best);
+    if ((hints & ASK_NAME) !== 0) best = this.#first(this.#byName.object(q), q, best);
+    return best;
+  }
+
+  /** The first of the rules with one name that matches, where it is less than `best`. */
+  #first(rules: readonly NumberedRule[] | undefined, q: Query, best: number): number {
+    if (rules === undefined) return best;
+    for (const rule of rules) {
+      if (rule.index >= best) return best;
+      resolve(q, rule.asks, this.#tables);
+      if (matches(rule, q) && (q.isResource || this.#pathRows.has(q.pathRow, rule.position))) return rule.index;
     }
     return best;
   }
 
-  /** Word i of the OR over the user's groups. */
-  #userGroupWord(q: Query, i: number): number {
-    const { rows, rowOf } = this.#userGroup;
-    const data = rows.data;
-    let set = data[i] ?? 0;
-    for (let g = 0; g < q.userGroupCount; g++) {
-      set |= data[(rowOf[q.userGroups[g] ?? 0] ?? 0) * rows.stride + i] ?? 0;
-    }
-    return set;
+  #resourceClass(q: Query): Class {
+    const { resource, subresource, verb } = this.#tables;
+    const what = (q.group * resource.count + q.resource) * subresource.count + q.subresource;
+    const key = what * verb.count + q.verb;
+    return this.#resourceClasses.get(key) ?? this.#resourceClasses.set(key, this.#classOf(q));
   }
 
-  /** Row of the rules that the request's group, resource, subresource and name do not rule out. */
-  #resourceRow(q: Query): number {
-    const { resource, subresource } = this.#tables;
-    const key = (q.group * resource.count + q.resource) * subresource.count + q.subresource;
-    const known = this.#classOf.get(key);
-    const row = (known < 0 ? this.#newClass(q, key) : known) * 2;
-    if (this.#classes.data[(row + 1) * this.#classes.stride] === 0) return row;
-    if (q.nameText !== undefined) q.name = this.#tables.name.of(q.nameText);
-    const name = this.#name.rowOf[q.name] ?? 0;
-    return name === 0 ? row : this.#named(q, row, name);
+  #pathClass(q: Query): Class {
+    const { path } = q;
+    q.pathRow =
+      typeof path === 'string' ? this.#paths.find(path) : this.#paths.findBytes(path.bytes, path.start, path.end);
+    const key = q.pathRow * this.#tables.verb.count + q.verb;
+    return this.#pathClasses.get(key) ?? this.#pathClasses.set(key, this.#classOf(q));
   }
 
-  #newClass(q: Query, key: number): number {
-    if (this.#classOf.size >= MAX_CLASSES) {
-      this.#classOf.clear();
-      this.#classes.truncate(2);
-    }
-    const surely = this.#classes.add();
-    const ifNamed = this.#classes.add();
-    this.#classes.data.set(this.#anyResource.data.subarray(0, this.#classes.stride), surely * this.#classes.stride);
-    for (const list of [this.#general, this.#byResource.get(q.resource) ?? []]) {
-      for (const { position, entry } of list) {
-        if (entryCovers(entry, q)) this.#classes.put(entry.names === undefined ? surely : ifNamed, position);
+  #classOf(q: Query): Class {
+    const others: NumberedRule[] = [];
+    const endings = newEndings();
+    let othersAsk = 0;
+    let ways = 0;
+    const upTo = (sure: number): Class => ({ sure, others, othersAsk, ways, endings });
+    for (const rule of this.#candidates(q)) {
+      const fit = this.#fit(rule, q);
+      if (fit === 'No') continue;
+      const asks = asksFor(rule, fit === 'SomeNames');
+      if (asks === 0) return upTo(rule.index);
+      const filed = this.#byName.filed(rule);
+      if (filed === undefined) {
+        others.push(rule);
+        othersAsk |= asks;
+        continue;
       }
+      ways |= filed.ask;
+      for (const ending of filed.endings) addEnding(endings, filed.ask, ending);
     }
-    this.#classOf.set(key, surely / 2);
-    return surely / 2;
+    return upTo(NO_RULE);
   }
 
-  /** The scratch row: the sure rules of a class, and those whose entry for this class names the name. */
-  #named(q: Query, row: number, name: number): number {
-    this.#classes.copy(row, 0);
-    const { data, stride } = this.#classes;
-    const names = this.#name.rows.data;
-    const wanted = (row + 1) * stride;
-    let words = (data[wanted] ?? 0) & (names[name * stride] ?? 0);
-    for (; words !== 0; words &= words - 1) {
-      const i = 32 - Math.clz32(words & -words);
-      let set = (data[wanted + i] ?? 0) & (names[name * stride + i] ?? 0);
-      for (; set !== 0; set &= set - 1) {
-        const position = i * 32 - 1 - Math.clz32(set & -set);
-        const fits = (e: Entry): boolean => e.names?.has(q.name) === true && entryCovers(e, q);
-        if (this.#entries[position]?.some(fits) === true) this.#classes.put(0, position);
-      }
-    }
-    return 0;
+  /** In the policy's order: those, and others, that some request of the class of this one may meet. */
+  #candidates(q: Query): readonly NumberedRule[] {
+    if (!q.isResource) return this.#rules;
+    return merged(this.#general, this.#byResource.get(q.resource) ?? []);
+  }
+
+  /** Whether a rule matches requests of the class of this one, but for what it asks for besides. */
+  #fit(rule: NumberedRule, q: Query): ReturnType<typeof covers> {
+    if (!takesVerb(rule, q.verb)) return 'No';
+    if (q.isResource) return covers(rule, q);
+    return this.#pathRows.has(q.pathRow, rule.position) ? 'EveryName' : 'No';
   }
 }
 
-const hasPaths = (r: Rule): boolean => r.nonResourceURLs.length > 0;
+/** Two lists of rules, each in the policy's order, as one. */
+function merged(a: readonly NumberedRule[], b: readonly NumberedRule[]): readonly NumberedRule[] {
+  const all: NumberedRule[] = [];
+  let i = 0;
+  for (const rule of a) {
+    for (let next = b[i]; next !== undefined && next.index < rule.index; next = b[++i]) all.push(next);
+    all.push(rule);
+  }
+  return [...all, ...b.slice(i)];
+}
 
 const pathPatterns = (r: Rule, position: number): { position: number; text: string }[] =>
   isResourceRule(r) ? [] : r.nonResourceURLs.map((text) => ({ position, text }));
