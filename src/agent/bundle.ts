@@ -8,7 +8,7 @@ import type { Minor } from '../api/versions.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ok } from '../kube/errors.ts';
 import type { KubeError, Result } from '../kube/errors.ts';
-import { fromBundle, webhookName } from '../render/bundle.ts';
+import { credentialsName, fromBundle, webhookName } from '../render/bundle.ts';
 import type { Digest, Revision } from '../render/types.ts';
 import { CONFIG_MAPS, SECRETS } from './resources.ts';
 
@@ -30,9 +30,15 @@ export async function fetchRevision(
   const first = fromBundle(input);
   // Whether there is a webhook stands in the bundle; only then is its Secret read.
   if (first.revision !== undefined || !first.findings.some((f) => f.code === 'BundleWebhookMissing')) return ok(first);
-  const webhook = await client.get(SECRETS, { namespace, name: webhookName(named.digest as Digest) }, { signal });
+  const digest = named.digest as Digest;
+  const webhook = await client.get(SECRETS, { namespace, name: webhookName(digest) }, { signal });
   if (!webhook.ok) return withheld(webhook.error, named);
-  return ok(fromBundle({ ...input, webhook: webhook.value }));
+  const whole = { ...input, webhook: webhook.value };
+  if (named.credentials === undefined) return ok(fromBundle(whole));
+  const name = credentialsName(digest, named.credentials as Digest);
+  const credentials = await client.get(SECRETS, { namespace, name }, { signal });
+  if (!credentials.ok) return withheld(credentials.error, { ...named, kind: 'Secret', name });
+  return ok(fromBundle({ ...whole, credentials: credentials.value, credentialsDigest: named.credentials }));
 }
 
 /** Published before it was named, so somebody took it away, named another, or took our right to read it. */

@@ -28,6 +28,9 @@ const desired = checked(
         namespace: text(63),
         name: objectName,
         digest: digest.describe('What the content must hash to.'),
+        credentials: digest
+          .optional()
+          .describe("Of the webhook's certificate and token that go with it. Others restart nothing."),
       })
       .optional(),
   }),

@@ -13,7 +13,14 @@ import { ok } from '../kube/errors.ts';
 import type { KubeError, Result } from '../kube/errors.ts';
 import { isRecord } from '../kube/types.ts';
 import type { KubeObject, Resource } from '../kube/types.ts';
-import { bundleName, BUNDLES_NAMESPACE, claimedDigest, webhookName } from '../render/bundle.ts';
+import {
+  bundleName,
+  BUNDLES_NAMESPACE,
+  claimedDigest,
+  CREDENTIALS_LABEL,
+  credentialsPrefix,
+  webhookName,
+} from '../render/bundle.ts';
 import { readDocuments } from '../render/documents.ts';
 import type { Digest } from '../render/types.ts';
 import { KUBEADM_ANNOTATION, KUBEADM_CONFIG, kubeadmRecord } from '../targets/kubeadm-config.ts';
@@ -21,7 +28,12 @@ import { findingLine } from './render.ts';
 import { readInput, unreadableInput } from './policy-input.ts';
 import type { CommandResult, Io } from './types.ts';
 
-export type Bundle = { readonly bundle: unknown; readonly webhook?: unknown; readonly digest: Digest };
+export type Bundle = {
+  readonly bundle: unknown;
+  readonly webhook?: unknown;
+  readonly credentials?: unknown;
+  readonly digest: Digest;
+};
 export type Bundles = {
   readonly all: readonly Bundle[];
   /** What findings are said to be about. */
@@ -47,7 +59,17 @@ export async function bundlesInFile(path: string, io: Io): Promise<Bundles | Com
     const digest = claimedDigest(bundle);
     if (digest === undefined) return [];
     const webhook = objects.find((o) => o['kind'] === 'Secret' && nameIn(o) === webhookName(digest));
-    return [{ bundle, digest, ...(webhook === undefined ? {} : { webhook }) }];
+    const credentials = objects.findLast(
+      (o) => o['kind'] === 'Secret' && String(nameIn(o)).startsWith(credentialsPrefix(digest)),
+    );
+    return [
+      {
+        bundle,
+        digest,
+        ...(webhook === undefined ? {} : { webhook }),
+        ...(credentials === undefined ? {} : { credentials }),
+      },
+    ];
   });
   if (all.length === 0)
     return failed(
@@ -106,7 +128,27 @@ async function fetchBundle(a: Ask, digest: Digest): Promise<Result<Bundle>> {
   if (!bundle.ok) return bundle;
   const webhook = await a.client.get(SECRETS, { ...ref, name: webhookName(digest) }, call(a));
   if (!webhook.ok && webhook.error.code !== 'NotFound') return webhook;
-  return ok({ bundle: bundle.value, digest, ...(webhook.ok ? { webhook: webhook.value } : {}) });
+  if (!webhook.ok) return ok({ bundle: bundle.value, digest });
+  const credentials = await newestCredentials(a, digest);
+  if (!credentials.ok) return credentials;
+  return ok({ bundle: bundle.value, webhook: webhook.value, digest, ...credentials.value });
+}
+
+/** Several are there after a rotation, until the older ones are pruned. */
+async function newestCredentials(a: Ask, digest: Digest): Promise<Result<{ readonly credentials?: KubeObject }>> {
+  const listed = await a.client.list(SECRETS, {
+    ...call(a),
+    namespace: BUNDLES_NAMESPACE,
+    labelSelector: Object.entries(CREDENTIALS_LABEL)
+      .map(([k, v]) => `${k}=${v}`)
+      .join(','),
+  });
+  if (!listed.ok) return listed;
+  const made = (o: KubeObject): string => o.metadata.creationTimestamp ?? '';
+  const [newest] = listed.value
+    .filter((o) => o.metadata.name.startsWith(credentialsPrefix(digest)))
+    .sort((x, y) => (made(x) < made(y) ? 1 : -1));
+  return ok(newest === undefined ? {} : { credentials: newest });
 }
 
 async function fetchAll(a: Ask, name: string | undefined, o: ClusterOptions): Promise<Result<Bundles | string>> {

@@ -39,7 +39,7 @@ type Options = ClusterOptions & {
 };
 
 const EXAMPLES = `
-Writes /etc/kubernetes/auditconfig/revisions/DIGEST/policy.yaml (and webhook.yaml), and makes the log's folder, so that
+Writes /etc/kubernetes/auditconfig/revisions/DIGEST/policy.yaml (and the webhook's files), and makes the log's folder, so that
 the first kube-apiserver of this node finds what kubeadm-config names (kubeadmConfig: Sync). A join without it leaves a
 kube-apiserver that cannot open its policy file: run this, and join again. Run it as root, before kubeadm.
 

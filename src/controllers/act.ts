@@ -142,13 +142,25 @@ function statusSteps(
   ];
 }
 
+export type Kept = {
+  readonly names: ReadonlySet<string>;
+  /** Beginnings of names: of those that begin so, the newest stays. A node that joins needs the newest credentials. */
+  readonly newestOf: readonly string[];
+};
+
+const newestName = (objects: readonly KubeObject[], prefix: string): string | undefined =>
+  objects
+    .filter((o) => o.metadata.name.startsWith(prefix))
+    .map(({ metadata }) => ({ name: metadata.name, made: metadata.creationTimestamp ?? '' }))
+    .sort((a, b) => (a.made < b.made ? 1 : -1))[0]?.name;
+
 /**
- * Deletes published revisions that no AuditNode refers to. `keep` holds their digests' object names; younger than
- * `minAgeMs` stay, since a decision may be about to name them.
+ * Deletes published revisions that no AuditNode refers to; younger than `minAgeMs` stay, since a decision may be about
+ * to name them.
  */
 export async function prune(
   a: Actor,
-  keep: ReadonlySet<string>,
+  keep: Kept,
   limits: { readonly now: number; readonly minAgeMs: number },
   signal: AbortSignal,
 ): Promise<Result<number>> {
@@ -164,9 +176,10 @@ export async function prune(
       metadataOnly: true,
     });
     if (!list.ok) return list;
+    const newest = new Set(keep.newestOf.map((prefix) => newestName(list.value, prefix)));
     for (const { metadata } of list.value) {
       const age = limits.now - Date.parse(metadata.creationTimestamp ?? '');
-      if (keep.has(metadata.name) || !(age > limits.minAgeMs)) continue;
+      if (keep.names.has(metadata.name) || newest.has(metadata.name) || !(age > limits.minAgeMs)) continue;
       const deleted = await a.client.delete(
         resource,
         { name: metadata.name, namespace: a.bundlesNamespace },

@@ -7,7 +7,7 @@ import type { EventRecorder } from '../kube/events.ts';
 import type { Outcome } from '../kube/queue.ts';
 import type { StatusWriter } from '../kube/status.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
-import { bundleName, webhookName } from '../render/bundle.ts';
+import { bundleName, credentialsName, credentialsPrefix, webhookName } from '../render/bundle.ts';
 import type { Digest } from '../render/types.ts';
 import { blocked, decide } from '../rollout/decide.ts';
 import type { Decision } from '../rollout/decide.ts';
@@ -126,16 +126,21 @@ const becameSettled = (
 
 async function pruneUnused(o: ReconcilerOptions, actor: Actor, signal: AbortSignal): Promise<void> {
   const keep = new Set<string>();
+  const newestOf = new Set<string>();
   const hold = (digest: string | undefined): void => {
     if (digest === undefined) return;
     keep.add(bundleName(digest as Digest)).add(webhookName(digest as Digest));
+    newestOf.add(credentialsPrefix(digest as Digest));
   };
   for (const object of o.caches.auditNodes.store.values()) {
     const spec = auditNodeSpec.safeParse(object['spec']);
     const status = auditNodeStatus.safeParse(object['status'] ?? {});
     // What cannot be read may refer to anything.
     if (!spec.success || !status.success) return;
-    hold(spec.data.desired.revision?.digest);
+    const { revision } = spec.data.desired;
+    hold(revision?.digest);
+    if (revision?.credentials !== undefined)
+      keep.add(credentialsName(revision.digest as Digest, revision.credentials as Digest));
     for (const digest of [status.data.current, status.data.lastKnownGood, status.data.target]) hold(digest);
   }
   const kubeadm = kubeadmFact(o.caches.kubeadm, '', []);
@@ -144,7 +149,12 @@ async function pruneUnused(o: ReconcilerOptions, actor: Actor, signal: AbortSign
   hold(namedByKubeadm(kubeadm));
   for (const config of o.caches.configs.store.values())
     hold((config['status'] as { revision?: { digest?: string } } | undefined)?.revision?.digest);
-  const pruned = await prune(actor, keep, { now: o.now(), minAgeMs: PRUNE_MIN_AGE_MS }, signal);
+  const pruned = await prune(
+    actor,
+    { names: keep, newestOf: [...newestOf] },
+    { now: o.now(), minAgeMs: PRUNE_MIN_AGE_MS },
+    signal,
+  );
   if (!pruned.ok) o.log.warn({ code: pruned.error.code }, `unused revisions stay: ${pruned.error.message}`);
   else if (pruned.value > 0) o.log.info({ count: pruned.value }, 'unused revisions deleted');
 }

@@ -123,8 +123,9 @@ async function change(input: ApplyInput, file: StateFile): Promise<ApplyOutcome>
   if ('refused' in plan) return { kind: 'Refused', findings: plan.refused };
   const edited = spec.edited(seen);
   const server = spec.server(seen);
-  // What runs already is not judged anew: a disk that its log has filled meanwhile takes nothing back.
-  const runs = plan.changes.length === 0 && currentOf(file) === to?.digest;
+  // What runs already is not judged anew: a disk that its log has filled meanwhile takes nothing back, and no rotated
+  // certificate waits for it.
+  const runs = !plan.restarts && currentOf(file) === to?.digest;
   if (to !== null && server !== null && !runs) {
     const findings = runChecks(input.checks ?? CHECKS, await checkFacts(input, to, server));
     if (findings.length > 0) return { kind: 'Refused', findings };

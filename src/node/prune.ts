@@ -3,7 +3,7 @@
  * in flight or on probation, whatever the manifest names, and what the controller asks to keep (kubeadm-config's). Called by follow.ts when a change has come to its end.
  */
 import { removeFolder } from '../host/install.ts';
-import { revisionDir } from '../targets/host-layout.ts';
+import { REVISION_FILES, revisionDir } from '../targets/host-layout.ts';
 import type { NodeHost } from './host.ts';
 import type { Place } from './place.ts';
 import type { StateFile } from './state-file.ts';
@@ -22,8 +22,6 @@ function named({ state, probation }: StateFile): readonly (string | null)[] {
       return [...known, state.bad, state.to];
   }
 }
-
-const FILES = ['policy.yaml', 'webhook.yaml'] as const;
 
 export async function pruneRevisions(
   host: NodeHost,
@@ -44,7 +42,7 @@ export async function pruneRevisions(
   if (edited === null || (there === null && spec.kind === 'StaticPod')) return;
   const text = there === null ? '' : new TextDecoder().decode(there.bytes);
   for (const dir of old.filter((d) => !text.includes(d))) {
-    for (const name of FILES) await disk.remove(`${dir}/${name}`);
+    for (const name of REVISION_FILES) await disk.remove(`${dir}/${name}`);
     await disk.syncDir(dir);
     await removeFolder(disk, dir);
   }

@@ -18,8 +18,9 @@ import { error } from './findings.ts';
 import { KNOWN_FLAGS } from './flags.ts';
 import { checkLogPath } from './log-path.ts';
 import { Secret } from './types.ts';
-import type { AuditFlag, Digest, FlagValue, Revision } from './types.ts';
-import { renderWebhook } from './webhook.ts';
+import type { AuditFlag, Credentials, Digest, FlagValue, Revision } from './types.ts';
+import { isRendered } from './webhook.ts';
+import { CREDENTIAL_FILES, credentialFiles, credentialsDigest } from './webhook/credentials.ts';
 
 export type BundleObject = {
   readonly apiVersion: 'v1';
@@ -40,6 +41,10 @@ export const MAX_BUNDLE_BYTES = 1_000_000;
 
 export const bundleName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}`;
 export const webhookName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-webhook`;
+/** All credentials of a revision's webhook begin so. */
+export const credentialsPrefix = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-credentials-`;
+export const credentialsName = (digest: Digest, credentials: Digest): string =>
+  `${credentialsPrefix(digest)}${shortDigest(credentials)}`;
 
 /** Where the controller publishes, unless it is told otherwise. */
 export const BUNDLES_NAMESPACE = 'auditconfig-bundles';
@@ -50,11 +55,14 @@ export const BUNDLE_LABELS = {
   'auditconfig.dev/bundle': 'revision',
 } as const;
 
+/** How a published object of a webhook's credentials is told from the others of its revision. */
+export const CREDENTIALS_LABEL = { 'auditconfig.dev/part': 'credentials' } as const;
+
 const KEYS = { policy: 'policy.yaml', revision: 'revision.json', webhook: 'webhook.yaml' } as const;
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-/** The policy's object first, then the webhook's where there is one. */
+/** The policy's object first, then the webhook's and its credentials' where there are any. */
 export function toBundle(revision: Revision, namespace: string): readonly BundleObject[] {
   const { digest, flags, logDir, readerGroup, webhook } = revision;
   const content = {
@@ -70,10 +78,10 @@ export function toBundle(revision: Revision, namespace: string): readonly Bundle
     namespace,
     labels: { ...BUNDLE_LABELS, 'auditconfig.dev/revision': shortDigest(digest) },
   });
-  const secret = (name: string, of: Readonly<Record<string, Uint8Array>>): BundleObject => ({
+  const secret = (name: string, of: Readonly<Record<string, Uint8Array>>, labels = {}): BundleObject => ({
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: metadata(name),
+    metadata: { ...metadata(name), labels: { ...metadata(name).labels, ...labels } },
     immutable: true,
     type: 'Opaque',
     data: Object.fromEntries(Object.entries(of).map(([k, v]) => [k, toBase64(v)])),
@@ -85,9 +93,16 @@ export function toBundle(revision: Revision, namespace: string): readonly Bundle
     immutable: true,
     data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, new TextDecoder().decode(v)])),
   });
+  const credentials = revision.credentials?.reveal();
+  const files = credentials === undefined ? [] : credentialFiles(credentials).map((f) => [f.name, f.bytes] as const);
   return [
     revision.confidential ? secret(bundleName(digest), data) : configMap(),
     ...(webhook === undefined ? [] : [secret(webhookName(digest), { [KEYS.webhook]: webhook.reveal() })]),
+    ...(credentials === undefined
+      ? []
+      : [
+          secret(credentialsName(digest, credentialsDigest(credentials)), Object.fromEntries(files), CREDENTIALS_LABEL),
+        ]),
   ];
 }
 
@@ -117,15 +132,19 @@ export type BundleInput = {
   readonly bundle: unknown;
   /** The object of webhookName(digest), where there is one. */
   readonly webhook?: unknown;
+  /** The object of credentialsName(digest, ...), where there is one. */
+  readonly credentials?: unknown;
   /** What was asked for. */
   readonly digest: string;
+  /** What was asked for; unset: the credentials are whatever goes with the kubeconfig. */
+  readonly credentialsDigest?: string;
   /** Versions that must be able to load it: the agent gives the running one. */
   readonly versions: readonly Minor[];
 };
 
 /**
- * The revision, or error findings with codes BundleMalformed, BundleWebhookMissing, BundleDigest, BundleFlag, BundleWebhook, and those of
- * policies and log paths. No message holds content of a Secret.
+ * The revision, or error findings with codes BundleMalformed, BundleWebhookMissing, BundleDigest, BundleFlag,
+ * BundleWebhook, BundleCredentials, and those of policies and log paths. No message holds content of a Secret.
  */
 export function fromBundle(input: BundleInput): {
   readonly revision?: Revision;
@@ -176,8 +195,28 @@ export function fromBundle(input: BundleInput): {
     versions: input.versions,
     confidential: outer.data.kind === 'Secret',
   };
-  const findings = [...flagFindings(revision), ...webhookFindings(kubeconfig), ...policyFindings(revision)];
-  return hasErrors(findings) ? { findings } : { revision, findings };
+  const credentials = credentialsOf(input.credentials);
+  const findings = [
+    ...flagFindings(revision),
+    ...webhookFindings(kubeconfig, credentials, input.credentialsDigest),
+    ...policyFindings(revision),
+  ];
+  if (hasErrors(findings)) return { findings };
+  return {
+    revision: { ...revision, ...(credentials === undefined ? {} : { credentials: new Secret(credentials) }) },
+    findings,
+  };
+}
+
+/** Only our own files, whatever else the object holds; undefined where it holds none. */
+function credentialsOf(secret: unknown): Credentials | undefined {
+  const parsed = object.safeParse(secret);
+  if (!parsed.success || parsed.data.kind !== 'Secret') return undefined;
+  const files = CREDENTIAL_FILES.flatMap((name) => {
+    const bytes = bytesAt(parsed.data, name);
+    return bytes === undefined ? [] : [[name, bytes] as const];
+  });
+  return files.length === 0 ? undefined : Object.fromEntries(files);
 }
 
 type Outer = z.infer<typeof object>;
@@ -243,15 +282,24 @@ function isAllowed(known: RegExp | 'file' | 'log', name: AuditFlag, value: FlagV
   return typeof value === 'string' && known.test(value);
 }
 
-/** A kubeconfig that renders to itself was rendered here, and is one that an API server loads. */
-function webhookFindings(bytes: Uint8Array | undefined): readonly Finding[] {
-  if (bytes === undefined) return [];
-  const again = renderWebhook(bytes).bytes?.reveal();
-  const same = again !== undefined && again.length === bytes.length && again.every((b, i) => b === bytes[i]);
-  return same
-    ? []
-    : [error('BundleWebhook', '', "the published revision: the webhook's kubeconfig was not rendered here")];
+/** A kubeconfig that renders to itself, with its credentials, was rendered here, and is one that an API server loads. */
+function webhookFindings(
+  kubeconfig: Uint8Array | undefined,
+  credentials: Credentials | undefined,
+  asked: string | undefined,
+): readonly Finding[] {
+  const bad = (code: string, what: string): Finding => error(code, '', `the published revision: ${what}`);
+  const has = credentials === undefined ? undefined : credentialsDigest(credentials);
+  if (asked !== undefined && has !== asked)
+    return [bad('BundleCredentials', "the webhook's credentials are not there, or not those that were asked for")];
+  if (kubeconfig === undefined || isRendered(kubeconfig, credentials ?? {})) return [];
+  return credentials === undefined && namesFiles(kubeconfig)
+    ? [bad('BundleCredentials', "the webhook's kubeconfig needs its credentials' Secret")]
+    : [bad('BundleWebhook', "the webhook's kubeconfig and its credentials were not rendered here")];
 }
+
+const namesFiles = (kubeconfig: Uint8Array): boolean =>
+  /"(client-key|tokenFile)"/.test(new TextDecoder().decode(kubeconfig));
 
 /** Every version that counts must load the very bytes. */
 function policyFindings({ policy, versions, confidential }: Revision): readonly Finding[] {

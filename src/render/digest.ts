@@ -1,7 +1,7 @@
 /**
  * The digest of a revision: sha256 over everything that decides what an API server does. Not part of it: the versions
  * that it was checked for (an upgrade of Kubernetes restarts nothing of ours) and whether the policy is confidential
- * (moving a policy from a ConfigMap to a Secret neither). Bytes go in as their own hashes, so that no two parts can
+ * (moving a policy from a ConfigMap to a Secret neither), and the webhook's credentials (an API server reads those again). Bytes go in as their own hashes, so that no two parts can
  * run into each other.
  */
 import { canonicalJson, sha256 } from '../config/canonical.ts';
@@ -9,7 +9,7 @@ import type { Digest, Revision } from './types.ts';
 
 const FORMAT = 1;
 
-export type Content = Omit<Revision, 'digest' | 'versions' | 'confidential'>;
+export type Content = Omit<Revision, 'digest' | 'versions' | 'confidential' | 'credentials'>;
 
 export const digestOf = (c: Content): Digest =>
   sha256(

@@ -12,9 +12,10 @@ import { renderFlags } from './flags.ts';
 import { splitLogPath } from './log-path.ts';
 import { renderPolicy } from './policy.ts';
 import { readReference } from './references.ts';
-import type { Reference, References } from './references.ts';
-import type { Revision, Secret } from './types.ts';
+import type { References } from './references.ts';
+import type { Revision } from './types.ts';
 import { renderWebhook } from './webhook.ts';
+import type { RenderedWebhook } from './webhook.ts';
 
 export type RenderInput = {
   readonly effective: EffectiveConfig;
@@ -22,6 +23,10 @@ export type RenderInput = {
   readonly references: References;
   /** Versions that must be able to load it, at least one. */
   readonly versions: readonly Minor[];
+  /** ms since the epoch; without it nothing is said about certificates that have expired. */
+  readonly now?: number;
+  /** Of the API server; unset: the host's. */
+  readonly network?: 'Host' | 'Pod';
 };
 
 export type Rendered = {
@@ -32,10 +37,13 @@ export type Rendered = {
    * bytes; where it is a Secret, the message holds no word of its content.
    */
   readonly findings: readonly RenderFinding[];
+  /** When the same input will be judged otherwise (a certificate ends); ms since the epoch. */
+  readonly changesAt?: number;
 };
 
 /** Throws only for a bug of the caller: no version. */
-export function buildRevision({ effective, references, versions }: RenderInput): Rendered {
+export function buildRevision(input: RenderInput): Rendered {
+  const { effective, references, versions } = input;
   if (versions.length === 0) throw new Error('buildRevision needs a version');
   const { spec } = effective;
   if (spec.state === 'Disabled') return { findings: [] };
@@ -44,30 +52,47 @@ export function buildRevision({ effective, references, versions }: RenderInput):
     versions,
     ...(references.policy === undefined ? {} : { reference: references.policy }),
   });
-  const webhook = webhookOf(spec.webhook, references.webhook);
+  const webhook = webhookOf(spec.webhook, input);
   const { flags, findings: flagFindings } = renderFlags(effective);
   const findings = [...policy.findings, ...webhook.findings, ...flagFindings];
-  if (policy.bytes === undefined || hasErrors(findings)) return { findings };
+  const later = webhook.changesAt === undefined ? {} : { changesAt: webhook.changesAt };
+  if (policy.bytes === undefined || hasErrors(findings)) return { findings, ...later };
   const content = {
     policy: policy.bytes,
-    ...(webhook.bytes === undefined ? {} : { webhook: webhook.bytes }),
+    ...(webhook.kubeconfig === undefined ? {} : { webhook: webhook.kubeconfig }),
     flags,
     ...(spec.log.type === 'File'
       ? { logDir: splitLogPath(spec.log.file.path).dir, readerGroup: spec.log.file.readerGroup }
       : {}),
   };
   const confidential = spec.policy.reference?.kind === 'Secret';
-  return { revision: { ...content, digest: digestOf(content), versions, confidential }, findings };
+  const { credentials } = webhook;
+  const revision: Revision = {
+    ...content,
+    ...(credentials === undefined ? {} : { credentials }),
+    digest: digestOf(content),
+    versions,
+    confidential,
+  };
+  return { revision, findings, ...later };
 }
 
-function webhookOf(
-  webhook: ResolvedWebhook | undefined,
-  reference: Reference | undefined,
-): { readonly bytes?: Secret<Uint8Array>; readonly findings: readonly RenderFinding[] } {
+function webhookOf(webhook: ResolvedWebhook | undefined, input: RenderInput): RenderedWebhook {
   if (webhook === undefined) return { findings: [] };
   const { name, key } = webhook.secretRef;
-  const read = readReference(reference, { kind: 'Secret', name, keys: [key], path: 'spec.webhook.secretRef' });
+  const wanted = { kind: 'Secret', name, keys: [key], path: 'spec.webhook.secretRef' } as const;
+  const read = readReference(input.references.webhook, wanted);
   if ('finding' in read) return { findings: [read.finding] };
-  const { bytes, findings } = renderWebhook(read.bytes);
-  return { ...(bytes === undefined ? {} : { bytes }), findings: findings.map((f) => ({ ...f, source: read.source })) };
+  const { now, network } = input;
+  const rendered = renderWebhook(read.bytes, {
+    ...(now === undefined ? {} : { now }),
+    ...(network === undefined ? {} : { network }),
+  });
+  const place = (f: RenderFinding): string => (f.at === undefined ? '' : `, line ${f.at.line}, column ${f.at.column}`);
+  const findings = rendered.findings.map((f) => ({
+    ...f,
+    message: `Secret ${name}, key ${key}${place(f)}: ${f.message}`,
+    source: read.source,
+  }));
+  return { ...rendered, findings };
 }

@@ -20,6 +20,12 @@ export class Secret<T> {
   }
 }
 
+/**
+ * Files beside the webhook's kubeconfig that an API server reads again by itself: not part of a revision's digest, so that
+ * another certificate or token restarts nothing.
+ */
+export type Credentials = { readonly 'client.pem'?: Uint8Array; readonly token?: Uint8Array };
+
 /** Flag values name files symbolically; a target resolves them to paths (a digest inside its own content is circular). */
 export type FlagValue =
   string | { readonly file: 'policy' | 'webhook' } | { readonly dir: 'log'; readonly name: string };
@@ -37,6 +43,8 @@ export type Revision = {
   readonly confidential: boolean;
   readonly policy: Uint8Array;
   readonly webhook?: Secret<Uint8Array>;
+  /** There exactly when the kubeconfig names one of them. */
+  readonly credentials?: Secret<Credentials>;
   readonly flags: readonly { readonly name: AuditFlag; readonly value: FlagValue }[];
   /** Host folder of the log file, absent for Stdout and None. */
   readonly logDir?: string;

@@ -24,6 +24,8 @@ export type Accepted = {
   /** There where the verdict is True and state is Enabled. */
   readonly revision?: Revision;
   readonly findings: readonly Finding[];
+  /** When the same facts will be judged otherwise: a certificate ends. ms since the epoch. */
+  readonly changesAt?: number;
 };
 
 const refuse = (reason: Reasons['Accepted'], message: string, findings: readonly Finding[] = []): Accepted => ({
@@ -97,9 +99,13 @@ function rendered(config: AuditConfig, facts: Facts): Accepted {
   if (effective.spec.state === 'Disabled')
     return { verdict: valid('auditing is disabled by spec.state', []), effective, findings: [] };
   const versions = versionsOf(facts);
-  const { revision, findings } = buildRevision({ effective, references: facts.references, versions });
-  if (revision === undefined || hasErrors(findings)) return refuse(reasonOf(findings), sentence(findings), findings);
-  return { verdict: valid(`valid for Kubernetes ${versions.join(', ')}`, findings), effective, revision, findings };
+  const input = { effective, references: facts.references, versions, now: facts.now };
+  const { revision, findings, changesAt } = buildRevision(input);
+  const later = changesAt === undefined ? {} : { changesAt };
+  if (revision === undefined || hasErrors(findings))
+    return { ...refuse(reasonOf(findings), sentence(findings), findings), ...later };
+  const verdict = valid(`valid for Kubernetes ${versions.join(', ')}`, findings);
+  return { verdict, effective, revision, findings, ...later };
 }
 
 /** Warnings do not refuse, but they are said: nobody runs `lint` on what `kubectl apply` took. */

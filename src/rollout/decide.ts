@@ -19,6 +19,7 @@ import { layerName } from '../config/merge.ts';
 import type { EffectiveConfig } from '../config/types.ts';
 import { bundleName } from '../render/bundle.ts';
 import type { Revision } from '../render/types.ts';
+import { credentialsDigest } from '../render/webhook/credentials.ts';
 import { accept } from './accept.ts';
 import type { Accepted } from './accept.ts';
 import { nodeTargetOf } from './claims.ts';
@@ -99,7 +100,7 @@ function workOf(facts: Facts, accepted: Accepted): Work {
     ? { type: 'Removed' }
     : accepted.revision === undefined
       ? undefined
-      : { type: 'Revision', digest: accepted.revision.digest, at: placeOf(namedBy(facts, accepted.revision)) };
+      : wantedOf(namedBy(facts, accepted.revision));
   const nodes = nodesFor(facts, want);
   const withKubeadm = (work: Omit<Work, 'kubeadm'>): Work => ({ ...work, kubeadm: kubeadmOf(facts, accepted, work) });
   if (want === undefined) return withKubeadm({ want, nodes, next: undefined });
@@ -134,7 +135,9 @@ export function decide(facts: Facts): Decision {
   const work = workOf(facts, accepted);
   if (facts.meta.deleting) return decideDeletion(facts, accepted, work);
   const status = statusOf(facts, accepted, work);
-  if (accepted.verdict.status !== 'True') return { finalizer: 'Keep', forget: gone(facts), status, settled: false };
+  const later = laterIn(accepted, facts.now);
+  if (accepted.verdict.status !== 'True')
+    return { finalizer: 'Keep', forget: gone(facts), status, ...requeueOf(work, later), settled: false };
   if (!facts.meta.hasFinalizer) return { finalizer: 'Add', forget: [], status, settled: false };
   const assign = assignmentOf(facts, accepted, work);
   const { revision } = accepted;
@@ -147,7 +150,7 @@ export function decide(facts: Facts): Decision {
     ...(assign === undefined ? {} : { assign }),
     forget: gone(facts),
     status,
-    ...requeueOf(work, proofEndsIn(proofs(facts, work), facts.now), work.kubeadm.requeueAfterMs),
+    ...requeueOf(work, proofEndsIn(proofs(facts, work), facts.now), work.kubeadm.requeueAfterMs, later),
     settled: isDone(work.next),
   };
 }
@@ -183,6 +186,11 @@ function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision 
   };
 }
 
+/** A timer holds no more than 24 days, and a clock may be set. */
+const MAX_LATER_MS = 24 * 3_600_000;
+const laterIn = ({ changesAt }: Accepted, now: number): number | undefined =>
+  changesAt === undefined ? undefined : Math.min(MAX_LATER_MS, Math.max(1_000, changesAt - now));
+
 /** `others`: when a proof is too old to count, and the like: nobody else tells. */
 function requeueOf({ next, nodes }: Work, ...others: readonly (number | undefined)[]): { requeueAfterMs?: number } {
   const waits = next?.kind === 'Wait' && 'afterMs' in next ? next.afterMs : undefined;
@@ -192,12 +200,20 @@ function requeueOf({ next, nodes }: Work, ...others: readonly (number | undefine
   return all.length === 0 ? {} : { requeueAfterMs: Math.min(...all) };
 }
 
+const wantedOf = (named: NonNullable<AuditNodeSpec['desired']['revision']>): Desired => ({
+  type: 'Revision',
+  digest: named.digest,
+  at: placeOf(named),
+  ...(named.credentials === undefined ? {} : { credentials: named.credentials }),
+});
+
 /** How an AuditNode names a revision. */
 const namedBy = (facts: Facts, revision: Revision): NonNullable<AuditNodeSpec['desired']['revision']> => ({
   kind: revision.confidential ? 'Secret' : 'ConfigMap',
   namespace: facts.settings.bundlesNamespace,
   name: bundleName(revision.digest),
   digest: revision.digest,
+  ...(revision.credentials === undefined ? {} : { credentials: credentialsDigest(revision.credentials.reveal()) }),
 });
 
 function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment | undefined {

@@ -97,7 +97,12 @@ export function viewOf(fact: NodeFact, configUid: string): NodeView {
     assigned:
       revision === undefined
         ? { type: 'Removed' }
-        : { type: 'Revision', digest: revision.digest, at: placeOf(revision) },
+        : {
+            type: 'Revision',
+            digest: revision.digest,
+            at: placeOf(revision),
+            ...(revision.credentials === undefined ? {} : { credentials: revision.credentials }),
+          },
     observed: status.observedGeneration === generation,
     ...(status.phase === undefined ? {} : { phase: status.phase }),
     current: status.current ?? null,

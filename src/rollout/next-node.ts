@@ -8,7 +8,14 @@ import type { NodePhase } from '../api/auditnode.ts';
 /** What the controller asks of a node: a revision, the removal of ours, or nothing yet. */
 export type Desired =
   /** `at` names the object that holds it, where that matters: a spec that points elsewhere is not what was asked. */
-  { readonly type: 'Revision'; readonly digest: string; readonly at?: string } | { readonly type: 'Removed' };
+  | {
+      readonly type: 'Revision';
+      readonly digest: string;
+      readonly at?: string;
+      /** Digest of the webhook's certificate and token. */
+      readonly credentials?: string;
+    }
+  | { readonly type: 'Removed' };
 
 export type { NodePhase };
 
@@ -67,12 +74,19 @@ export type NextNode =
   | { readonly kind: 'Wait'; readonly why: 'NotItsTurn'; readonly node: string; readonly waiting: Waiting }
   | { readonly kind: 'Stopped'; readonly why: 'Paused' | 'NodeHeld' | 'NoNodes'; readonly node?: string };
 
+const sameRevision = (a: Desired, b: Desired): boolean =>
+  a.type === 'Revision' && b.type === 'Revision' && a.digest === b.digest && a.at === b.at;
+
 export const sameDesired = (a: Desired | null, b: Desired | null): boolean =>
   a === b ||
   (a !== null &&
     b !== null &&
     a.type === b.type &&
-    (a.type !== 'Revision' || b.type !== 'Revision' || (a.digest === b.digest && a.at === b.at)));
+    (a.type !== 'Revision' || b.type !== 'Revision' || (sameRevision(a, b) && a.credentials === b.credentials)));
+
+/** Only its webhook's certificate or token is another: that restarts nothing, so it waits for nobody. */
+const isRotation = ({ assigned }: NodeView, want: Desired): boolean =>
+  assigned !== null && sameRevision(assigned, want) && !sameDesired(assigned, want);
 
 /** The node runs what is wanted, and its agent says so. */
 export function isAt(node: NodeView, want: Desired): boolean {
@@ -103,6 +117,8 @@ const byNeed = (a: NodeView, b: NodeView): number => {
 /** `now` in ms since the epoch. */
 export function nextNode(nodes: readonly NodeView[], want: Desired, rules: RolloutRules, now: number): NextNode {
   if (nodes.length === 0) return { kind: 'Stopped', why: 'NoNodes' };
+  const rotated = nodes.find((n) => isRotation(n, want));
+  if (rotated !== undefined) return { kind: 'Assign', node: rotated.name };
   const refused = nodes.filter((n) => hasRefused(n, want));
   const stopped: NextNode | undefined =
     refused[0] === undefined ? undefined : { kind: 'Stopped', why: 'NodeHeld', node: refused[0].name };

@@ -5,7 +5,16 @@
  */
 import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
-import { foldersTo, isWithin, parentOf, revisionDir, ROOT_OWNER, sha256, tidyPath } from './host-layout.ts';
+import {
+  foldersTo,
+  isWithin,
+  parentOf,
+  revisionDir,
+  REVISION_FILES,
+  ROOT_OWNER,
+  sha256,
+  tidyPath,
+} from './host-layout.ts';
 import type { HostLayout } from './host-layout.ts';
 import { backupPath, backupsDir, encodeRecord, ownBackups, parseRecord, recordPath } from './record.ts';
 import type { AdoptionRecord } from './record.ts';
@@ -66,8 +75,7 @@ export function bookReads(to: Revision | null, seen: HostObserved, books: Books)
     ...backupsOf(seen, books).map(file),
     ...[...new Set([...revisions, ...mine])].flatMap((d) => [
       stat(d),
-      file(`${d}/policy.yaml`),
-      file(`${d}/webhook.yaml`),
+      ...REVISION_FILES.map((name) => file(`${d}/${name}`)),
     ]),
     ...ownFolders(to, layout).map(stat),
     ...[...revisions, ...namedFolders(layout)].map((path): HostRead => ({ read: 'Dir', path })),
@@ -221,7 +229,7 @@ export function cleanup(seen: HostObserved, books: Books): readonly HostChange[]
   const { layout, of } = books;
   const revisions = (seen.dirs.get(layout.revisionsDir) ?? []).map((n) => `${layout.revisionsDir}/${n}`);
   const files = [
-    ...revisions.flatMap((d) => [`${d}/policy.yaml`, `${d}/webhook.yaml`]),
+    ...revisions.flatMap((d) => REVISION_FILES.map((name) => `${d}/${name}`)),
     ...backupsOf(seen, books),
     recordPath(of, layout),
   ].filter((path) => (seen.files.get(path) ?? null) !== null);

@@ -3,7 +3,7 @@ import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
 import { sameValue } from './audit-flags.ts';
 import { refusal } from './bookkeeping.ts';
-import { resolveFlags, revisionDir, sha256 } from './host-layout.ts';
+import { filesOf, resolveFlags, sha256 } from './host-layout.ts';
 import type { HostLayout } from './host-layout.ts';
 import type { HostObserved } from './types.ts';
 
@@ -19,12 +19,7 @@ export function flagDrift(now: ReadonlyMap<string, string>, to: Revision, layout
 }
 
 export function fileDrift(to: Revision, seen: HostObserved, layout: HostLayout): readonly Finding[] {
-  const dir = revisionDir(to.digest, layout);
-  const files: readonly (readonly [string, Uint8Array])[] = [
-    [`${dir}/policy.yaml`, to.policy],
-    ...(to.webhook === undefined ? [] : [[`${dir}/webhook.yaml`, to.webhook.reveal()] as const]),
-  ];
-  return files.flatMap(([path, bytes]): Finding[] => {
+  return filesOf(to, layout).flatMap(({ path, bytes }): Finding[] => {
     const file = seen.files.get(path) ?? null;
     if (file !== null && sha256(file.bytes) === sha256(bytes)) return [];
     return [refusal('FileDrift', `${path} is ${file === null ? 'not there' : 'not what the revision holds'}.`, path)];

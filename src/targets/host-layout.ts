@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { Secret } from '../render/types.ts';
 import type { Digest, FlagValue, Revision } from '../render/types.ts';
+import { CREDENTIAL_FILES, credentialFiles } from '../render/webhook/credentials.ts';
 import type { HostChange, HostObserved, HostPath, Owner } from './types.ts';
 
 export type HostLayout = {
@@ -56,6 +57,35 @@ export type ResolvedFlag = { readonly name: string; readonly value: string };
 export const resolveFlags = (revision: Revision, layout: HostLayout): readonly ResolvedFlag[] =>
   revision.flags.map((f) => ({ name: f.name, value: valueOf(f.value, revision, layout) }));
 
+/** Every file that a revision's folder may hold. */
+export const REVISION_FILES = ['policy.yaml', 'webhook.yaml', ...CREDENTIAL_FILES] as const;
+
+export type RevisionFile = {
+  readonly path: HostPath;
+  readonly bytes: Uint8Array;
+  readonly after: Extract<HostChange, { do: 'WriteFile' }>['after'];
+};
+
+/** The files of a revision on this host, and those of its webhook's credentials, which may be others later. */
+export function filesOf(revision: Revision, layout: HostLayout): readonly RevisionFile[] {
+  const dir = revisionDir(revision.digest, layout);
+  const { policy, webhook, credentials } = revision;
+  const secret = (name: string, bytes: Uint8Array): RevisionFile => ({
+    path: `${dir}/${name}`,
+    bytes,
+    after: new Secret(bytes),
+  });
+  return [
+    revision.confidential
+      ? secret('policy.yaml', policy)
+      : { path: `${dir}/policy.yaml`, bytes: policy, after: policy },
+    ...(webhook === undefined ? [] : [secret('webhook.yaml', webhook.reveal())]),
+    ...(credentials === undefined
+      ? []
+      : credentialFiles(credentials.reveal()).map(({ name, bytes }) => secret(name, bytes))),
+  ];
+}
+
 /** The folders above `dir` that are ours to make, outermost first, and `dir` itself. */
 const ownFolders = (dir: HostPath): readonly HostPath[] => (parentOf(dir) === '/' ? [dir] : [parentOf(dir), dir]);
 
@@ -70,13 +100,7 @@ export function revisionChanges(
   reader: Owner,
 ): readonly HostChange[] {
   const dir = revisionDir(revision.digest, layout);
-  const policy = { path: `${dir}/policy.yaml`, bytes: revision.policy, after: revision.policy as Uint8Array };
-  const webhook = revision.webhook;
-  const files: { path: HostPath; bytes: Uint8Array; after: Extract<HostChange, { do: 'WriteFile' }>['after'] }[] = [
-    revision.confidential ? { ...policy, after: new Secret(revision.policy) } : policy,
-    ...(webhook === undefined ? [] : [{ path: `${dir}/webhook.yaml`, bytes: webhook.reveal(), after: webhook }]),
-  ];
-  const writes = files.flatMap((f): HostChange[] => {
+  const writes = filesOf(revision, layout).flatMap((f): HostChange[] => {
     const there = seen.files.get(f.path) ?? null;
     const before = there === null ? null : sha256(there.bytes);
     if (before === sha256(f.bytes)) return [];

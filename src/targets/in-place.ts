@@ -78,7 +78,8 @@ function sameFile(
   const file = host === null ? null : (seen.files.get(host) ?? null);
   if (file === null) return false;
   if (which === 'policy') return samePolicy(file.bytes, to);
-  return to.webhook !== undefined && same(file.bytes, to.webhook.reveal());
+  // One that names files was written here: by hand, its credentials would stand somewhere else.
+  return to.webhook !== undefined && to.credentials === undefined && same(file.bytes, to.webhook.reveal());
 }
 
 export type InPlaceInput = { readonly to: Revision; readonly seen: HostObserved; readonly layout: HostLayout };

@@ -8,8 +8,8 @@ import type { Finding } from '../api/findings.ts';
 import { hasErrors } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
 import { logChanges, logFileOf, logPlaceFindings, refusal } from './bookkeeping.ts';
-import { foldersTo, revisionChanges, revisionDir, sha256 } from './host-layout.ts';
-import type { HostLayout } from './host-layout.ts';
+import { filesOf, foldersTo, revisionChanges, revisionDir, sha256 } from './host-layout.ts';
+import type { HostLayout, RevisionFile } from './host-layout.ts';
 import { missingMounts } from './static-pod/mounts.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, FilesTarget, Owner, Plan } from './types.ts';
 
@@ -20,17 +20,12 @@ export type PrestageSpec = {
   readonly owner: Owner;
 };
 
-const filesOf = (to: Revision, { layout }: PrestageSpec): readonly HostPath[] => {
-  const dir = revisionDir(to.digest, layout);
-  return [`${dir}/policy.yaml`, ...(to.webhook === undefined ? [] : [`${dir}/webhook.yaml`])];
-};
-
 function observe(to: Revision | null, _seen: HostObserved, spec: PrestageSpec): readonly HostRead[] {
   if (to === null) return [];
   const log = logFileOf(to);
   const folders = [revisionDir(to.digest, spec.layout), ...(log === null ? [] : [log.dir])].flatMap(foldersTo);
   return [
-    ...filesOf(to, spec).map((path): HostRead => ({ read: 'File', path })),
+    ...filesOf(to, spec.layout).map(({ path }): HostRead => ({ read: 'File', path })),
     ...[...folders, ...(log === null ? [] : [log.path])].map((path): HostRead => ({ read: 'Stat', path })),
   ];
 }
@@ -50,12 +45,11 @@ function plan(to: Revision | null, seen: HostObserved, spec: PrestageSpec): Plan
 
 function verify(to: Revision | null, seen: HostObserved, spec: PrestageSpec): readonly Finding[] {
   if (to === null) return [];
-  const [policy, webhook] = filesOf(to, spec);
-  const is = (path: HostPath | undefined, bytes: Uint8Array | undefined): boolean => {
-    const file = path === undefined ? null : (seen.files.get(path) ?? null);
-    return bytes === undefined || (file !== null && sha256(file.bytes) === sha256(bytes));
+  const is = ({ path, bytes }: RevisionFile): boolean => {
+    const file = seen.files.get(path) ?? null;
+    return file !== null && sha256(file.bytes) === sha256(bytes);
   };
-  return is(policy, to.policy) && is(webhook, to.webhook?.reveal())
+  return filesOf(to, spec.layout).every(is)
     ? []
     : [refusal('FileDrift', 'A file of the revision is not there, or not what the revision holds.')];
 }

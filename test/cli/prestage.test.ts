@@ -94,10 +94,14 @@ describe('auditconfig prestage -f', () => {
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain('[BundleWebhookMissing]');
     expect(await tree()).toEqual(before);
+    const half = await fromFile(yaml(bundle(to).slice(0, 2)));
+    expect([half.code, half.stderr]).toEqual([1, expect.stringContaining('[BundleCredentials]')]);
+    expect(await tree()).toEqual(before);
     const done = await fromFile(yaml(bundle(to)));
     expect(done.code).toBe(0);
-    expect(await readFile(join(root, folder(to), 'webhook.yaml'), 'utf8')).toContain('hunter2');
-    expect(await modeOf(`${folder(to)}/webhook.yaml`)).toBe('600');
+    expect(await readFile(join(root, folder(to), 'token'), 'utf8')).toBe('hunter2');
+    expect(await modeOf(`${folder(to)}/token`)).toBe('600');
+    expect(await readFile(join(root, folder(to), 'webhook.yaml'), 'utf8')).not.toContain('hunter2');
     expect(`${done.stdout}${done.stderr}`).not.toContain('hunter2');
   });
 
@@ -243,12 +247,19 @@ describe('auditconfig prestage --kubeconfig', () => {
     );
   });
 
-  it('fetches a policy and a webhook that are Secrets', async () => {
+  it('fetches a policy and a webhook that are Secrets, and the newest credentials of it', async () => {
     const to = rendered('  webhook: {secretRef: {name: hook}}\n', SECRET);
+    const newer = rendered('  webhook: {secretRef: {name: hook}}\n', SECRET.replace('hunter2', 'hunter3'));
+    const credentials = [to, newer].map((r, i) => {
+      const [, , object] = bundle(r);
+      return { ...object, metadata: { ...object?.metadata, creationTimestamp: `2026-01-0${i + 1}T00:00:00Z` } };
+    });
     objects[CONFIGS] = list(auditConfig('main', to));
     publish(to);
+    objects['/api/v1/namespaces/auditconfig-bundles/secrets'] = list(...credentials);
     expect((await fetched()).code).toBe(0);
     expect(await tree()).toContain(`${folder(to).slice(1)}/webhook.yaml`);
+    expect(await readFile(join(root, folder(to), 'token'), 'utf8')).toBe('hunter3');
   });
 
   it('does not believe the API: a bundle that does not hash to its name is refused', async () => {

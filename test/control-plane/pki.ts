@@ -15,6 +15,8 @@ export type CertificateRequest = {
   /** DNS names and IPv4 addresses. */
   readonly names?: readonly string[];
   readonly usages: readonly ('server' | 'client')[];
+  /** Default: from an hour ago, for ten years. */
+  readonly valid?: { readonly from: Date; readonly to: Date };
 };
 
 const tlv = (tag: number, ...content: Uint8Array[]): Buffer => {
@@ -75,11 +77,13 @@ function certificate(of: {
   readonly publicKey: KeyObject;
   readonly signer: KeyObject;
   readonly extensions: readonly Buffer[];
+  readonly valid?: CertificateRequest['valid'];
 }): string {
   const serial = randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40; // positive, and never with a leading zero byte
   const now = Date.now();
-  const validity = sequence(utcTime(new Date(now - 3_600_000)), utcTime(new Date(now + 10 * 365 * 86_400_000)));
+  const { from, to } = of.valid ?? { from: new Date(now - 3_600_000), to: new Date(now + 10 * 365 * 86_400_000) };
+  const validity = sequence(utcTime(from), utcTime(to));
   const toBeSigned = sequence(
     tlv(0xa0, tlv(0x02, Buffer.from([2]))),
     tlv(0x02, serial),
@@ -136,6 +140,7 @@ export class Authority {
       subject: distinguishedName(request.commonName, request.organizations),
       publicKey: pair.publicKey,
       signer: this.#signer,
+      ...(request.valid === undefined ? {} : { valid: request.valid }),
       extensions: [
         basicConstraints(false),
         keyUsage(0b1010_0000, 5), // digitalSignature, keyEncipherment

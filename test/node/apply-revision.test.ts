@@ -8,6 +8,7 @@ import type { ApplyOutcome } from '../../src/node/outcome.ts';
 import { readState } from '../../src/node/state-file.ts';
 import { DEFAULT_RULES } from '../../src/rollout/node-state.ts';
 import type { Revision } from '../../src/render/types.ts';
+import type { Turn } from '../../src/rollout/turn.ts';
 import { revision } from '../targets/revisions.ts';
 import { nodeWith } from '../targets/static-pod-host.ts';
 import { A, B, BROKEN, GUARD, HANGING, MANIFEST, SPEC, worldWith as nodeOf } from './fixture.ts';
@@ -41,6 +42,19 @@ describe('a good revision', () => {
     const before = [w.disk.operations.length, w.now];
     expect(await apply(w, A)).toMatchObject({ kind: 'Settled', restarted: false });
     expect([w.disk.operations.length, w.now]).toEqual(before);
+  });
+
+  it('with another token has it in its file, restarts nothing, and waits for no turn and no room', async () => {
+    const w = worldWith();
+    const [one, two] = ['one', 'two'].map((token) => revision({ webhook: 'x', token }));
+    await force(w, one ?? null);
+    const [starts, manifest] = [w.starts, w.disk.text(MANIFEST)];
+    w.disk.free = 0;
+    const refused = (): Promise<Turn> => Promise.resolve({ granted: false, reason: 'LeaseHeld', message: '' });
+    const outcome = await apply(w, two ?? null, { turn: refused });
+    expect(outcome).toMatchObject({ kind: 'Settled', current: two?.digest, restarted: false });
+    expect([w.starts, w.disk.text(MANIFEST)]).toEqual([starts, manifest]);
+    expect(w.disk.text(`/etc/kubernetes/auditconfig/revisions/${two?.digest.slice(0, 16)}/token`)).toBe('two');
   });
 
   it('is not committed before it was ready for minReadyMs', async () => {

@@ -2,11 +2,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toBase64 } from '../../src/render/base64.ts';
-import { bundleName, fromBundle, toBundle, webhookName } from '../../src/render/bundle.ts';
+import { bundleName, credentialsName, fromBundle, toBundle, webhookName } from '../../src/render/bundle.ts';
 import type { BundleObject } from '../../src/render/bundle.ts';
 import { digestOf } from '../../src/render/digest.ts';
 import type { AuditFlag, FlagValue, Revision } from '../../src/render/types.ts';
 import { Secret } from '../../src/render/types.ts';
+import { credentialsDigest } from '../../src/render/webhook/credentials.ts';
 import { decodeBase64 } from '../../src/yaml/base64.ts';
 import { bytes, holding, render, revisionOf, text, WEBHOOK } from './inputs.ts';
 
@@ -21,7 +22,13 @@ const secret = revisionOf(
 
 const versions = ['1.36'] as const;
 const read = (revision: Revision, objects = toBundle(revision, 'n')) =>
-  fromBundle({ bundle: objects[0], webhook: objects[1], digest: revision.digest, versions });
+  fromBundle({
+    bundle: objects[0],
+    webhook: objects[1],
+    credentials: objects[2],
+    digest: revision.digest,
+    versions,
+  });
 const codes = (r: { findings: readonly { code: string }[] }): string[] => r.findings.map((f) => f.code);
 
 /** A revision as a forger would publish it: any content, with the digest that belongs to it. */
@@ -61,10 +68,15 @@ describe('what is published', () => {
   });
 
   it('keeps the kubeconfig of a webhook in a Secret of its own', () => {
-    const [policy, webhook] = toBundle(hooked, 'n');
+    const [policy, webhook, credentials, ...more] = toBundle(hooked, 'n');
+    expect(more).toEqual([]);
     expect(policy?.kind).toBe('ConfigMap');
     expect(webhook).toMatchObject({ kind: 'Secret', immutable: true, metadata: { name: webhookName(hooked.digest) } });
+    const name = credentialsName(hooked.digest, credentialsDigest(hooked.credentials?.reveal() ?? {}));
+    expect(credentials).toMatchObject({ kind: 'Secret', immutable: true, metadata: { name } });
+    expect(credentials?.data).toEqual({ token: toBase64(bytes('CANARY-token')) });
     expect(JSON.stringify(policy)).not.toContain('CANARY');
+    expect(text(hooked.webhook?.reveal())).not.toContain('CANARY');
   });
 
   it.each([
@@ -152,9 +164,29 @@ describe('what an agent reads', () => {
   });
 
   it('is refused when the kubeconfig was not rendered here, whatever it would do', () => {
-    const kubeconfig = text(hooked.webhook?.reveal()).replace('"token"', '"tokenFile"');
+    const kubeconfig = text(hooked.webhook?.reveal()).replace('"token"', '"/etc/shadow"');
     const r = read(forged(hooked, { webhook: new Secret(bytes(kubeconfig)) }));
     expect(codes(r)).toEqual(['BundleWebhook']);
+  });
+
+  it('is refused without the credentials that its kubeconfig names, and with others than were asked for', () => {
+    const [bundle, webhook, credentials] = toBundle(hooked, 'n');
+    const digest = hooked.digest;
+    const asked = credentialsDigest(hooked.credentials?.reveal() ?? {});
+    expect(codes(fromBundle({ bundle, webhook, digest, versions }))).toEqual(['BundleCredentials']);
+    expect(codes(fromBundle({ bundle, webhook, digest, versions, credentialsDigest: asked }))).toEqual([
+      'BundleCredentials',
+    ]);
+    const all = { bundle, webhook, credentials, digest, versions };
+    expect(codes(fromBundle({ ...all, credentialsDigest: asked }))).toEqual([]);
+    const other = { ...credentials, data: { token: toBase64(bytes('CANARY-other')) } };
+    const r = fromBundle({ ...all, credentials: other, credentialsDigest: asked });
+    expect(codes(r)).toEqual(['BundleCredentials']);
+    expect(JSON.stringify(r)).not.toContain('CANARY');
+    const broken = { ...credentials, data: { token: toBase64(bytes('a\nb')) } };
+    expect(codes(fromBundle({ ...all, credentials: broken }))).toEqual(['BundleWebhook']);
+    const more = { ...credentials, data: { ...credentials?.data, 'client.pem': toBase64(bytes('x')) } };
+    expect(codes(fromBundle({ ...all, credentials: more }))).toEqual(['BundleWebhook']);
   });
 
   it('tells no content of a confidential policy', () => {

@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import type { LayerSpec } from '../../src/api/auditconfig.ts';
 import type { Revision } from '../../src/render/types.ts';
+import { credentialFiles } from '../../src/render/webhook/credentials.ts';
 import { resolveFlags } from '../../src/targets/host-layout.ts';
 import { kubeadmPki } from '../control-plane/pki.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
@@ -44,6 +45,9 @@ function start(version: PlaneVersion, revision: Revision): Promise<ControlPlane>
     files: {
       [`${dir}/policy.yaml`]: text(revision.policy),
       ...(revision.webhook === undefined ? {} : { [`${dir}/webhook.yaml`]: text(revision.webhook.reveal()) }),
+      ...Object.fromEntries(
+        credentialFiles(revision.credentials?.reveal() ?? {}).map((f) => [`${dir}/${f.name}`, text(f.bytes)]),
+      ),
     },
   });
 }

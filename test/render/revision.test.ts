@@ -5,6 +5,7 @@ import type { LayerSpec } from '../../src/api/auditconfig.ts';
 import { compilePolicy } from '../../src/policy/evaluate.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 import { PRESET_NAMES } from '../../src/policy/presets.ts';
+import type { Revision } from '../../src/render/types.ts';
 import { BOTH, holding, render, revisionOf, text, WEBHOOK } from './inputs.ts';
 
 const codes = (r: { findings: readonly { code: string }[] }): string[] => r.findings.map((f) => f.code);
@@ -276,10 +277,25 @@ describe('the digest', () => {
       of({ log: { file: { path: '/var/log/other/audit.log' } } }),
       of({ log: { file: { readerGroup: 7 } } }),
       of({ webhook: { secretRef: { name: 'w' } } }),
-      of({ webhook: { secretRef: { name: 'w' } } }, holding({ 'webhook.yaml': WEBHOOK.replace('CANARY', 'OTHER') })),
+      of(
+        { webhook: { secretRef: { name: 'w' } } },
+        holding({ 'webhook.yaml': WEBHOOK.replace('audit.example', 'other.example') }),
+      ),
     ];
     expect(new Set(digests).size).toBe(digests.length);
     expect(digests[0]).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it('does not change with the credentials of a webhook, which an API server reads again by itself', () => {
+    const of = (token: string): Revision =>
+      revisionOf(
+        render(
+          { webhook: { secretRef: { name: 'w' } } },
+          { webhook: holding({ 'webhook.yaml': WEBHOOK.replace('CANARY-token', token) }) },
+        ),
+      );
+    expect(of('one').digest).toBe(of('two').digest);
+    expect(text(of('one').credentials?.reveal().token)).toBe('one');
   });
 
   it('is pinned: a change here means that every cluster restarts its API servers at an upgrade of auditconfig', () => {

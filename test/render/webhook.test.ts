@@ -1,7 +1,10 @@
 /** The webhook's kubeconfig: what client-go would not load is refused, what reaches beyond the webhook too, and no value leaks. */
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { renderWebhook } from '../../src/render/webhook.ts';
+import { isRendered, renderWebhook } from '../../src/render/webhook.ts';
+import type { WebhookOptions } from '../../src/render/webhook.ts';
+import { credentialsDigest } from '../../src/render/webhook/credentials.ts';
 import { kubeadmPki } from '../control-plane/pki.ts';
 
 const pki = kubeadmPki(['localhost']);
@@ -10,6 +13,11 @@ const CA = b64(pki.ca.cert);
 const CERT = b64(pki.files.get('apiserver-kubelet-client.crt') ?? '');
 const KEY = b64(pki.files.get('apiserver-kubelet-client.key') ?? '');
 const OTHER_KEY = b64(pki.files.get('apiserver.key') ?? '');
+
+const ed448 = generateKeyPairSync('ed448').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+const locked = generateKeyPairSync('ed25519')
+  .privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' })
+  .toString();
 
 type Tree = Record<string, unknown>;
 const kubeconfig = (cluster: Tree = {}, user: Tree | null = { token: 's3cr3t-value' }, more: Tree = {}): Tree => ({
@@ -24,12 +32,20 @@ const kubeconfig = (cluster: Tree = {}, user: Tree | null = { token: 's3cr3t-val
 });
 const bytes = (config: unknown): Uint8Array =>
   new TextEncoder().encode(typeof config === 'string' ? config : stringify(config));
-const output = (config: unknown): string => new TextDecoder().decode(renderWebhook(bytes(config)).bytes?.reveal());
+const output = (config: unknown): string => new TextDecoder().decode(renderWebhook(bytes(config)).kubeconfig?.reveal());
+const PAIR = { 'client-certificate-data': CERT, 'client-key-data': KEY };
+/** The credential files that come out, as text. */
+function filesOf(config: unknown): Record<string, string> {
+  const files = renderWebhook(bytes(config)).credentials?.reveal() ?? {};
+  return Object.fromEntries(Object.entries(files).map(([k, v]) => [k, new TextDecoder().decode(v)]));
+}
+const codes = (config: unknown, options: WebhookOptions = {}): string[] =>
+  renderWebhook(bytes(config), options).findings.map((f) => f.code);
 
 describe('a webhook kubeconfig', () => {
-  it('is written anew with only what was judged, and renders to itself', () => {
-    const text = output(kubeconfig({ 'certificate-authority-data': CA, extensions: [{ name: 'a' }] }));
-    expect(JSON.parse(text)).toEqual({
+  it('is written anew with only what was judged, and its token in a file beside it', () => {
+    const config = kubeconfig({ 'certificate-authority-data': CA, extensions: [{ name: 'a' }] });
+    expect(JSON.parse(output(config))).toEqual({
       apiVersion: 'v1',
       kind: 'Config',
       'current-context': 'webhook',
@@ -37,9 +53,60 @@ describe('a webhook kubeconfig', () => {
       clusters: [
         { name: 'webhook', cluster: { server: 'https://audit.example.org/events', 'certificate-authority-data': CA } },
       ],
-      users: [{ name: 'webhook', user: { token: 's3cr3t-value' } }],
+      users: [{ name: 'webhook', user: { tokenFile: 'token' } }],
     });
-    expect(output(text)).toBe(text);
+    expect(filesOf(config)).toEqual({ token: 's3cr3t-value' });
+  });
+
+  it('has certificate and key in one file, which one rename changes', () => {
+    const config = kubeconfig({}, PAIR);
+    const { users } = JSON.parse(output(config)) as { users: unknown };
+    expect(users).toEqual([
+      { name: 'webhook', user: { 'client-certificate': 'client.pem', 'client-key': 'client.pem' } },
+    ]);
+    const { 'client.pem': pem = '' } = filesOf(config);
+    expect(
+      new X509Certificate(pem).checkPrivateKey(createPrivateKey(pem.slice(pem.indexOf('-----BEGIN PRIVATE')))),
+    ).toBe(true);
+    // Go takes the first certificate block and the first block whose type ends with PRIVATE KEY.
+    expect(pem.match(/-----BEGIN [A-Z ]+-----/g)).toEqual([
+      '-----BEGIN CERTIFICATE-----',
+      '-----BEGIN PRIVATE KEY-----',
+    ]);
+  });
+
+  it('stays byte for byte the same when only certificate, key or token are others', () => {
+    const other = b64(pki.files.get('apiserver.crt') ?? '');
+    const rotated = kubeconfig({}, { 'client-certificate-data': other, 'client-key-data': OTHER_KEY });
+    expect(output(rotated)).toBe(output(kubeconfig({}, PAIR)));
+    expect(output(kubeconfig({}, { token: 'another' }))).toBe(output(kubeconfig()));
+    const digest = (config: unknown): string =>
+      credentialsDigest(renderWebhook(bytes(config)).credentials?.reveal() ?? {});
+    expect(digest(rotated)).not.toBe(digest(kubeconfig({}, PAIR)));
+    // What changes how it connects is no rotation.
+    expect(output(kubeconfig({ server: 'https://other.example.org' }, PAIR))).not.toBe(output(rotated));
+    expect(output(kubeconfig({}, { ...PAIR, token: 'x' }))).not.toBe(output(rotated));
+    expect(output(kubeconfig({}, { username: 'a', password: 'b' }))).not.toBe(
+      output(kubeconfig({}, { username: 'a', password: 'c' })),
+    );
+  });
+
+  it('is known again as rendered here, with its credentials and not with others', () => {
+    const made = renderWebhook(bytes(kubeconfig({ 'certificate-authority-data': CA }, { ...PAIR, token: 't' })));
+    const [text, files] = [made.kubeconfig?.reveal() ?? new Uint8Array(), made.credentials?.reveal() ?? {}];
+    expect(isRendered(text, files)).toBe(true);
+    expect(isRendered(text, {})).toBe(false);
+    expect(isRendered(text, { 'client.pem': files['client.pem'] ?? text })).toBe(false);
+    expect(isRendered(text, { ...files, token: bytes('t\n') })).toBe(false);
+    expect(
+      isRendered(text, { ...files, 'client.pem': bytes(`x\n${filesOf(kubeconfig({}, PAIR))['client.pem']}`) }),
+    ).toBe(false);
+    expect(isRendered(bytes(kubeconfig()), {})).toBe(false);
+    const elsewhere = new TextDecoder().decode(text).replace('"token"', '"/etc/shadow"');
+    expect(isRendered(bytes(elsewhere), files)).toBe(false);
+    const noFiles = renderWebhook(bytes(kubeconfig({}, null)));
+    expect(isRendered(noFiles.kubeconfig?.reveal() ?? text, {})).toBe(true);
+    expect(isRendered(noFiles.kubeconfig?.reveal() ?? text, { token: bytes('t') })).toBe(false);
   });
 
   it('does not depend on the order or the style in which it was written', () => {
@@ -58,12 +125,19 @@ describe('a webhook kubeconfig', () => {
       kubeconfig({ server: 'http://10.0.0.1:8080' }),
       ['WebhookPlainHttp'],
     ],
+    ['with a name that only looks like a Service', kubeconfig({ server: 'https://svc.example.org' }), []],
+    [
+      'with a Service behind a proxy',
+      kubeconfig({ server: 'https://a.b.svc', 'proxy-url': 'http://10.0.0.1:3128' }),
+      [],
+    ],
+    ['with certificate and token', kubeconfig({}, { ...PAIR, token: 't' }), []],
     ['with an IPv6 address', kubeconfig({ server: 'https://[fd00::1]:443/' }), []],
     ['that takes any certificate', kubeconfig({ 'insecure-skip-tls-verify': true }), ['WebhookUnverified']],
   ])('is accepted %s', (_name, config, expected) => {
     const result = renderWebhook(bytes(config));
     expect(result.findings.map((f) => f.code)).toEqual(expected);
-    expect(result.bytes).toBeDefined();
+    expect(result.kubeconfig).toBeDefined();
   });
 
   it.each<[string, unknown, string]>([
@@ -94,7 +168,31 @@ describe('a webhook kubeconfig', () => {
     [
       "with another certificate's key",
       kubeconfig({}, { 'client-certificate-data': CERT, 'client-key-data': OTHER_KEY }),
+      'WebhookKeyMismatch',
+    ],
+    [
+      'with a key of a kind that Go does not know',
+      kubeconfig({}, { ...PAIR, 'client-key-data': b64(ed448) }),
       'WebhookInvalid',
+    ],
+    ['with a key that has a passphrase', kubeconfig({}, { ...PAIR, 'client-key-data': b64(locked) }), 'WebhookInvalid'],
+    ['with a token of two lines', kubeconfig({}, { token: 'a\nb' }), 'WebhookInvalid'],
+    [
+      'whose cluster is there twice',
+      kubeconfig({}, null, { clusters: [0, 1].map(() => ({ name: 'c', cluster: { server: 'https://a' } })) }),
+      'WebhookInvalid',
+    ],
+    ['whose port is none', kubeconfig({ server: 'https://a:70000' }), 'WebhookInvalid'],
+    [
+      'with a name of a Service, on a node',
+      kubeconfig({ server: 'https://audit.logging.svc:443/' }),
+      'WebhookClusterHost',
+    ],
+    ['with the full name of a Service', kubeconfig({ server: 'https://a.b.svc.cluster.local/' }), 'WebhookClusterHost'],
+    [
+      'through a proxy with the name of a Service',
+      kubeconfig({ 'proxy-url': 'http://proxy.net.svc:3128' }),
+      'WebhookClusterHost',
     ],
     ['with token and password', kubeconfig({}, { token: 'a', username: 'b' }), 'WebhookInvalid'],
     ['that runs a program', kubeconfig({}, { exec: { command: 'curl' } }), 'WebhookRefused'],
@@ -104,7 +202,14 @@ describe('a webhook kubeconfig', () => {
   ])('is refused %s', (_name, config, code) => {
     const result = renderWebhook(bytes(config));
     expect(result.findings.map((f) => f.code)).toEqual([code]);
-    expect(result.bytes).toBeUndefined();
+    expect(result.kubeconfig).toBeUndefined();
+    expect(result.credentials).toBeUndefined();
+    for (const { at } of result.findings)
+      expect(at).toEqual({
+        offset: expect.any(Number) as number,
+        line: expect.any(Number) as number,
+        column: expect.any(Number) as number,
+      });
   });
 
   it('never shows a value, neither in a finding nor when printed', () => {
@@ -126,6 +231,66 @@ describe('a webhook kubeconfig', () => {
       expect(JSON.stringify(findings)).not.toContain(canary);
     }
     const good = renderWebhook(bytes(kubeconfig({}, { token: canary })));
-    expect(`${JSON.stringify(good)} ${String(good.bytes)}`).not.toContain(canary);
+    expect(`${JSON.stringify(good)} ${String(good.kubeconfig)} ${String(good.credentials)}`).not.toContain(canary);
+  });
+
+  it('has its faults shown with line and column', () => {
+    const lines = ['apiVersion: v1', 'kind: Config', 'clusters:', '- name: c', '  cluster:', '    server: ftp://x'];
+    const rest = ['contexts: [{name: x, context: {cluster: c}}]', 'current-context: x'];
+    const { findings } = renderWebhook(bytes([...lines, ...rest].join('\n')));
+    expect(findings.map((f) => [f.code, f.at?.line, f.at?.column])).toEqual([['WebhookInvalid', 6, 5]]);
+    const broken = renderWebhook(bytes([...lines, '   x: y'].join('\n'))).findings[0];
+    expect([broken?.code, broken?.at?.line]).toEqual(['WebhookUnparsable', 7]);
+  });
+
+  it('works for a Service where the API server is a pod', () => {
+    expect(codes(kubeconfig({ server: 'https://audit.logging.svc' }), { network: 'Pod' })).toEqual([]);
+  });
+
+  describe('with a client certificate that ends', () => {
+    const DAY = 86_400_000;
+    const now = Date.parse('2026-06-01T00:00:00Z');
+    const valid = (from: number, to: number): unknown => {
+      const issued = pki.ca.issue({
+        commonName: 'audit',
+        usages: ['client'],
+        valid: { from: new Date(now + from), to: new Date(now + to) },
+      });
+      return kubeconfig({}, { 'client-certificate-data': b64(issued.cert), 'client-key-data': b64(issued.key) });
+    };
+
+    type Expected = { codes: string[]; changes?: number };
+    it.each<[string, number, number, Expected]>([
+      ['is taken while that is far', -DAY, 90 * DAY, { codes: [], changes: 76 * DAY }],
+      [
+        'is warned of in the last 14 days',
+        -DAY,
+        13 * DAY,
+        { codes: ['WebhookCertificateExpiring'], changes: 13 * DAY },
+      ],
+      ['is refused afterwards', -3 * DAY, -1_000, { codes: ['WebhookCertificateExpired'] }],
+      ['is warned of before it begins', 1_000, 90 * DAY, { codes: ['WebhookCertificateNotYetValid'], changes: 1_000 }],
+    ])('%s', (_name, from, to, { codes: expected, changes }) => {
+      const result = renderWebhook(bytes(valid(from, to)), { now });
+      expect(result.findings.map((f) => f.code)).toEqual(expected);
+      expect(result.changesAt).toBe(changes === undefined ? undefined : now + changes);
+    });
+
+    it('is judged by no clock where no time is given', () => {
+      expect(codes(valid(-3 * DAY, -DAY))).toEqual([]);
+    });
+
+    it('or an authority that has ended is warned of', () => {
+      const far = { now: Date.now() + 20 * 365 * DAY };
+      const old = pki.ca.issue({
+        commonName: 'old',
+        usages: ['server'],
+        valid: { from: new Date(now), to: new Date(now + DAY) },
+      });
+      expect(codes(kubeconfig({ 'certificate-authority-data': b64(old.cert) }), far)).toEqual([
+        'WebhookAuthorityExpired',
+      ]);
+      expect(codes(kubeconfig({ 'certificate-authority-data': b64(old.cert) }), { now })).toEqual([]);
+    });
   });
 });

@@ -236,6 +236,21 @@ describe('nextNode', () => {
     expect(nextNode([at('n1', A)], A, { ...RULES, busy: 'x1' }, NOW)).toEqual({ kind: 'Done' });
   });
 
+  it('gives another certificate or token to all at once: that restarts nothing', () => {
+    const [old, fresh2]: readonly Desired[] = ['1', '2'].map((credentials) => ({ ...A, credentials }));
+    if (old === undefined || fresh2 === undefined) throw new Error('two are made');
+    const settled = at('n2', old, NOW);
+    const rules = { ...RULES, paused: true, opensAt: NOW + 1_000, busy: 'x1' };
+    expect(nextNode([flying('n1', old), settled], fresh2, rules, NOW)).toEqual({ kind: 'Assign', node: 'n1' });
+    const told = { ...flying('n1', fresh2), observed: false };
+    expect(nextNode([told, settled], fresh2, rules, NOW)).toEqual({ kind: 'Assign', node: 'n2' });
+    expect(nextNode([at('n1', fresh2), at('n2', fresh2)], fresh2, rules, NOW)).toEqual({ kind: 'Done' });
+    // Another revision is no rotation, whatever its credentials are.
+    expect(nextNode([settled], { ...B, credentials: '1' }, rules, NOW)).toMatchObject({ kind: 'Stopped' });
+    // Nor is a webhook that had none before: its kubeconfig is another one.
+    expect(nextNode([at('n1', old)], A, RULES, NOW)).toEqual({ kind: 'Assign', node: 'n1' });
+  });
+
   it('assigns nothing while paused, but says who waits', () => {
     expect(nextNode([fresh('n1')], A, { ...RULES, paused: true }, NOW)).toEqual({
       kind: 'Stopped',

@@ -11,6 +11,8 @@ export type RevisionSketch = {
   readonly readerGroup?: number;
   readonly confidential?: boolean;
   readonly webhook?: string;
+  /** Of the webhook; no part of the digest. */
+  readonly token?: string;
 };
 
 export const METADATA_POLICY = '{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[{"level":"Metadata"}]}\n';
@@ -40,5 +42,11 @@ export function revision(s: RevisionSketch = {}): Revision {
     ...(logDir === undefined ? {} : { logDir }),
     ...(s.readerGroup === undefined ? {} : { readerGroup: s.readerGroup }),
   };
-  return { ...content, digest: digestOf(content), versions: ['1.36'], confidential: s.confidential ?? false };
+  return {
+    ...content,
+    ...(s.token === undefined ? {} : { credentials: new Secret({ token: new TextEncoder().encode(s.token) }) }),
+    digest: digestOf(content),
+    versions: ['1.36'],
+    confidential: s.confidential ?? false,
+  };
 }

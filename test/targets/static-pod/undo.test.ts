@@ -169,22 +169,37 @@ describe('what a revision puts on the host', () => {
     const disk = nodeWith(
       KUBEADM.replace('  securityContext:\n', '  securityContext:\n    runAsUser: 996\n    runAsGroup: 995\n'),
     );
-    const to = revision({ webhook: 'token: x\n', confidential: true, readerGroup: 42 });
+    const to = revision({ webhook: 'token: x\n', token: 'hunter2', confidential: true, readerGroup: 42 });
     const plan = await bring(disk, to);
     const dir = `${DEFAULT_LAYOUT.revisionsDir}/${to.digest.slice(0, 16)}`;
     const as = (path: string): unknown => {
       const e = disk.live.get(path);
       return [e?.mode.toString(8), e?.owner.uid, e?.owner.gid];
     };
-    expect([dir, `${dir}/policy.yaml`, `${dir}/webhook.yaml`].map(as)).toEqual([
+    expect([dir, `${dir}/policy.yaml`, `${dir}/webhook.yaml`, `${dir}/token`].map(as)).toEqual([
       ['700', 996, 995],
+      ['600', 996, 995],
       ['600', 996, 995],
       ['600', 996, 995],
     ]);
     expect(as('/var/log/kube-audit')).toEqual(['750', 996, 42]);
     expect(as('/var/log/kube-audit/audit.log')).toEqual(['640', 996, 42]);
-    expect(JSON.stringify(plan.changes)).not.toContain('token');
+    expect(JSON.stringify(plan.changes)).not.toMatch(/token:|hunter2/);
     expect(JSON.stringify(plan.changes)).toContain('[secret]');
+  });
+
+  it('is another token without another manifest, and goes with the revision', async () => {
+    const disk = nodeWith(KUBEADM);
+    const [one, two] = ['one', 'two'].map((token) => revision({ webhook: 'x\n', token }));
+    await bring(disk, one ?? null);
+    const before = disk.text(MANIFEST);
+    const plan = await bring(disk, two ?? null);
+    const path = `${DEFAULT_LAYOUT.revisionsDir}/${two?.digest.slice(0, 16)}/token`;
+    expect(plan.restarts).toBe(false);
+    expect(plan.changes.map((c) => 'path' in c && c.path)).toEqual([path]);
+    expect([disk.text(path), disk.text(MANIFEST)]).toEqual(['two', before]);
+    await bring(disk, null);
+    expect(Object.keys(disk.snapshot()).filter((p) => p.includes('auditconfig'))).toEqual([]);
   });
 
   it('leaves mode and owner of the manifest as they are', async () => {
