@@ -17,6 +17,7 @@ import { createStatusWriter } from '../kube/status.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { claimName, waitForClaim } from '../node/claim.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
+import { mismatch } from '../node/place.ts';
 import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
 import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
@@ -26,7 +27,7 @@ import { startTelemetryServer } from '../telemetry/server.ts';
 import { joinReports } from './measured.ts';
 import { ownServer } from './own-server.ts';
 import { askGitVersion, askReady } from './peers.ts';
-import { hostFor, mismatch, parsePlace, placeFrom } from './places.ts';
+import { hostFor, parsePlace, placeFrom } from './places.ts';
 import type { PlaceOptions } from './places.ts';
 import { Prover } from './proof.ts';
 import { createReporter } from './reporter.ts';
@@ -242,7 +243,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     askVersion: (address, s) => askGitVersion(peers, address, s),
     log,
     agentVersion: o.version,
-    mismatch: (target) => mismatch(target, o.place),
+    mismatch: (target) => mismatch(target, spec),
     ...(o.guard === undefined ? {} : { guard: o.guard }),
     again: () => queue.addAfter(o.nodeName, 1_000),
     note: (regarding, type, reason, note) => events.record({ regarding, type, reason, action: 'Install', note }),

@@ -5,17 +5,13 @@
  */
 import { DEFAULT_UNIT, isNodeTarget, NODE_TARGETS, TARGET_TYPES, unitName } from '../api/auditconfig-target.ts';
 import type { NodeTargetType } from '../api/auditconfig-target.ts';
-import type { AuditNodeSpec } from '../api/auditnode.ts';
-import type { Finding } from '../api/findings.ts';
 import { adminFiles } from '../host/admin-files.ts';
 import { systemdUnits } from '../host/systemd.ts';
 import { realHost } from '../node/host.ts';
 import type { NodeHost } from '../node/host.ts';
-import { rancherPlace, staticPodPlace, systemdPlace } from '../node/place.ts';
+import { MANIFEST, rancherPlace, staticPodPlace, systemdPlace } from '../node/place.ts';
 import type { Place } from '../node/place.ts';
 import { DEFAULT_LAYOUT } from '../targets/host-layout.ts';
-
-export const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml';
 
 export type PlaceOptions = {
   readonly kind: NodeTargetType;
@@ -62,14 +58,4 @@ export function hostFor(o: PlaceOptions, where: { readonly root: string; readonl
   const units = o.kind === 'StaticPod' ? {} : { units: systemdUnits(where.proc) };
   const credentials = o.dataDir === '' ? {} : { credentials: () => adminFiles(where.root, o.dataDir) };
   return realHost({ ...where, ...units, ...credentials });
-}
-
-/** The controller speaks to another kind of agent than this one: with it nothing here is touched. */
-export function mismatch(target: AuditNodeSpec['target'], o: PlaceOptions): Finding | undefined {
-  const asked = target ?? { type: 'StaticPod' as const };
-  const unit = asked.type === 'Systemd' ? (asked.unit ?? DEFAULT_UNIT) : undefined;
-  if (asked.type === o.kind && (unit === undefined || unit === o.unit)) return undefined;
-  const [theirs, ours] = [unit ?? asked.type, o.kind === 'Systemd' ? o.unit : o.kind];
-  const message = `The AuditConfig is for ${theirs}, and the agent of this node looks after ${ours}: change spec.target or the agent's --target.`;
-  return { severity: 'error', code: 'TargetMismatch', message, path: 'spec.target' };
 }

@@ -24,7 +24,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: 'patch',
-    summary: 'write policy and flags into a kube-apiserver manifest, or take them out again',
+    summary: 'write policy and flags where a node has them, or take them out again',
     load: () => import('./patch.ts'),
   },
   {

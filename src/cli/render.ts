@@ -4,6 +4,8 @@
  * kubeconfig, a policy that came from a Secret) are printed only when that is asked for by name.
  */
 import { stringify } from 'yaml';
+import { DEFAULT_UNIT } from '../api/auditconfig-target.ts';
+import type { TargetSpec } from '../api/auditconfig-target.ts';
 import { hasErrors } from '../api/findings.ts';
 import type { Finding } from '../api/findings.ts';
 import { NEWEST, OLDEST } from '../api/versions.ts';
@@ -15,6 +17,7 @@ import { renderFile } from '../render/file.ts';
 import type { RenderedFile } from '../render/file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_LAYOUT, resolveFlags } from '../targets/host-layout.ts';
+import { dropInFor } from '../targets/rancher.ts';
 import { command, runCommand } from './parse.ts';
 import { isResult, readInput, unreadableInput, usage, versionOf } from './policy-input.ts';
 import type { CommandResult, Io } from './types.ts';
@@ -90,10 +93,20 @@ function printed({ config, effective, revision }: RenderedFile, output: Output, 
           .join('---\n');
   const document = {
     auditConfig: config?.metadata.name,
+    ...(config === undefined || revision === undefined ? {} : placeOf(config.spec.target, revision)),
     ...(revision === undefined ? { state: effective?.spec.state } : describe(revision, showSecrets)),
     ...(effective === undefined ? {} : { settings: settings(effective) }),
   };
   return output === 'json' ? `${JSON.stringify(document, null, 2)}\n` : stringify(document, { lineWidth: 0 });
+}
+
+/** Where the flags go; of K3s and RKE2 the very file, since it is ours alone. */
+function placeOf(target: TargetSpec, revision: Revision): object {
+  const { type } = target;
+  if (type === 'Systemd') return { target: type, unit: target.systemd?.unit ?? DEFAULT_UNIT };
+  if (type !== 'K3s' && type !== 'RKE2') return { target: type };
+  const { path, text } = dropInFor(type, revision, DEFAULT_LAYOUT);
+  return { target: type, dropIn: { path, content: text } };
 }
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);

@@ -3,11 +3,14 @@
  * differs between a static pod, a unit, K3s and RKE2 is behind it; what installs, follows, rolls back and watches is the
  * same for all. Made by the agent, the guard and tests.
  */
+import { DEFAULT_UNIT } from '../api/auditconfig-target.ts';
 import type { NodeTargetType } from '../api/auditconfig-target.ts';
+import type { AuditNodeSpec } from '../api/auditnode.ts';
 import type { Finding } from '../api/findings.ts';
 import type { Disk } from '../host/types.ts';
 import type { Revision } from '../render/types.ts';
 import { withText } from '../targets/bookkeeping.ts';
+import { baseOf } from '../targets/host-layout.ts';
 import type { HostLayout } from '../targets/host-layout.ts';
 import { k3s, rke2 } from '../targets/rancher.ts';
 import type { ServerView } from '../targets/server.ts';
@@ -65,6 +68,9 @@ function bind<S extends { readonly layout: HostLayout; readonly adopts?: boolean
   };
 }
 
+/** Where kubeadm has it. */
+export const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+
 /** Its manifest says all by itself: nothing else is read for it, and it is read often. */
 export const staticPodPlace = (spec: StaticPodSpec): Place => ({
   ...bind(staticPod, { kind: 'StaticPod', manifest: spec.manifest, spec }),
@@ -75,10 +81,25 @@ export const staticPodPlace = (spec: StaticPodSpec): Place => ({
   view: async () => (text) => (text === null ? null : serverView(new TextEncoder().encode(text))),
 });
 
-export const systemdPlace = (unit: string, layout: HostLayout): Place =>
-  bind(systemd, { kind: 'Systemd', manifest: `/etc/systemd/system/${unit}`, spec: { unit, layout } });
+/** `dir`: where a copy of the unit lies that somebody works on. */
+export const systemdPlace = (unit: string, layout: HostLayout, dir?: HostPath): Place =>
+  bind(systemd, {
+    kind: 'Systemd',
+    manifest: `${dir ?? '/etc/systemd/system'}/${unit}`,
+    spec: { unit, layout, ...(dir === undefined ? {} : { dir }) },
+  });
 
 export const rancherPlace = (kind: 'K3s' | 'RKE2', layout: HostLayout): Place => {
   const [target, name] = kind === 'K3s' ? ([k3s, 'k3s'] as const) : ([rke2, 'rke2'] as const);
   return bind(target, { kind, manifest: `/etc/rancher/${name}/config.yaml.d/99-auditconfig.yaml`, spec: { layout } });
 };
+
+/** The AuditConfig speaks of another kind of place than this one: with it nothing here is touched. */
+export function mismatch(target: AuditNodeSpec['target'], { kind, manifest }: Place): Finding | undefined {
+  const asked = target ?? { type: 'StaticPod' as const };
+  const unit = asked.type === 'Systemd' ? (asked.unit ?? DEFAULT_UNIT) : undefined;
+  if (asked.type === kind && (unit === undefined || unit === baseOf(manifest))) return undefined;
+  const [theirs, ours] = [unit ?? asked.type, kind === 'Systemd' ? baseOf(manifest) : kind];
+  const message = `The AuditConfig is for ${theirs}, and this is ${ours}: change spec.target, or --target and --unit.`;
+  return { severity: 'error', code: 'TargetMismatch', message, path: 'spec.target' };
+}

@@ -142,6 +142,8 @@ export type RenderedFile = {
   readonly effective?: EffectiveConfig;
   /** Absent where a finding is an error, and where state is Disabled. */
   readonly revision?: Revision;
+  /** As AuditConfigDocument.locate. */
+  readonly locate?: (path: string) => Position;
   readonly findings: readonly Finding[];
 };
 
@@ -158,6 +160,7 @@ export function renderFile(bytes: Uint8Array, versions: readonly Minor[]): Rende
     config,
     effective,
     ...(revision === undefined ? {} : { revision }),
+    locate: document.locate,
     findings: [...findings, ...rendered.map((f) => inFile(f, document))],
   };
 }

@@ -295,3 +295,9 @@ const rancher = (d: Distro): HostTarget<RancherSpec> => ({
 
 export const k3s = rancher(K3S);
 export const rke2 = rancher(RKE2);
+
+/** Our drop-in on a host that has no audit flags yet, for those who bring it there by other means. */
+export function dropInFor(kind: 'K3s' | 'RKE2', to: Revision, layout: HostLayout): { path: HostPath; text: string } {
+  const d = kind === 'K3s' ? K3S : RKE2;
+  return { path: dropInOf(d), text: yamlText(d, resolveFlags(to, layout)) };
+}

@@ -34,7 +34,7 @@ import type { ServerView } from './server.ts';
 import { editCommand } from './systemd/edit.ts';
 import { effective, flagOps, flagsOf, isOurs, outsideFlags } from './systemd/flags.ts';
 import { ownerOf, PASSWD, sandboxFindings } from './systemd/sandbox.ts';
-import { commandOf, loadUnit, lostArguments, unitReads } from './systemd/unit.ts';
+import { commandOf, loadUnit, lostArguments, UNIT_DIRS, unitReads } from './systemd/unit.ts';
 import type { Command, Unit } from './systemd/unit.ts';
 import { revertEdit, undo } from './systemd/undo.ts';
 import type { ReadAs } from './systemd/undo.ts';
@@ -43,6 +43,8 @@ import type { HostChange, HostObserved, HostPath, HostRead, HostTarget, Owner, P
 export type SystemdSpec = {
   /** `kube-apiserver.service`, as a rule. */
   readonly unit: string;
+  /** Where the unit's file and its drop-ins lie, if that is none of systemd's folders: a copy to work on. */
+  readonly dir?: HostPath;
   readonly layout: HostLayout;
   /** False: what was set by hand is taken over with a restart, though it looks right: who knows what was loaded. */
   readonly adopts?: boolean;
@@ -51,14 +53,19 @@ export type SystemdSpec = {
 type Read<T> = { readonly ok: T } | { readonly refused: readonly Finding[] };
 
 /** Named by the unit, not by the file: a drop-in that takes over ExecStart is still the same place. */
-const booksOf = ({ unit, layout }: SystemdSpec): Books => ({ of: `/etc/systemd/system/${unit}`, layout });
+const booksOf = ({ unit, dir, layout }: SystemdSpec): Books => ({
+  of: `${dir ?? '/etc/systemd/system'}/${unit}`,
+  layout,
+});
+
+const dirsOf = ({ dir }: SystemdSpec): readonly HostPath[] => (dir === undefined ? UNIT_DIRS : [dir]);
 
 const PROGRAM = 'kube-apiserver';
 
 type Place = { readonly unit: Unit; readonly command: Command };
 
-function locate(seen: HostObserved, { unit: name }: SystemdSpec): Read<Place> {
-  const unit = loadUnit(name, seen);
+function locate(seen: HostObserved, spec: SystemdSpec): Read<Place> {
+  const unit = loadUnit(spec.unit, seen, dirsOf(spec));
   if ('refused' in unit) return unit;
   const lost = lostArguments(unit.ok);
   if (lost.length > 0) return { refused: lost };
@@ -82,7 +89,7 @@ function observe(to: Revision | null, seen: HostObserved, spec: SystemdSpec): re
   const named = 'ok' in here ? namedFiles(setUpOf(here.ok)) : [];
   const recorded = recordOf(seen, booksOf(spec))?.manifest;
   return [
-    ...unitReads(spec.unit, seen),
+    ...unitReads(spec.unit, seen, dirsOf(spec)),
     file(PASSWD),
     ...named.map(file),
     ...(recorded === undefined ? [] : [file(recorded)]),
@@ -199,7 +206,7 @@ function install(to: Revision, seen: HostObserved, spec: SystemdSpec): Plan<Host
 }
 
 function remove(seen: HostObserved, spec: SystemdSpec): Plan<HostChange> {
-  const unit = loadUnit(spec.unit, seen);
+  const unit = loadUnit(spec.unit, seen, dirsOf(spec));
   // A node whose API server was taken away keeps none of our files either.
   if ('refused' in unit && unit.refused.some((f) => f.code === 'UnitMissing'))
     return { changes: cleanup(seen, booksOf(spec)), findings: [], restarts: false };

@@ -1,7 +1,8 @@
 /** Which kind of place an agent looks after, and whose AuditNodes it does not touch. */
 import { describe, expect, it } from 'vitest';
-import { mismatch, parsePlace, placeFrom } from '../../src/agent/places.ts';
+import { parsePlace, placeFrom } from '../../src/agent/places.ts';
 import type { PlaceOptions } from '../../src/agent/places.ts';
+import { mismatch } from '../../src/node/place.ts';
 
 function placeOf(values: Parameters<typeof parsePlace>[0]): PlaceOptions {
   const place = parsePlace(values);
@@ -39,6 +40,6 @@ describe('an AuditNode for another kind of place', () => {
     ['systemd', { type: 'Systemd' as const }, undefined],
     ['systemd', { type: 'Systemd' as const, unit: 'other.service' }, 'TargetMismatch'],
   ])('agent of %s, asked for %j: %s', (target, asked, code) => {
-    expect(mismatch(asked, placeOf({ target }))?.code).toBe(code);
+    expect(mismatch(asked, placeFrom(placeOf({ target })))?.code).toBe(code);
   });
 });

@@ -5,57 +5,33 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { run as diff } from '../../src/cli/diff.ts';
 import { run as patch } from '../../src/cli/patch.ts';
-import type { CommandResult, Io } from '../../src/cli/types.ts';
+import { IO as io, NodeFolder } from './node-folder.ts';
 
 const GOLDEN = join(import.meta.dirname, '../targets/static-pod/golden');
 const HEAD = 'apiVersion: auditconfig.dev/v1alpha1\nkind: AuditConfig\nmetadata: {name: here, namespace: audit}\n';
 const CONFIG = `${HEAD}spec:\n  target: {type: StaticPod, staticPod: {}}\n  policy: {preset: metadata}\n`;
 
+const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+
+let node: NodeFolder;
 let root: string;
 let manifest: string;
 
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'auditconfig-patch-'));
-  await mkdir(join(root, 'etc/kubernetes/manifests'), { recursive: true });
-  manifest = join(root, 'etc/kubernetes/manifests/kube-apiserver.yaml');
-  await writeFile(manifest, await readFile(join(GOLDEN, 'kubeadm-1.36/before.yaml')));
-  await writeFile(join(root, 'auditconfig.yaml'), CONFIG);
+  const text = await readFile(join(GOLDEN, 'kubeadm-1.36/before.yaml'), 'utf8');
+  node = await NodeFolder.make({ [MANIFEST]: text }, CONFIG);
+  root = node.root;
+  manifest = node.at(MANIFEST);
 });
-afterEach(() => rm(root, { recursive: true, force: true }));
-
-const io: Io = {
-  readFile: (path) => readFile(path),
-  fds: { stdin: 0, stdout: 1 },
-  stderrIsTTY: false,
-  stdoutIsTTY: false,
-  env: {},
-  signal: new AbortController().signal,
-};
+afterEach(() => node.remove());
 
 const at = (): string[] => ['--manifest', manifest, '--root', root];
-const withFile = (): string[] => [...at(), '-f', join(root, 'auditconfig.yaml')];
-const config = (text: string): Promise<void> => writeFile(join(root, 'auditconfig.yaml'), text);
-
-/** Every path below the root, with content for files. */
-async function tree(): Promise<Record<string, string>> {
-  const entries = await readdir(root, { recursive: true, withFileTypes: true });
-  const paths = entries.map((e) => [join(e.parentPath, e.name), e.isFile()] as const);
-  const all = await Promise.all(
-    paths.map(async ([p, isFile]) => [p.slice(root.length), isFile ? await readFile(p, 'utf8') : '<dir>'] as const),
-  );
-  return Object.fromEntries(all.filter(([p]) => p !== '/auditconfig.yaml').sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-async function unchanged(act: () => Promise<CommandResult>): Promise<CommandResult> {
-  const before = await tree();
-  const result = await act();
-  expect(await tree()).toEqual(before);
-  return result;
-}
+const withFile = (): string[] => [...at(), '-f', node.config];
+const config = (text: string): Promise<void> => writeFile(node.config, text);
 
 describe('auditconfig patch', () => {
   it('writes policy and manifest below the root, does it once, and takes away exactly what it added', async () => {
-    const before = await tree();
+    const before = await node.tree();
     const first = await patch(withFile(), io);
     expect(first.code).toBe(0);
     const text = await readFile(manifest, 'utf8');
@@ -63,10 +39,10 @@ describe('auditconfig patch', () => {
     expect(policy).toMatch(/^\/etc\/kubernetes\/auditconfig\/revisions\/[0-9a-f]{16}\/policy\.yaml$/);
     expect(await readFile(join(root, policy), 'utf8')).toContain('audit.k8s.io/v1');
     expect((await stat(join(root, policy))).mode & 0o777).toBe(0o600);
-    const second = await unchanged(() => patch(withFile(), io));
+    const second = await node.unchanged(() => patch(withFile(), io));
     expect(second).toMatchObject({ code: 0, stdout: 'Nothing to change.\n' });
     expect((await patch([...at(), '--remove'], io)).code).toBe(0);
-    expect(await tree()).toEqual(before);
+    expect(await node.tree()).toEqual(before);
   });
 
   it('keeps a backup outside of the manifests folder', async () => {
@@ -78,14 +54,14 @@ describe('auditconfig patch', () => {
   });
 
   it('shows a unified diff with --dry-run, as diff does, and changes nothing', async () => {
-    const shown = await unchanged(() => patch([...withFile(), '--dry-run'], io));
+    const shown = await node.unchanged(() => patch([...withFile(), '--dry-run'], io));
     expect(shown.stdout).toContain(`--- ${manifest}\n+++ ${manifest}\n@@ `);
     expect(shown.stdout).toMatch(/^\+ {4}- --audit-policy-file=/m);
     expect(shown.stdout).toContain('--- /dev/null\n');
-    expect((await unchanged(() => diff(withFile(), io))).stdout).toBe(shown.stdout);
+    expect((await node.unchanged(() => diff(withFile(), io))).stdout).toBe(shown.stdout);
     await patch(withFile(), io);
     expect((await diff(withFile(), io)).stdout).toBe('');
-    const removal = await unchanged(() => diff([...at(), '--remove'], io));
+    const removal = await node.unchanged(() => diff([...at(), '--remove'], io));
     expect(removal.stdout).toMatch(/^- {4}- --audit-policy-file=/m);
   });
 
@@ -107,21 +83,21 @@ describe('auditconfig patch', () => {
     ['with a log in a forbidden folder', `${CONFIG}  log: {type: File, file: {path: /etc/audit/audit.log}}\n`],
   ])('changes no file and exits 1 for a file %s', async (_, text) => {
     await config(text);
-    const result = await unchanged(() => patch(withFile(), io));
+    const result = await node.unchanged(() => patch(withFile(), io));
     expect(result.code).toBe(1);
     expect(result.stderr).toMatch(/: error: .*\[[A-Za-z]+\]\n/);
   });
 
   it('changes no file and exits 1 for a manifest that it does not understand', async () => {
     await writeFile(manifest, 'kind: Pod\n');
-    expect((await unchanged(() => patch(withFile(), io))).code).toBe(1);
+    expect((await node.unchanged(() => patch(withFile(), io))).code).toBe(1);
     await rm(manifest);
-    expect((await unchanged(() => patch(withFile(), io))).stderr).toContain('[ManifestMissing]');
+    expect((await node.unchanged(() => patch(withFile(), io))).stderr).toContain('[ManifestMissing]');
   });
 
   it('changes no file and exits 1 for a file that cannot be read', async () => {
-    await rm(join(root, 'auditconfig.yaml'));
-    expect((await unchanged(() => patch(withFile(), io))).code).toBe(1);
+    await rm(node.config);
+    expect((await node.unchanged(() => patch(withFile(), io))).code).toBe(1);
     expect((await diff(withFile(), io)).code).toBe(1);
   });
 
@@ -140,12 +116,12 @@ describe('auditconfig patch', () => {
 
   it('refuses a second definition in a manifests folder, and warns of one elsewhere', async () => {
     await writeFile(`${manifest}.bak`, await readFile(manifest));
-    expect((await unchanged(() => patch(withFile(), io))).stderr).toContain('[SecondDefinition]');
+    expect((await node.unchanged(() => patch(withFile(), io))).stderr).toContain('[SecondDefinition]');
     const copy = join(root, 'work');
     await mkdir(copy);
     await writeFile(join(copy, 'a.yaml'), await readFile(manifest));
     await writeFile(join(copy, 'b.yaml'), await readFile(manifest));
-    const args = ['--manifest', join(copy, 'a.yaml'), '--root', root, '-f', join(root, 'auditconfig.yaml')];
+    const args = ['--manifest', join(copy, 'a.yaml'), '--root', root, '-f', node.config];
     const result = await patch(args, io);
     expect([result.code, result.stderr]).toEqual([0, expect.stringContaining('warning')]);
   });
@@ -157,7 +133,7 @@ describe('auditconfig patch', () => {
       const before = await readFile(manifest, 'utf8');
       await writeFile(path, before);
       const args = ['--manifest', path, '--root', root];
-      expect((await patch([...args, '-f', join(root, 'auditconfig.yaml')], io)).code).toBe(0);
+      expect((await patch([...args, '-f', node.config], io)).code).toBe(0);
       expect(await readFile(path, 'utf8')).toContain('--audit-policy-file=');
       expect(await readdir(elsewhere)).toEqual(['kube-apiserver.yaml']);
       expect(await readdir(join(root, 'etc/kubernetes/auditconfig/revisions'))).toHaveLength(1);
@@ -169,11 +145,11 @@ describe('auditconfig patch', () => {
   });
 
   it('removes what it added where the state is Disabled', async () => {
-    const before = await tree();
+    const before = await node.tree();
     await patch(withFile(), io);
     await config(CONFIG.replace('spec:\n', 'spec:\n  state: Disabled\n'));
     expect((await patch(withFile(), io)).code).toBe(0);
-    expect(await tree()).toEqual(before);
+    expect(await node.tree()).toEqual(before);
   });
 
   it('never prints a policy that came from a Secret', async () => {
@@ -196,7 +172,7 @@ describe('auditconfig patch', () => {
   it('does not come between an agent and its change', async () => {
     await mkdir(join(root, 'var/lib/auditconfig'), { recursive: true });
     await writeFile(join(root, 'var/lib/auditconfig/state.json'), '{}');
-    expect((await unchanged(() => patch(withFile(), io))).stderr).toContain('[ChangeInFlight]');
+    expect((await node.unchanged(() => patch(withFile(), io))).stderr).toContain('[ChangeInFlight]');
   });
 
   it('says what is wrong with its arguments', async () => {
@@ -230,9 +206,9 @@ describe('the manifest of CozyFex’s document, as printed', () => {
   });
 
   it('is given back as printed', async () => {
-    const before = await tree();
+    const before = await node.tree();
     await patch(withFile(), io);
     await patch([...at(), '--remove'], io);
-    expect(await tree()).toEqual(before);
+    expect(await node.tree()).toEqual(before);
   });
 });

@@ -5,6 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { runCli } from '../../src/cli/index.ts';
 import type { CommandResult, Io } from '../../src/cli/types.ts';
+import { fixtures as rancher } from '../targets/contract/rancher.ts';
+import { IO, NodeFolder } from './node-folder.ts';
 
 const SAMPLES = resolve(import.meta.dirname, '../../deploy/samples');
 
@@ -23,6 +25,9 @@ function io(files: Readonly<Record<string, string>>): Io {
 }
 const render = (args: string, files: Readonly<Record<string, string>> = {}): Promise<CommandResult> =>
   runCli(['render', ...args.split(' ')], io(files));
+
+const configFor = (target: string): string =>
+  `apiVersion: auditconfig.dev/v1alpha1\nkind: AuditConfig\nmetadata: {name: a, namespace: b}\nspec: {target: {type: ${target}}}\n`;
 
 describe('auditconfig render', () => {
   it('prints flags, folder, policy and the layer of each setting', async () => {
@@ -46,6 +51,28 @@ describe('auditconfig render', () => {
     const json = JSON.parse((await render('-f first.yaml -o json')).stdout ?? '') as { policy: string };
     expect(parse((await render('-f first.yaml')).stdout ?? '')).toEqual(json);
     expect((await render('-f first.yaml -o policy')).stdout).toBe(json.policy);
+  });
+
+  it.each([
+    ['StaticPod', { target: 'StaticPod' }],
+    ['Systemd', { target: 'Systemd', unit: 'kube-apiserver.service' }],
+    ['Systemd, systemd: {unit: api.service}', { target: 'Systemd', unit: 'api.service' }],
+  ])('says where the flags of %s go', async (target, shown) => {
+    expect(parse((await render('-f a.yaml', { 'a.yaml': configFor(target) })).stdout ?? '')).toMatchObject(shown);
+  });
+
+  it.each(rancher)('prints the drop-in of $name as patch writes it', async ({ name, bare }) => {
+    const node = await NodeFolder.make(bare, configFor(name));
+    try {
+      const shown = parse((await render('-f a.yaml', { 'a.yaml': configFor(name) })).stdout ?? '') as {
+        dropIn: { path: string; content: string };
+      };
+      const where = ['--target', name, '--root', node.root];
+      expect((await runCli(['patch', ...where, '-f', node.config], IO)).code).toBe(0);
+      expect(shown.dropIn.content).toBe(await node.read(shown.dropIn.path));
+    } finally {
+      await node.remove();
+    }
   });
 
   it("never shows a webhook's kubeconfig unless asked", async () => {

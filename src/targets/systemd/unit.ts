@@ -15,13 +15,13 @@ import { splitWords } from './words.ts';
 import type { Word } from './words.ts';
 
 /** In the order in which they win; `/lib` is where Debian's older releases keep theirs. */
-const UNIT_DIRS = [
+export const UNIT_DIRS: readonly HostPath[] = [
   '/etc/systemd/system',
   '/run/systemd/system',
   '/usr/local/lib/systemd/system',
   '/usr/lib/systemd/system',
   '/lib/systemd/system',
-] as const;
+];
 
 /** `a-b.service` has drop-ins of its own, those of `a-.service` and those of all services. */
 function dropInFolders(unit: string): readonly string[] {
@@ -31,29 +31,29 @@ function dropInFolders(unit: string): readonly string[] {
 }
 
 /** Drop-ins by name: a name in a folder that wins hides the same name elsewhere. */
-function dropIns(unit: string, seen: HostObserved): readonly HostPath[] {
+function dropIns(unit: string, seen: HostObserved, dirs: readonly HostPath[]): readonly HostPath[] {
   const byName = new Map<string, HostPath>();
   for (const folder of dropInFolders(unit))
-    for (const dir of UNIT_DIRS)
+    for (const dir of dirs)
       for (const name of seen.dirs.get(`${dir}/${folder}`) ?? [])
         if (name.endsWith('.conf') && !byName.has(name)) byName.set(name, `${dir}/${folder}/${name}`);
   return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
 }
 
-const fragmentOf = (unit: string, seen: HostObserved): HostPath | null =>
-  UNIT_DIRS.map((d) => `${d}/${unit}`).find((p) => (seen.stats.get(p) ?? null) !== null) ?? null;
+const fragmentOf = (unit: string, seen: HostObserved, dirs: readonly HostPath[]): HostPath | null =>
+  dirs.map((d) => `${d}/${unit}`).find((p) => (seen.stats.get(p) ?? null) !== null) ?? null;
 
-/** What to read for a unit, given what was read so far. */
-export function unitReads(unit: string, seen: HostObserved): readonly HostRead[] {
-  const files = [...UNIT_DIRS.map((d) => `${d}/${unit}`), ...dropIns(unit, seen)];
-  const loaded = loadUnit(unit, seen);
+/** What to read for a unit, given what was read so far. `dirs` are systemd's folders, or one in which a copy lies. */
+export function unitReads(unit: string, seen: HostObserved, dirs = UNIT_DIRS): readonly HostRead[] {
+  const files = [...dirs.map((d) => `${d}/${unit}`), ...dropIns(unit, seen, dirs)];
+  const loaded = loadUnit(unit, seen, dirs);
   const more = 'refused' in loaded ? [] : environmentFiles(loaded.ok).map((f) => f.path);
   return [
     ...files.flatMap((path): HostRead[] => [
       { read: 'Stat', path },
       { read: 'File', path },
     ]),
-    ...UNIT_DIRS.flatMap((d) => dropInFolders(unit).map((f): HostRead => ({ read: 'Dir', path: `${d}/${f}` }))),
+    ...dirs.flatMap((d) => dropInFolders(unit).map((f): HostRead => ({ read: 'Dir', path: `${d}/${f}` }))),
     ...more.map((path): HostRead => ({ read: 'File', path })),
   ];
 }
@@ -82,12 +82,16 @@ const textAt = (path: HostPath, seen: HostObserved): string | null => {
   }
 };
 
-export function loadUnit(unit: string, seen: HostObserved): Read<Unit> {
-  const path = fragmentOf(unit, seen);
-  if (path === null) return no('UnitMissing', `There is no unit ${unit} in systemd's folders.`);
+export function loadUnit(unit: string, seen: HostObserved, dirs = UNIT_DIRS): Read<Unit> {
+  const path = fragmentOf(unit, seen, dirs);
+  if (path === null)
+    return no(
+      'UnitMissing',
+      `There is no unit ${unit} in ${dirs === UNIT_DIRS ? "systemd's folders" : dirs.join(', ')}.`,
+    );
   if (seen.stats.get(path)?.kind === 'link')
     return no('UnitIsLink', `${path} is a symbolic link (or masked); an edit would cut the link. Write the unit there as a file.`, path); // prettier-ignore
-  const files = [path, ...dropIns(unit, seen).filter((p) => seen.stats.get(p)?.kind !== 'link')];
+  const files = [path, ...dropIns(unit, seen, dirs).filter((p) => seen.stats.get(p)?.kind !== 'link')];
   const read = files.flatMap((p) => {
     const text = textAt(p, seen);
     return text === null ? [] : [{ path: p, file: readUnitFile(text) }];

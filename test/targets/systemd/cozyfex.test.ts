@@ -1,5 +1,5 @@
 /**
- * CozyFex's kube-apiserver.service as its page prints it (cozyfex.txt): meant for a shell's here-document, where `\\` becomes
+ * CozyFex's kube-apiserver.service as its page prints it: meant for a shell's here-document, where `\\` becomes
  * `\`, and without a continuation behind --v=2, so that the three audit flags are no arguments. Acceptance: a finding with
  * line and column, nothing changed; the mended unit is patched.
  */
@@ -9,7 +9,7 @@ import { Host } from '../contract/fixture.ts';
 import { fixture, UNIT } from '../contract/systemd.ts';
 import { METADATA_POLICY, revision } from '../revisions.ts';
 
-const PRINTED = readFileSync(`${import.meta.dirname}/cozyfex.txt`, 'utf8');
+const PRINTED = readFileSync(`${import.meta.dirname}/../../acceptance/fixtures/cozyfex.kube-apiserver.txt`, 'utf8');
 const inUnit = (exec: string): string =>
   `[Unit]\nDescription=Kubernetes API Server\n\n[Service]\n${exec}Restart=on-failure\nRestartSec=5\n\n[Install]\nWantedBy=multi-user.target\n`;
 /** What the shell makes of it. */
