@@ -3,7 +3,9 @@
  * CEL can say of it. It knows no target and does no checks; render judges the result.
  *
  * 1. A stronger layer's field replaces a weaker one's; maps merge by key; lists replace.
- * 2. Own rules of all layers count, the strongest layer's first (first match wins).
+ * 2. Own rules of all layers count, the strongest layer's first (first match wins). A datacenter's mandatory rules and
+ *    its enforced ones stand in front of everything, and nothing that an AuditConfig sets for a whole policy reaches
+ *    them, or an enforced preset or reference.
  * 3. References (fields named ...Ref) replace whole: a key of one layer and a name of another is nobody's wish.
  *    configMapRef and secretRef replace each other.
  * 4. A datacenter's enforced webhook replaces whole, over the built-in defaults only.
@@ -14,6 +16,7 @@ import type { PresetName } from '../api/preset-names.ts';
 import { BUILT_IN, BUILT_IN_WEBHOOK, WEBHOOK_KEY } from './defaults.ts';
 import type {
   EffectiveConfig,
+  EnforcedPolicy,
   FieldPath,
   Layer,
   LayerInput,
@@ -28,8 +31,8 @@ import type {
 type Tree = { [key: string]: unknown };
 const isTree = (v: unknown): v is Tree => typeof v === 'object' && v !== null && !Array.isArray(v);
 
-/** `layers` weakest first, without the built-in one. */
-export function mergeLayers(layers: readonly LayerInput[]): EffectiveConfig {
+/** `layers` weakest first, without the built-in one; `mandatory` in the order in which they are to stand. */
+export function mergeLayers(layers: readonly LayerInput[], mandatory: readonly LayerRules[] = []): EffectiveConfig {
   const merge = new Merge();
   merge.layer(BUILT_IN_LAYER, BUILT_IN);
   if (layers.some(({ spec }) => spec.webhook !== undefined)) merge.layer(BUILT_IN_LAYER, { webhook: BUILT_IN_WEBHOOK });
@@ -42,8 +45,16 @@ export function mergeLayers(layers: readonly LayerInput[]): EffectiveConfig {
     .map(({ layer, spec }): LayerRules => ({ layer, rules: spec.policy?.rules ?? [] }))
     .filter((r) => r.rules.length > 0)
     .reverse();
-  return { spec: resolve(merge, rules), provenance: merge.provenance() };
+  const front = [...mandatory, ...rules.filter((r) => isEnforced(r.layer))];
+  const parts = { front, rules: rules.filter((r) => !isEnforced(r.layer)) };
+  return { spec: resolve(merge, parts), provenance: merge.provenance() };
 }
+
+type RuleParts = Pick<ResolvedPolicy, 'front' | 'rules'>;
+
+/** Set by a datacenter whatever an AuditConfig says. */
+export const isEnforced = (layer: Layer | undefined): boolean =>
+  layer?.from === 'Datacenter' && layer.part !== 'defaults';
 
 const BUILT_IN_LAYER: Layer = { from: 'BuiltIn' };
 const EXCLUDES: Readonly<Record<string, string>> = { configMapRef: 'secretRef', secretRef: 'configMapRef' };
@@ -66,6 +77,11 @@ class Merge {
   /** A default that depends on the other fields, set where nothing else counts. */
   default(path: FieldPath): void {
     this.#origin(path, BUILT_IN_LAYER);
+  }
+
+  /** Which layer's value counts for a field. */
+  setBy(path: FieldPath): Layer | undefined {
+    return this.#origins.get(path)?.set;
   }
 
   provenance(): Readonly<Record<FieldPath, Origin>> {
@@ -104,7 +120,7 @@ class Merge {
 }
 
 /** Every field of ResolvedSpec is there: the built-in layer is complete, and stronger layers only replace. */
-function resolve(merge: Merge, rules: readonly LayerRules[]): ResolvedSpec {
+function resolve(merge: Merge, rules: RuleParts): ResolvedSpec {
   const tree = merge.tree as LayerSpec & Omit<ResolvedSpec, 'policy' | 'webhook'>;
   const webhook = tree.webhook as UnkeyedWebhook | undefined;
   return {
@@ -116,7 +132,7 @@ function resolve(merge: Merge, rules: readonly LayerRules[]): ResolvedSpec {
       : {
           webhook: {
             ...webhook,
-            secretRef: { name: webhook.secretRef.name, key: webhook.secretRef.key ?? WEBHOOK_KEY },
+            secretRef: { ...webhook.secretRef, key: webhook.secretRef.key ?? WEBHOOK_KEY },
           },
         }),
     rollout: tree.rollout,
@@ -124,22 +140,40 @@ function resolve(merge: Merge, rules: readonly LayerRules[]): ResolvedSpec {
   };
 }
 
-type UnkeyedWebhook = Omit<ResolvedWebhook, 'secretRef'> & { readonly secretRef: { name: string; key?: string } };
+type UnkeyedWebhook = Omit<ResolvedWebhook, 'secretRef'> & {
+  readonly secretRef: { name: string; key?: string; namespace?: string };
+};
 type MergedPolicy = NonNullable<LayerSpec['policy']>;
 
-function resolvePolicy(merge: Merge, p: MergedPolicy, rules: readonly LayerRules[]): ResolvedPolicy {
+function resolvePolicy(merge: Merge, p: MergedPolicy, { front, rules }: RuleParts): ResolvedPolicy {
   const reference = referenceOf(p);
+  // Rules in front are added to what there is; they stand for nothing.
   const preset = presetOf(p, reference !== undefined || rules.length > 0);
   if (preset !== undefined && (p.preset ?? '') === '') merge.default('policy.preset');
   return {
     ...(preset === undefined ? {} : { preset }),
+    front,
     rules,
     rulesPosition: p.rulesPosition ?? 'Before',
     ...(reference === undefined ? {} : { reference }),
     omitStages: p.omitStages ?? [],
     ...(p.omitManagedFields === undefined ? {} : { omitManagedFields: p.omitManagedFields }),
     sensitiveBodies: p.sensitiveBodies ?? 'Redact',
+    enforced: enforcedOf(merge, p),
     ...(p.systemNamespaces === undefined ? {} : { systemNamespaces: p.systemNamespaces }),
+  };
+}
+
+function enforcedOf(merge: Merge, p: MergedPolicy): EnforcedPolicy {
+  const enforced = (field: string): boolean => isEnforced(merge.setBy(`policy.${field}`));
+  return {
+    preset: enforced('preset'),
+    reference: enforced('configMapRef') || enforced('secretRef'),
+    omitStages: enforced('omitStages') ? (p.omitStages ?? []) : [],
+    ...(p.omitManagedFields !== undefined && enforced('omitManagedFields')
+      ? { omitManagedFields: p.omitManagedFields }
+      : {}),
+    sensitiveBodies: enforced('sensitiveBodies') ? (p.sensitiveBodies ?? 'Redact') : 'Redact',
   };
 }
 
@@ -148,11 +182,15 @@ function presetOf(p: MergedPolicy, somethingElse: boolean): PresetName | undefin
   return somethingElse ? undefined : 'metadata';
 }
 
+/** Of a datacenter it has a namespace. */
+type NamespacedRef = { readonly name: string; readonly key?: string | undefined; readonly namespace?: string };
+
 function referenceOf(p: MergedPolicy): PolicyReference | undefined {
-  const [kind, ref] =
-    p.secretRef === undefined ? (['ConfigMap', p.configMapRef] as const) : (['Secret', p.secretRef] as const);
+  const kind = p.secretRef === undefined ? 'ConfigMap' : 'Secret';
+  const ref: NamespacedRef | undefined = p.secretRef ?? p.configMapRef;
   if (ref === undefined) return undefined;
-  return { kind, name: ref.name, ...(ref.key === undefined ? {} : { key: ref.key }) };
+  const { name, key, namespace } = ref;
+  return { kind, ...(namespace === undefined ? {} : { namespace }), name, ...(key === undefined ? {} : { key }) };
 }
 
 /** An AuditConfig's spec as the only layer: no datacenter has a say yet. Its target is no setting and does not merge. */

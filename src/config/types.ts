@@ -5,11 +5,14 @@
 import type { Stage } from '../api/audit.ts';
 import type { LayerSpec, RolloutWindow } from '../api/auditconfig.ts';
 import type { PolicyRuleSpec } from '../api/auditconfig-policy.ts';
+import type { DatacenterAuditConfigSpec } from '../api/datacenterauditconfig.ts';
 import type { PresetName } from '../api/preset-names.ts';
 
 export type Layer =
   | { readonly from: 'BuiltIn' | 'AuditConfig' }
-  | { readonly from: 'Datacenter'; readonly name: string; readonly part: 'defaults' | 'enforced' };
+  | { readonly from: 'Datacenter'; readonly name: string; readonly part: DatacenterPart };
+/** `limits` moved a value into its bounds; `mandatoryRules` keeps on what they need to be recorded. */
+export type DatacenterPart = 'defaults' | 'enforced' | 'mandatoryRules' | 'limits' | 'forbid';
 
 export type LayerInput = { readonly layer: Layer; readonly spec: LayerSpec };
 
@@ -39,6 +42,8 @@ export type ResolvedTruncate = {
 
 export type PolicyReference = {
   readonly kind: 'ConfigMap' | 'Secret';
+  /** Only where a datacenter refers to it; absent: that of the AuditConfig. */
+  readonly namespace?: string;
   readonly name: string;
   readonly key?: string;
 };
@@ -49,6 +54,8 @@ export type LayerRules = { readonly layer: Layer; readonly rules: readonly Polic
 export type ResolvedPolicy = {
   /** Absent: none, since rules or a reference stand instead. */
   readonly preset?: PresetName;
+  /** In front of everything, out of reach of the rest: mandatory rules, then enforced ones, the strongest's first. */
+  readonly front: readonly LayerRules[];
   /** In order of strength, the strongest layer's first: first match wins. */
   readonly rules: readonly LayerRules[];
   readonly rulesPosition: 'Before' | 'After';
@@ -57,7 +64,17 @@ export type ResolvedPolicy = {
   /** Absent: every part of the policy keeps its own. */
   readonly omitManagedFields?: boolean;
   readonly sensitiveBodies: 'Redact' | 'Allow';
+  /** What counts for `front`, and for a preset or a reference that is enforced: an AuditConfig does not reach it. */
+  readonly enforced: EnforcedPolicy;
   readonly systemNamespaces?: readonly string[];
+};
+
+export type EnforcedPolicy = {
+  readonly preset: boolean;
+  readonly reference: boolean;
+  readonly omitStages: readonly Stage[];
+  readonly omitManagedFields?: boolean;
+  readonly sensitiveBodies: 'Redact' | 'Allow';
 };
 
 export type ResolvedLog = {
@@ -76,7 +93,8 @@ export type ResolvedLog = {
 };
 
 export type ResolvedWebhook = {
-  readonly secretRef: { readonly name: string; readonly key: string };
+  /** `namespace` only where a datacenter refers to it; absent: that of the AuditConfig. */
+  readonly secretRef: { readonly name: string; readonly key: string; readonly namespace?: string };
   readonly initialBackoffSeconds: number;
   readonly mode: Mode;
   readonly batch: ResolvedBatch;
@@ -105,3 +123,20 @@ export type ResolvedSpec = {
 };
 
 export type EffectiveConfig = { readonly spec: ResolvedSpec; readonly provenance: Provenance };
+
+/** The part of a DatacenterAuditConfig that control planes get. The rest says which, when and how. */
+export type DatacenterContent = Pick<
+  DatacenterAuditConfigSpec,
+  'defaults' | 'enforced' | 'mandatoryRules' | 'limits' | 'forbid' | 'priority'
+>;
+export type Datacenter = { readonly name: string; readonly content: DatacenterContent };
+
+/** A field of the AuditConfig that does not count, and who says so. */
+export type Ignored = { readonly path: FieldPath; readonly by: Layer };
+/** Two datacenters enforce different values: `set` counts. */
+export type Conflict = { readonly path: FieldPath; readonly set: string; readonly over: string };
+
+export type DatacenterEffect = EffectiveConfig & {
+  readonly ignored: readonly Ignored[];
+  readonly conflicts: readonly Conflict[];
+};

@@ -22,6 +22,15 @@ export type ComposeInput = {
   readonly omitStages?: readonly Stage[];
   /** Instead of what preset and referenced policy say as a whole; a rule's own setting stays. */
   readonly omitManagedFields?: boolean;
+  /** Instead of these two, for a preset or a referenced policy that is enforced: nobody else's settings reach it. */
+  readonly enforced?: EnforcedParts;
+};
+
+export type EnforcedParts = {
+  readonly preset: boolean;
+  readonly reference: boolean;
+  readonly omitStages: readonly Stage[];
+  readonly omitManagedFields?: boolean;
 };
 
 /** The rule with its policy's settings inside it, for a policy that has none. */
@@ -45,17 +54,18 @@ export const pushDown = (policy: Policy): Rule[] => policy.rules.map((r) => push
  * without rules, which no API server loads.
  */
 export function composePolicy(input: ComposeInput): Policy {
-  const { omitStages = [], omitManagedFields } = input;
-  const given = (p: Policy | undefined): Rule[] =>
-    p === undefined
-      ? []
-      : pushDown({
-          rules: p.rules,
-          omitStages: joinStages(p.omitStages, omitStages),
-          omitManagedFields: omitManagedFields ?? p.omitManagedFields,
-        });
+  const { enforced } = input;
+  const given = (p: Policy | undefined, isEnforced = false): Rule[] => {
+    const { omitStages = [], omitManagedFields } = isEnforced ? (enforced ?? {}) : input;
+    if (p === undefined) return [];
+    return pushDown({
+      rules: p.rules,
+      omitStages: joinStages(p.omitStages, omitStages),
+      omitManagedFields: omitManagedFields ?? p.omitManagedFields,
+    });
+  };
   const own = given({ rules: input.rules ?? [], omitStages: [], omitManagedFields: false });
-  const base = [...given(input.referenced), ...given(input.preset)];
+  const base = [...given(input.referenced, enforced?.reference), ...given(input.preset, enforced?.preset)];
   const tenant = input.rulesPosition === 'Before' ? [...own, ...base] : [...base, ...own];
   const mandatory = pushDown({ rules: input.mandatory ?? [], omitStages: [], omitManagedFields: false });
   return { rules: [...mandatory, ...tenant], omitStages: [], omitManagedFields: false };

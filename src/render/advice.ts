@@ -6,7 +6,7 @@
 import type { Policy } from '../api/audit.ts';
 import type { Finding, Position } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
-import type { ResolvedPolicy } from '../config/types.ts';
+import type { Layer, LayerRules, ResolvedPolicy } from '../config/types.ts';
 import { layerName } from '../config/merge.ts';
 import { lintPolicy } from '../policy/lint.ts';
 
@@ -25,22 +25,30 @@ const COUNTED = 'as counted in the whole policy, which `auditconfig render -o po
 /** Rules to look at beyond this many would make every reconcile slow. */
 const MAX_RULES = 100;
 
+/** Whose rules these are, as findings begin: `spec.policy` of the AuditConfig, or a datacenter's. */
+export function ownerOf(layer: Layer): string {
+  if (layer.from === 'AuditConfig') return 'spec.policy';
+  const mandatory = layer.from === 'Datacenter' && layer.part === 'mandatoryRules';
+  return `${layerName(layer)}${mandatory ? '' : ': policy'}`;
+}
+
 export function advise({ policy, spec, referenced }: Composed, version: Minor): Advice {
   if (policy.rules.length > MAX_RULES) return { own: [], referenced: [] };
-  const owners = spec.rules.flatMap(({ layer, rules }) =>
-    rules.map((_, i) => `${layer.from === 'AuditConfig' ? 'spec.policy' : `${layerName(layer)}: policy`}.rules[${i}]`),
-  );
+  const ownersOf = (all: readonly LayerRules[]): readonly string[] =>
+    all.flatMap(({ layer, rules }) => rules.map((_, i) => `${ownerOf(layer)}.rules[${i}]`));
+  const front = ownersOf(spec.front);
+  const owners = ownersOf(spec.rules);
   const foreign = referenced?.rules ?? 0;
   const before = spec.rulesPosition === 'Before';
-  const ownFrom = before ? 0 : policy.rules.length - owners.length;
-  const foreignFrom = before ? owners.length : 0;
+  const ownFrom = before ? front.length : policy.rules.length - owners.length;
+  const foreignFrom = front.length + (before ? owners.length : 0);
   const advice: { own: Finding[]; referenced: Finding[] } = { own: [], referenced: [] };
   for (const found of lintPolicy({ policy, findings: [], positions: new Map() }, version)) {
     const f = /\brules\[/.test(found.message) ? { ...found, message: `${found.message} (${COUNTED})` } : found;
     const m = /^rules\[(\d+)\](.*)$/.exec(f.path);
     if (m === null || (f.code === 'SensitiveBodiesLogged' && spec.sensitiveBodies === 'Redact')) continue;
     const index = Number(m[1]);
-    const owner = owners[index - ownFrom];
+    const owner = front[index] ?? owners[index - ownFrom];
     const rest = m[2] ?? '';
     if (owner !== undefined) advice.own.push({ ...f, path: `${owner}${rest}`, message: `${owner}: ${f.message}` });
     else if (index >= foreignFrom && index < foreignFrom + foreign) {

@@ -9,7 +9,6 @@ import { hasErrors } from '../api/findings.ts';
 import type { Finding, Position } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
 import { canonicalJson } from '../config/canonical.ts';
-import { layerName } from '../config/merge.ts';
 import type { LayerRules, PolicyReference, ResolvedPolicy } from '../config/types.ts';
 import { composePolicy } from '../policy/compose.ts';
 import { emitPolicy } from '../policy/emit.ts';
@@ -17,7 +16,7 @@ import { loadPolicy } from '../policy/load.ts';
 import { presetPolicy } from '../policy/presets.ts';
 import { redactSensitive } from '../policy/redact.ts';
 import type { Loaded } from '../policy/types.ts';
-import { advise } from './advice.ts';
+import { advise, ownerOf } from './advice.ts';
 import { MAX_BUNDLE_BYTES } from './bundle.ts';
 import { error, warning } from './findings.ts';
 import type { RenderFinding, Source } from './findings.ts';
@@ -35,12 +34,14 @@ export type RenderedPolicy = { readonly bytes?: Uint8Array; readonly findings: r
 /** `bytes` are there exactly when no finding is an error. */
 export function renderPolicy(input: PolicyInput): RenderedPolicy {
   const { spec, versions } = input;
-  const own = spec.rules.flatMap((layer) => ownRuleFindings(layer, versions));
+  const own = [...spec.front, ...spec.rules].flatMap((layer) => ownRuleFindings(layer, versions));
   const referenced = spec.reference === undefined ? undefined : loadReference(spec.reference, input);
   const findings = [own, referenced?.findings ?? [], unusedParameter(spec)].flat();
   if (hasErrors(findings)) return { findings };
-  const composed = compose(spec, referenced?.policy);
-  const policy = spec.sensitiveBodies === 'Redact' ? redactSensitive(composed) : composed;
+  const front = frontOf(spec);
+  const rest = compose(spec, referenced?.policy);
+  const composed = joined(front, rest);
+  const policy = joined(redacted(front, spec.enforced.sensitiveBodies), redacted(rest, spec.sensitiveBodies));
   const bytes = emitPolicy(policy);
   // Before any advice: that about a policy beyond all bounds takes seconds, and nobody would read it.
   if (bytes.length > MAX_BUNDLE_BYTES) return { findings: [...findings, tooLarge(bytes)] };
@@ -56,8 +57,23 @@ const tooLarge = (bytes: Uint8Array): RenderFinding =>
     `spec.policy: the whole policy has ${bytes.length} bytes; a ConfigMap holds ${MAX_BUNDLE_BYTES}`,
   );
 
+const redacted = (policy: Policy, bodies: 'Redact' | 'Allow'): Policy =>
+  bodies === 'Redact' ? redactSensitive(policy) : policy;
+const joined = (front: Policy, rest: Policy): Policy => ({ ...rest, rules: [...front.rules, ...rest.rules] });
+
+/** Mandatory and enforced rules, composed and capped apart: no setting of an AuditConfig has a part in it. */
+const frontOf = ({ front, enforced }: ResolvedPolicy): Policy => {
+  const of = (isMandatory: boolean) =>
+    front.filter((f) => isMandatoryPart(f) === isMandatory).flatMap(({ rules }) => rules.map(ruleOf));
+  const { omitStages } = enforced;
+  return composePolicy({ mandatory: of(true), rules: of(false), rulesPosition: 'Before', omitStages });
+};
+const isMandatoryPart = ({ layer }: LayerRules): boolean =>
+  layer.from === 'Datacenter' && layer.part === 'mandatoryRules';
+
 const compose = (spec: ResolvedPolicy, referenced: Policy | undefined): Policy =>
   composePolicy({
+    enforced: spec.enforced,
     rules: spec.rules.flatMap((layer) => layer.rules.map(ruleOf)),
     rulesPosition: spec.rulesPosition,
     ...(referenced === undefined ? {} : { referenced }),
@@ -88,7 +104,7 @@ function loadForAll(bytes: Uint8Array, versions: readonly Minor[]): Loaded {
 /** Own rules are checked by themselves, so that a finding names the rule as its author counts. */
 function ownRuleFindings({ layer, rules }: LayerRules, versions: readonly Minor[]): RenderFinding[] {
   const bytes = emitPolicy({ rules: rules.map(ruleOf), omitStages: [], omitManagedFields: false });
-  const prefix = layer.from === 'AuditConfig' ? 'spec.policy' : `${layerName(layer)}: policy`;
+  const prefix = ownerOf(layer);
   // Their place in what was just written is of no use to anybody.
   return loadForAll(bytes, versions).findings.map(({ at: _at, ...f }) => ({
     ...f,

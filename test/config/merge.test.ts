@@ -79,14 +79,14 @@ describe('layers', () => {
     expect(mergeLayers([...layers, unset]).spec.policy.preset).toBeUndefined();
   });
 
-  it('concatenate own rules, the strongest layer first', () => {
+  it('concatenate own rules, the strongest layer first, and enforced ones in front of everything', () => {
     const { spec } = mergeLayers([
       on(DEFAULTS, { policy: { rules: [{ level: 'Metadata' }] } }),
       on(CONFIG, { policy: { rules: [{ level: 'Request' }] } }),
       on(ENFORCED, { policy: { rules: [{ level: 'None' }] } }),
     ]);
+    expect(spec.policy.front.map((r) => [r.layer, r.rules[0]?.level])).toEqual([[ENFORCED, 'None']]);
     expect(spec.policy.rules.map((r) => [r.layer, r.rules[0]?.level])).toEqual([
-      [ENFORCED, 'None'],
       [CONFIG, 'Request'],
       [DEFAULTS, 'Metadata'],
     ]);
