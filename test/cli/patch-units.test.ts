@@ -164,6 +164,14 @@ describe('a unit', () => {
     expect(await node.read(dropIn)).toContain('--audit-policy-file=');
   });
 
+  it('given as a file of systemd’s is read as systemd does, with the drop-ins of all its folders', async () => {
+    const dropIn = '/usr/lib/systemd/system/kube-apiserver.service.d/10-vendor.conf';
+    await node.write(dropIn, '[Service]\nExecStart=\nExecStart=/bin/kube-apiserver --v=2\n    --audit-log-maxage=1\n');
+    const { code, stderr } = await node.unchanged(() => patch(withFile(node.at(UNIT)), IO));
+    expect([code, stderr]).toEqual([1, expect.stringContaining(`${node.at(dropIn)}:3:`)]);
+    expect(stderr).toContain('[ContinuationMissing]');
+  });
+
   it('as a copy elsewhere is taken as given, with the drop-ins beside it, and the node’s own is left alone', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'auditconfig-unit-'));
     try {
