@@ -1,7 +1,7 @@
 // `npm run check`: types, lint and imports, side by side. What passes says one word; what fails says it all.
 //
-// The core and the rest are two programs, one for each of two CPUs: the core is compiled without Node's types, and
-// neither compiles what the other answers for (types-and-lint.ts). Format is a check of its own, `npm run format:check`.
+// Two programs that take about as long, one for each of two CPUs: the tests, and what they test (types-and-lint-main.ts).
+// Format is a check of its own, `npm run format:check`.
 import { spawn } from 'node:child_process';
 
 // Half of the time of a compiler is garbage collection, where it gets as little room for young objects as a server.
@@ -14,8 +14,8 @@ const TYPES_AND_LINT = [
 const VITEST = 'node_modules/vitest/vitest.mjs';
 
 const JOBS = [
-  ['types and lint', [...TYPES_AND_LINT, 'tsconfig.json', '--without', 'src/tsconfig.json']],
-  ['types and lint of the core', [...TYPES_AND_LINT, 'src/tsconfig.json']],
+  ['types and lint of the tests', [...TYPES_AND_LINT, 'tests']],
+  ['types and lint of the sources', [...TYPES_AND_LINT, 'core', 'sources']],
   ['imports', [VITEST, 'run', '--project', 'unit', 'test/house/imports.test.ts', '--reporter=dot']],
 ];
 

@@ -1,6 +1,6 @@
 /**
  * Types and typed lint in one: the rules ask the compiler for types that it has just worked out, where `tsc` and `eslint`
- * as two programs work them all out twice. Called by types-and-lint-main.ts for each half of `npm run check`.
+ * as two programs work them all out twice. Called by types-and-lint-main.ts for each part of `npm run check`.
  *
  * What passed once is not looked at again until it, or something that it imports, changes (passed-files.ts): a promise
  * may come to float in a file that nobody touched.
@@ -11,12 +11,14 @@ import { relative } from 'node:path';
 import ts from 'typescript';
 import { keysOf, readPassed, writePassed } from './passed-files.ts';
 
-export type Half = {
+export type Part = {
   readonly root: string;
   /** Absolute path of the tsconfig.json whose files are checked. */
   readonly tsconfig: string;
   /** Absolute path of another one, which answers for the files that both name. */
   readonly without?: string;
+  /** Of its files, those that are meant; all where it is not given. */
+  readonly only?: (file: string) => boolean;
   /** Absolute path of the file that remembers what passed. */
   readonly cache: string;
   /** Files whose content decides about all others: the rules, the versions of the tools. */
@@ -42,10 +44,10 @@ function configOf(tsconfig: string): ts.ParsedCommandLine {
 
 const isDeclaration = (file: string): boolean => /\.d\.[cm]?ts$/.test(file);
 
-/** Of what the tsconfig names, the files that this half answers for. Declarations are everybody's. */
-function filesOf(config: ts.ParsedCommandLine, without: string | undefined): string[] {
+/** Of what the tsconfig names, the files that this part answers for. Declarations are everybody's. */
+function filesOf(config: ts.ParsedCommandLine, { without, only = () => true }: Part): string[] {
   const others = new Set(without === undefined ? [] : configOf(without).fileNames);
-  return config.fileNames.filter((f) => !others.has(f));
+  return config.fileNames.filter((f) => !others.has(f) && only(f));
 }
 
 function compile(options: ts.CompilerOptions, rootNames: readonly string[]): ts.Program {
@@ -65,16 +67,16 @@ function typeProblems(program: ts.Program, files: readonly string[]): ts.Diagnos
 }
 
 /** What `eslint` says of these files, with the types of a program that has them already. */
-async function lint(half: Half, program: ts.Program, files: readonly string[]): Promise<ESLint.LintResult[]> {
+async function lint(part: Part, program: ts.Program, files: readonly string[]): Promise<ESLint.LintResult[]> {
   if (files.length === 0) return [];
   const types: Linter.Config = {
     files: ['**/*.ts'],
     languageOptions: { parserOptions: { projectService: false, programs: [program] } },
   };
   const eslint = new ESLint({
-    cwd: half.root,
-    ...(half.rules === undefined ? {} : { overrideConfigFile: true }),
-    overrideConfig: [...(half.rules ?? []), types],
+    cwd: part.root,
+    ...(part.rules === undefined ? {} : { overrideConfigFile: true }),
+    overrideConfig: [...(part.rules ?? []), types],
   });
   return eslint.lintFiles([...files]);
 }
@@ -91,20 +93,20 @@ const ofLint = (root: string, r: ESLint.LintResult): string[] =>
   r.messages.map((m) => `${relative(root, r.filePath)}(${m.line},${m.column}): ${m.ruleId ?? 'eslint'}: ${m.message}`);
 
 /** Looks at what has not passed in its present state, and remembers what passes now. Warnings do not pass. */
-export async function typesAndLint(half: Half): Promise<Verdict> {
-  const config = configOf(half.tsconfig);
+export async function typesAndLint(part: Part): Promise<Verdict> {
+  const config = configOf(part.tsconfig);
   const declarations = config.fileNames.filter(isDeclaration);
-  const decisive = [half.tsconfig, ...half.decisive, ...declarations];
-  const keys = keysOf(filesOf(config, half.without), decisive);
-  const passed = readPassed(half.cache);
+  const decisive = [part.tsconfig, ...part.decisive, ...declarations];
+  const keys = keysOf(filesOf(config, part), decisive);
+  const passed = readPassed(part.cache);
   const stale = [...keys.keys()].filter((f) => passed.get(f) !== keys.get(f));
-  if (stale.length === 0) return { problems: config.errors.map((d) => ofType(half.root, d)), looked: 0 };
+  if (stale.length === 0) return { problems: config.errors.map((d) => ofType(part.root, d)), looked: 0 };
 
   const program = compile(config.options, [...new Set([...stale, ...declarations])]);
   const types = [...config.errors, ...typeProblems(program, stale)];
   const linted = (
     await lint(
-      half,
+      part,
       program,
       stale.filter((f) => !isDeclaration(f)),
     )
@@ -112,7 +114,7 @@ export async function typesAndLint(half: Half): Promise<Verdict> {
 
   const failed = new Set([...types.map((d) => d.file?.fileName), ...linted.map((r) => r.filePath)]);
   const everywhere = types.some((d) => d.file === undefined);
-  writePassed(half.cache, everywhere ? new Map() : new Map([...keys].filter(([f]) => !failed.has(f))));
-  const problems = [...types.map((d) => ofType(half.root, d)), ...linted.flatMap((r) => ofLint(half.root, r))];
+  writePassed(part.cache, everywhere ? new Map() : new Map([...keys].filter(([f]) => !failed.has(f))));
+  const problems = [...types.map((d) => ofType(part.root, d)), ...linted.flatMap((r) => ofLint(part.root, r))];
   return { problems, looked: stale.length };
 }
