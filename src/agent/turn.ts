@@ -5,15 +5,14 @@
  * nothing here gives it back because time has passed. A process that is killed while it holds the Lease holds it on.
  */
 import { RESTART_LEASE, INSTANCES_ANNOTATION, holderOf, nodeOfHolder, parseInstances } from '../api/restart-lease.ts';
-import type { Instance } from '../api/restart-lease.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { ServerAddress } from '../kube/direct.ts';
 import type { KubeError } from '../kube/errors.ts';
 import { LEASES } from '../kube/lease.ts';
 import { isRecord } from '../kube/types.ts';
 import type { KubeObject } from '../kube/types.ts';
-import { mayAsk, wait } from '../rollout/turn.ts';
-import type { LeaseView, Turn, Wait } from '../rollout/turn.ts';
+import { mayAsk, wait, waitForPeers } from '../rollout/turn.ts';
+import type { Ask, LeaseView, Turn, Wait } from '../rollout/turn.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 export type TurnOptions = {
@@ -73,20 +72,17 @@ export function createRestartTurn(o: TurnOptions): RestartTurn {
     return o.client.mergePatch(LEASES, ref, patch, { signal, fieldManager: 'auditconfig-agent' });
   };
 
-  const notReady = async (peers: readonly Instance[], signal: AbortSignal): Promise<Wait | undefined> => {
+  const notReady = async (ask: Ask, signal: AbortSignal): Promise<Wait | undefined> => {
+    if (ask.needed === 0) return undefined;
     const own = await o.ownPort();
-    const asked = await Promise.all(
-      peers.map(async ({ node, host, port = own }) => {
+    const answers = await Promise.all(
+      ask.peers.map(async ({ node, host, port = own }) => {
         if (host === undefined || port === undefined) return { node, why: 'its address is not known' };
         const why = await o.askPeer({ host, port }, signal);
         return { node, why: why === null ? null : `${host}:${port}: ${why}` };
       }),
     );
-    const first = asked.find(({ why }) => why !== null);
-    if (first === undefined) return undefined;
-    return wait('PeerNotReady', `the API server of node ${first.node} is not ready (${first.why})`, {
-      node: first.node,
-    });
+    return waitForPeers(ask, answers);
   };
 
   /** One read, all questions, one write. 'Again': it was overtaken. */
@@ -96,7 +92,7 @@ export function createRestartTurn(o: TurnOptions): RestartTurn {
     const lease = read.ok ? leaseView(read.value) : undefined;
     const asked = mayAsk(lease, o.node, o.now());
     if (asked.granted === false) return asked;
-    const refused = await notReady(asked.peers, signal);
+    const refused = await notReady(asked, signal);
     if (refused !== undefined) return refused;
     if (!read.ok || lease === undefined) return 'Again';
     // Ours already: a former life of this process took it. The write also says that nobody took it from us meanwhile.

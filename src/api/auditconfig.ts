@@ -54,7 +54,9 @@ export const rolloutSpec = z.strictObject({
   allowDegraded: z
     .boolean()
     .optional()
-    .describe('Changes a node although another API server is not ready; a node that is long dead holds nobody back.'),
+    .describe(
+      'Changes a node although another API server is not ready, unless it would be the last; a node that is long dead holds nobody back.',
+    ),
 });
 
 /** The fields that layers merge: all of spec but target. */

@@ -49,8 +49,11 @@ export type LeaseView = {
   readonly instances: readonly Instance[] | undefined;
 };
 
-/** Whom to ask whether it is ready, before the Lease is taken. */
-export type Ask = { readonly granted: 'AskPeers'; readonly peers: readonly Instance[] };
+/** Whom to ask whether it is ready, before the Lease is taken, and how many must be. */
+export type Ask = { readonly granted: 'AskPeers'; readonly peers: readonly Instance[]; readonly needed: number };
+
+/** What a peer answered; `why` it is not ready, null where it is. */
+export type PeerAnswer = { readonly node: string; readonly why: string | null };
 
 type Rule = (lease: LeaseView, me: Instance, now: number) => Wait | undefined;
 
@@ -88,6 +91,27 @@ export function mayAsk(lease: LeaseView | undefined, node: string, now: number):
     const refused = rule(lease, me, now);
     if (refused !== undefined) return refused;
   }
-  const peers = me.allowDegraded === true ? [] : lease.instances.filter((i) => i.node !== node);
-  return { granted: 'AskPeers', peers };
+  const peers = lease.instances.filter((i) => i.node !== node);
+  return {
+    granted: 'AskPeers',
+    peers,
+    needed: me.allowDegraded === true ? neededDegraded(peers.length) : peers.length,
+  };
+}
+
+/**
+ * allowDegraded means that a dead node holds nobody back, not that the last API server may go: of several others one
+ * must be ready. Of two, the one that is left is all there is, as on a single node: the user said so.
+ */
+const neededDegraded = (peers: number): number => (peers >= 2 ? 1 : 0);
+
+/** Undefined where enough of them are ready. */
+export function waitForPeers({ needed }: Ask, answers: readonly PeerAnswer[]): Wait | undefined {
+  const down = answers.filter(({ why }) => why !== null);
+  const [first] = down;
+  if (first === undefined || answers.length - down.length >= needed) return undefined;
+  const alone = needed < answers.length ? ', nor is any other' : '';
+  return wait('PeerNotReady', `the API server of node ${first.node} is not ready (${first.why})${alone}`, {
+    node: first.node,
+  });
 }

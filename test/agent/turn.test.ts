@@ -84,6 +84,19 @@ describe("a node's turn", () => {
     expect(await agent('cp-1').take(never)).toEqual({ granted: true });
   });
 
+  it('waits all the same where no other of several is ready: the last API server stays', async () => {
+    down.add('10.0.0.2').add('10.0.0.3');
+    write(THREE.map((i) => ({ ...i, allowDegraded: true })));
+    expect(await agent('cp-1').take(never)).toMatchObject({ granted: false, reason: 'PeerNotReady', node: 'cp-2' });
+  });
+
+  it('asks nobody where allowDegraded is set and one other is all there is', async () => {
+    down.add('10.0.0.2');
+    write(THREE.slice(0, 2).map((i) => ({ ...i, allowDegraded: true })));
+    expect(await agent('cp-1').take(never)).toEqual({ granted: true });
+    expect(asked).toEqual([]);
+  });
+
   it('is not taken where another was quicker between the question and the write', async () => {
     duringQuestion = () => {
       if (store.holder === '') store.set('cp-2/uid-cp-2');

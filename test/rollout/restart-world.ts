@@ -274,6 +274,8 @@ export class RestartWorld {
     const down = others.filter((x) => !x.ready && x.unreadySince < askedAt);
     if (down.length > 0 && !this.#chaos.allowDegraded)
       throw new Error(`${m.name} restarts while ${down[0]?.name} is not ready`);
+    if (down.length === others.length && others.length > 1)
+      throw new Error(`${m.name} restarts although no other API server is ready`);
     change.renamed = true;
     this.restarts += 1;
     this.#note(`${m.name} restarts`);
