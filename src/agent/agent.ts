@@ -18,12 +18,16 @@ import type { KubeObject } from '../kube/types.ts';
 import { claimName, waitForClaim } from '../node/claim.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
 import { mismatch } from '../node/place.ts';
+import { createGapMetrics } from '../telemetry/gap-metrics.ts';
 import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
 import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { createProofMetrics } from '../telemetry/proof-metrics.ts';
 import { startTelemetryServer } from '../telemetry/server.ts';
+import { DriftKeeper } from './drift.ts';
+import { DriftWork } from './drift-work.ts';
+import { GapKeeper } from './gaps.ts';
 import { joinReports } from './measured.ts';
 import { ownServer } from './own-server.ts';
 import { askGitVersion, askReady } from './peers.ts';
@@ -33,7 +37,7 @@ import { Prover } from './proof.ts';
 import { createReporter } from './reporter.ts';
 import { AUDIT_NODES } from './resources.ts';
 import { createRestartTurn, leaseView } from './turn.ts';
-import { Worker } from './worker.ts';
+import { Worker, againOf } from './worker.ts';
 
 export const AGENT_HELP = `Usage: auditconfig agent --node-name NAME [options]
 
@@ -56,6 +60,8 @@ Options:
   --kubeconfig FILE    how to reach the API server (default: KUBECONFIG, ~/.kube/config, the pod's own account)
   --proof-interval S   how often to prove that events arrive, in seconds, 10 to 3600 (default: 3600); sooner where
                        the log looks wrong
+  --quiet-seconds S    how long a manifest that somebody wrote anew (kubeadm upgrade) must be left alone before it is
+                       patched again, in seconds, 1 to 3600 (default: 120)
   --port PORT          health and metrics, on loopback only (default: 9442; 0 takes a free one)
   --log-level LEVEL    ${LOG_LEVELS.join(', ')} (default: info)
 
@@ -75,6 +81,7 @@ export type AgentOptions = {
   readonly bundlesNamespace: string;
   readonly kubeconfig?: string;
   readonly proofIntervalMs: number;
+  readonly quietMs: number;
   readonly port: number;
   readonly logLevel: LogLevel;
   readonly version: string;
@@ -103,6 +110,7 @@ export function parseAgentArgs(
         'bundles-namespace': string,
         kubeconfig: string,
         'proof-interval': string,
+        'quiet-seconds': string,
         port: string,
         'log-level': string,
       },
@@ -117,6 +125,9 @@ export function parseAgentArgs(
   const proofInterval = Number(values['proof-interval'] ?? '3600');
   if (!Number.isInteger(proofInterval) || proofInterval < 10 || proofInterval > 3600)
     return { usage: '--proof-interval must be a number of seconds from 10 to 3600' };
+  const quiet = Number(values['quiet-seconds'] ?? '120');
+  if (!Number.isInteger(quiet) || quiet < 1 || quiet > 3600)
+    return { usage: '--quiet-seconds must be a number of seconds from 1 to 3600' };
   const logLevel = LOG_LEVELS.find((l) => l === (values['log-level'] ?? 'info'));
   if (logLevel === undefined) return { usage: `--log-level must be one of ${LOG_LEVELS.join(', ')}` };
   const place = parsePlace(values);
@@ -131,6 +142,7 @@ export function parseAgentArgs(
     bundlesNamespace: values['bundles-namespace'] ?? 'auditconfig-bundles',
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
     proofIntervalMs: proofInterval * 1000,
+    quietMs: quiet * 1000,
     port,
     logLevel,
     version,
@@ -147,6 +159,7 @@ export const whyNoAgent = ({ kubeconfig }: AgentOptions): string | undefined =>
 /** In the queue, beside the node's name, which has no slash. */
 const PROBATION = 'watch/probation';
 const TURN = 'watch/turn';
+const DRIFT = 'watch/drift';
 
 /** Resolves when the signal has aborted and everything has ended. */
 export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<void> {
@@ -208,7 +221,24 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     const parsed = auditNodeStatus.safeParse(read()?.['status'] ?? {});
     return parsed.success ? parsed.data : {};
   };
-  const reporter = joinReports(reports, told, () => prover.wake());
+  const reporter = joinReports(reports, told, (phase) => {
+    if (phase === 'Settled') prover.wake();
+    void gaps.look(true);
+  });
+  const gaps = new GapKeeper({
+    host,
+    spec,
+    metrics: createGapMetrics(registry),
+    log,
+    report: (all) => reporter.measured(all === undefined ? {} : { gaps: all }),
+    ended: ({ start, end, reason }) => {
+      const regarding = read();
+      const [from, to] = [start, end].map((ms) => `${new Date(ms).toISOString().slice(0, 19)}Z`);
+      const note = `${reason}: the API server of this node did not record what it should from ${from} to ${to}`;
+      if (regarding !== undefined)
+        events.record({ regarding, type: 'Warning', reason: 'AuditGap', action: 'Observe', note });
+    },
+  });
   const prover = new Prover({
     host,
     spec,
@@ -219,6 +249,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     version: () => parseMinor(told().kubernetesVersion ?? ''),
     intervalMs: o.proofIntervalMs,
     report: (measured) => reporter.measured(measured),
+    onProven: (result) => void gaps.proven(result),
     metrics: createProofMetrics(registry),
     log,
   });
@@ -233,6 +264,16 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     log,
     now: host.now,
   });
+  // Elsewhere nobody watches yet: a node that is asked again puts right what differs.
+  const isPod = spec.kind === 'StaticPod';
+  const keeper = new DriftKeeper({
+    host,
+    spec,
+    root: o.root,
+    rules: { quietMs: o.quietMs },
+    log,
+    onChange: () => queue.add(DRIFT),
+  });
   const worker = new Worker({
     host,
     spec,
@@ -243,6 +284,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     askVersion: (address, s) => askGitVersion(peers, address, s),
     log,
     agentVersion: o.version,
+    ...(isPod ? { drift: new DriftWork({ host, spec, keeper, log }) } : {}),
     mismatch: (target) => mismatch(target, spec),
     ...(o.guard === undefined ? {} : { guard: o.guard }),
     again: () => queue.addAfter(o.nodeName, 1_000),
@@ -263,7 +305,8 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     own.onChange(() => {
       const object = read();
       // Our own reports change the object, but not its generation; one that was made anew counts from 1 again.
-      const now = object === undefined ? '' : `${object.metadata.uid}/${object.metadata.generation}`;
+      const now =
+        object === undefined ? '' : `${object.metadata.uid}/${object.metadata.generation}/${againOf({ object }) ?? ''}`;
       if (now === asked) reporter.remind();
       else if (object !== undefined) queue.add(o.nodeName);
       asked = now;
@@ -280,6 +323,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     queue.add(o.nodeName);
     const reconcile = async (key: string, s: AbortSignal): Promise<Outcome> => {
       if (key === TURN) return worker.giveBackTurn(s);
+      if (key === DRIFT) return worker.watchDrift(s);
       if (key === PROBATION) return worker.watchProbation(s);
       const outcome = await worker.work(s);
       queue.add(PROBATION);
@@ -296,6 +340,8 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
       reporter.run(signal),
       events.run(signal),
       prover.run(signal),
+      ...(isPod ? [keeper.run(signal)] : []),
+      gaps.run(signal),
       work(),
     ];
     await Promise.all([kube.health.start(signal), ...parts]);

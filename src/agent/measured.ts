@@ -1,29 +1,38 @@
 /**
- * Two speak of one node: the worker of what it does, the prover of what it found. AuditNode.status is written whole, so
- * both are joined here, before the reporter. What was proven of another revision is not repeated.
+ * Three speak of one node: the worker of what it does, the prover of what it found, the keeper of gaps. AuditNode.status is written whole, so
+ * both are joined here, before the reporter. What was proven of another revision is not repeated; gaps are the node's own.
  */
 import type { AuditNodeStatus } from '../api/auditnode.ts';
 import type { Reporter } from './reporter.ts';
 
-export type Measurements = Pick<AuditNodeStatus, 'proof' | 'retention'>;
+export type Measurements = Pick<AuditNodeStatus, 'proof' | 'retention' | 'gaps'>;
 export type JoinedReporter = Reporter & { measured(m: Measurements): void };
 
 /** The measurements that are about what the node runs now. */
 export function measurementsOf(m: Measurements, current: string | undefined): Measurements {
-  const { proof, retention } = m;
+  const { proof, retention, gaps } = m;
   return {
+    ...(gaps === undefined || gaps.length === 0 ? {} : { gaps }),
     ...(proof === undefined || proof.digest !== current ? {} : { proof }),
     ...(retention === undefined || retention.digest !== current ? {} : { retention }),
   };
 }
 
 /** `before` is what the API has: the words of the agent's former life, until there are new ones. */
-export function joinReports(reporter: Reporter, before: () => AuditNodeStatus, onSettled: () => void): JoinedReporter {
+export function joinReports(
+  reporter: Reporter,
+  before: () => AuditNodeStatus,
+  onSaid: (phase: AuditNodeStatus['phase']) => void,
+): JoinedReporter {
   let said: AuditNodeStatus | undefined;
   let mine: Measurements = {};
   const send = (status: AuditNodeStatus): void => {
-    const { proof, retention } = { ...before(), ...mine };
-    const all = { ...(proof === undefined ? {} : { proof }), ...(retention === undefined ? {} : { retention }) };
+    const { proof, retention, gaps } = { ...before(), ...mine };
+    const all = {
+      ...(proof === undefined ? {} : { proof }),
+      ...(retention === undefined ? {} : { retention }),
+      ...(gaps === undefined ? {} : { gaps }),
+    };
     reporter.report({ ...status, ...measurementsOf(all, status.current) });
   };
   return {
@@ -31,7 +40,7 @@ export function joinReports(reporter: Reporter, before: () => AuditNodeStatus, o
     report: (status) => {
       said = status;
       send(status);
-      if (status.phase === 'Settled') onSettled();
+      onSaid(status.phase);
     },
     measured: (m) => {
       mine = { ...mine, ...m };

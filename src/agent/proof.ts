@@ -9,7 +9,7 @@ import { WHO_AM_I, chooseProbe, eventIn, judgeProof, nothingToObserve, probesFor
 import type { Chosen, Judged, Observation, Who } from '../analysis/proof.ts';
 import { dueNow, lookEveryMs } from '../analysis/proof-schedule.ts';
 import type { LogLook, Proven, Why } from '../analysis/proof-schedule.ts';
-import type { AuditNodeStatus } from '../api/auditnode.ts';
+import type { AuditNodeStatus, ProofResult } from '../api/auditnode.ts';
 import type { Minor } from '../api/versions.ts';
 import { LogFollower, statLog } from '../host/log-follow.ts';
 import { delay, scope } from '../kube/wait.ts';
@@ -36,6 +36,8 @@ export type ProverOptions = {
   readonly version: () => Minor | undefined;
   readonly intervalMs: number;
   readonly report: (measured: Pick<AuditNodeStatus, 'proof' | 'retention'>) => void;
+  /** Told of each proof. */
+  readonly onProven: (result: ProofResult) => void;
   readonly metrics: ProofMetrics;
   readonly log: Logger;
 };
@@ -108,6 +110,7 @@ export class Prover {
     const { digest } = place;
     const { result, message, auditID, bytesRead } = attempt;
     metrics.proven(result, bytesRead);
+    this.#o.onProven(result);
     log[result === 'EventFound' || result === 'NothingToObserve' ? 'info' : 'warn'](
       { result, why, bytesRead },
       message,

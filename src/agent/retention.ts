@@ -8,7 +8,7 @@ import { baseOf, parentOf } from '../targets/host-layout.ts';
 type Named = RotatedFile & { readonly name: string };
 
 /** Milliseconds since the epoch; JSON and Legacy lines. */
-function timeIn(line: string): number | undefined {
+export function timeIn(line: string): number | undefined {
   const told = (text: string | undefined): number | undefined => {
     const at = Date.parse(text ?? '');
     return Number.isNaN(at) ? undefined : at;

@@ -19,6 +19,8 @@ export type Said = {
   readonly file: StateFile | null;
   /** Of the last call; absent while it runs. */
   readonly outcome?: ApplyOutcome;
+  /** The node is not as its revision left it: what is waited for, or why it was stopped (`reason`). */
+  readonly drift?: { readonly reason?: string; readonly message: string };
   /** The bundle itself was no good. */
   readonly refused?: readonly Finding[];
   /** What this agent said last. */
@@ -46,6 +48,7 @@ type Failure = Pick<NonNullable<AuditNodeStatus['lastFailure']>, 'reason' | 'mes
 function failureOf(s: Said): Failure | undefined {
   const because = (reason: string, message: string): Failure => ({ reason, message: cut(message) });
   if (s.refused !== undefined) return because(s.refused[0]?.code ?? 'BundleMalformed', sentences(s.refused));
+  if (s.drift?.reason !== undefined) return because(s.drift.reason, s.drift.message);
   switch (s.outcome?.kind) {
     case 'Refused':
       return because(
@@ -71,6 +74,7 @@ function failureOf(s: Said): Failure | undefined {
 }
 
 function messageOf(s: Said): string | undefined {
+  if (s.drift !== undefined) return cut(s.drift.message);
   switch (s.outcome?.kind) {
     case 'OnHold':
       return 'a file HOLD on the node stops the agent; remove it to go on';
@@ -123,8 +127,9 @@ function digestsOf({ file, before }: Said): Pick<AuditNodeStatus, 'current' | 't
 export function statusOf(s: Said): AuditNodeStatus {
   const failure = failureOf(s);
   const waiting = waitingOf(s);
-  const phase =
-    failure !== undefined || s.file === null ? 'Held' : waiting === undefined ? s.file.state.phase : 'Waiting';
+  const settledPhase = s.file?.state.phase ?? 'Held';
+  const busyPhase = waiting !== undefined ? 'Waiting' : s.drift !== undefined ? 'Drifted' : settledPhase;
+  const phase = failure !== undefined ? 'Held' : busyPhase;
   const digests = digestsOf(s);
   const settled = phase === 'Settled' || phase === 'Held';
   const unchanged = s.before.current === digests.current && s.before.settledTime !== undefined;

@@ -29,6 +29,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { fetchRevision } from './bundle.ts';
 import { ownServer, ownVersion, reachedAt } from './own-server.ts';
 import type { AskVersion } from './own-server.ts';
+import type { DriftWork } from './drift-work.ts';
 import type { Reporter } from './reporter.ts';
 import { statusOf } from './status.ts';
 import type { Said } from './status.ts';
@@ -48,6 +49,8 @@ export type WorkerOptions = {
   readonly askVersion: AskVersion;
   /** The control plane's one Lease: nothing restarts the API server without it. */
   readonly turn: RestartTurn;
+  /** Holds a revision in place; absent where nobody watches. */
+  readonly drift?: DriftWork;
   /** Why this agent cannot do what an AuditNode of that target asks; absent: every target is its own. */
   readonly mismatch?: (target: AuditNodeSpec['target']) => Finding | undefined;
   /** Has this node worked on again. */
@@ -59,6 +62,7 @@ export type WorkerOptions = {
 const REFUSED_RETRY_MS = 5 * 60_000;
 /** The controller publishes again what it hears is missing or changed. */
 const BUNDLE_RETRY_MS = 15_000;
+const REPAIR_RETRY_MS = 5_000;
 const HOLD_RETRY_MS = 10_000;
 const UNREADABLE_RETRY_MS = 60_000;
 const INCONCLUSIVE_RETRY_MS = 60_000;
@@ -94,10 +98,16 @@ function taskOf(object: KubeObject | undefined): Task | undefined {
 const keepOf = (task: Task | undefined): readonly string[] | 'All' =>
   task === undefined ? 'All' : (task.spec.keep ?? []);
 
+/** A person's word on this node: each new value counts once. */
+const AGAIN = 'auditconfig.dev/again';
+export const againOf = ({ object }: Pick<Task, 'object'>): string | undefined => object.metadata.annotations?.[AGAIN];
+
 export class Worker {
   readonly #o: WorkerOptions;
   #version: string | undefined;
   #apiServer: AuditNodeStatus['apiServer'];
+  /** What was fetched last: drift is put right with it, without the API. */
+  #fetched: Revision | undefined;
   #reports = 0;
   readonly #probation = new ProbationWatch();
   #wantsTurn = false;
@@ -128,7 +138,19 @@ export class Worker {
     if (!fetched.ok) return this.#away(fetched.error);
     const { revision, findings } = fetched.value;
     if (revision === undefined) return this.#refused(task, findings);
+    this.#fetched = revision;
     return this.#run(task, revision, signal);
+  }
+
+  /** A file of this node was changed, or it is time to look: without a request, unless something has to be done. */
+  async watchDrift(signal: AbortSignal): Promise<Outcome> {
+    const task = taskOf(this.#o.read());
+    const to = this.#fetched;
+    const { drift } = this.#o;
+    if (drift === undefined || task === undefined || to?.digest !== task.spec.desired.revision?.digest)
+      return { kind: 'Done' };
+    if (to === undefined || !(await drift.concerns(to, againOf(task), signal))) return { kind: 'Done' };
+    return this.#run(task, to, signal);
   }
 
   /**
@@ -258,8 +280,18 @@ export class Worker {
   }
 
   async #run(task: Task, to: Revision | null, signal: AbortSignal): Promise<Outcome> {
-    const { host, spec, log } = this.#o;
+    const { host, spec, log, drift } = this.#o;
     const { timeoutSeconds } = task.spec;
+    const before = await drift?.before(to, againOf(task), {
+      timeoutMs: timeoutSeconds * 1000,
+      turn: (s) => this.#turn(s),
+      signal,
+    });
+    if (before?.kind === 'Leave') {
+      if (before.note !== undefined) this.#o.note(task.object, 'Warning', before.note.reason, before.note.text);
+      await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), drift: before.said });
+      return before.outcome;
+    }
     const outcome = await applyRevision({
       host,
       spec,
@@ -268,16 +300,26 @@ export class Worker {
       keep: keepOf(task),
       ...this.#guard,
       rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
-      turn: (s) => this.#turn(s),
+      turn: async (s) => {
+        const turn = await this.#turn(s);
+        if (turn.granted && before?.kind === 'Repair') await drift?.correcting();
+        return turn;
+      },
+      ...(before?.kind === 'Go' && before.again ? { again: true } : {}),
       onState: (next) => {
         log.info({ phase: next.state.phase, digest: to?.digest ?? 'none' }, 'node state');
         if (next.journal !== null) void this.#say(task, { file: next });
       },
       signal,
     });
+    if (outcome.kind === 'Settled') await drift?.after(to, outcome.restarted, signal);
     const file = await readState(host.disk, spec.layout.stateDir);
     if (outcome.kind !== 'Interrupted') await this.#say(task, { file, outcome });
     this.#tell(task, outcome);
+    if (outcome.kind === 'Settled' && before?.kind === 'Repair')
+      this.#o.note(task.object, 'Warning', 'DriftRepaired', before.diff);
+    // It may just be starting, and not to be probed yet.
+    if (outcome.kind === 'Refused' && before?.kind === 'Repair') return { kind: 'Again', afterMs: REPAIR_RETRY_MS };
     return outcomeOf(outcome);
   }
 
@@ -289,7 +331,7 @@ export class Worker {
     return turn;
   }
 
-  async #say(task: Task, more: Pick<Said, 'file' | 'outcome' | 'refused'>): Promise<void> {
+  async #say(task: Task, more: Pick<Said, 'file' | 'outcome' | 'refused' | 'drift'>): Promise<void> {
     const turn = ++this.#reports;
     const adopted = await this.#adopted();
     // A later report was quicker: this one is history.

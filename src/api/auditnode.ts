@@ -13,8 +13,8 @@ const digest = z
   .max(64)
   .regex(/^[0-9a-f]{64}$/, 'a digest is 64 lower-case hex digits');
 
-/** Waiting: what is asked needs a restart, and it is not this node's turn. */
-export const NODE_PHASES = ['Settled', 'Waiting', 'Installing', 'Probing', 'RollingBack', 'Held'] as const;
+/** Waiting: what is asked needs a restart, and it is not this node's turn. Drifted: it is not as it was left, and that is awaited. */
+export const NODE_PHASES = ['Settled', 'Waiting', 'Installing', 'Probing', 'RollingBack', 'Held', 'Drifted'] as const;
 export type NodePhase = (typeof NODE_PHASES)[number];
 
 const desired = checked(
@@ -139,6 +139,17 @@ export const auditNodeStatus = z.object({
     })
     .optional()
     .describe('How long the log on this node is really kept.'),
+  gaps: z
+    .array(
+      z.object({
+        start: z.string().max(64).meta({ format: 'date-time' }),
+        end: z.string().max(64).meta({ format: 'date-time' }).optional().describe('Unset: it is not over.'),
+        reason: text(64),
+      }),
+    )
+    .max(10)
+    .optional()
+    .describe('The latest intervals in which its API server served and did not record what it should.'),
   conditions: conditions.optional(),
 });
 export type AuditNodeStatus = z.infer<typeof auditNodeStatus>;

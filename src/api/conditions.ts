@@ -82,7 +82,7 @@ export type Reasons = {
     /** Somebody else writes it again and again. */
     | 'Fight';
   /** Is something wrong that does not stop the rest? True is bad. */
-  Degraded: 'AsExpected' | 'NodeHeld' | 'DriftFight' | 'FieldFight' | 'LastValidKept' | 'Inconclusive';
+  Degraded: 'AsExpected' | 'NodeHeld' | 'DriftFight' | 'Rescued' | 'FieldFight' | 'LastValidKept' | 'Inconclusive';
   Ready:
     | 'Ready'
     | 'Disabled'

@@ -46,3 +46,46 @@ export async function firstLines(root: string, path: string, gzip: boolean): Pro
     await file.close();
   }
 }
+
+const PAGE = 64 * 1024;
+
+/**
+ * The first time at or after `at` (ms since 1970) in a log whose lines are about in order of time, found by halving: a
+ * few reads, however large the file is. Undefined where there is none, or the file cannot be read.
+ */
+export async function firstTimeFrom(
+  root: string,
+  path: string,
+  q: { readonly at: number; readonly timeOf: (line: string) => number | undefined },
+): Promise<number | undefined> {
+  const file = await open(join(root, path), 'r').catch(() => null);
+  if (file === null) return undefined;
+  try {
+    const { size } = await file.stat();
+    const buffer = Buffer.alloc(PAGE);
+    /** Times of the whole lines that begin in a page. */
+    const timesAt = async (from: number): Promise<number[]> => {
+      const { bytesRead } = await file.read(buffer, 0, PAGE, from);
+      const lines = buffer
+        .subarray(0, bytesRead)
+        .toString('utf8')
+        .split('\n')
+        .slice(from === 0 ? 0 : 1, -1);
+      return lines.flatMap((l) => q.timeOf(l) ?? []);
+    };
+    let [low, high] = [0, size];
+    while (high - low > PAGE / 2) {
+      const middle = Math.floor((low + high) / 2);
+      const [first] = await timesAt(middle);
+      if (first === undefined || first >= q.at) high = middle;
+      else low = middle;
+    }
+    for (let from = low; from < Math.min(size, low + 4 * PAGE); from += PAGE / 2) {
+      const found = (await timesAt(from)).find((t) => t >= q.at);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  } finally {
+    await file.close();
+  }
+}

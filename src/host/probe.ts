@@ -25,12 +25,14 @@ export function isOwnAddress(host: string): boolean {
   return Object.values(networkInterfaces()).some((all) => (all ?? []).some((a) => a.address === host));
 }
 
-/** The status of a GET, or null when nobody answers in time. */
-function statusOf(
-  address: ProbeAddress,
-  path: string,
-  options: { readonly credentials?: ProbeCredentials; readonly signal: AbortSignal },
-): Promise<number | null> {
+type Asked = { readonly credentials?: ProbeCredentials; readonly signal: AbortSignal };
+type Told = { readonly status: number; readonly text: string };
+
+/** A list of checks is shorter. */
+const MAX_TEXT = 64 * 1024;
+
+/** The answer to a GET, or null when nobody answers in time. */
+function tell(address: ProbeAddress, path: string, options: Asked): Promise<Told | null> {
   const c = options.credentials;
   return new Promise((resolve) => {
     const req = request(
@@ -46,8 +48,9 @@ function statusOf(
         headers: c?.token === undefined ? {} : { authorization: `Bearer ${c.token}` },
       },
       (res) => {
-        res.resume();
-        resolve(res.statusCode ?? null);
+        let text = '';
+        res.setEncoding('utf8').on('data', (chunk: string) => (text = (text + chunk).slice(0, MAX_TEXT)));
+        res.on('close', () => resolve({ status: res.statusCode ?? 0, text }));
       },
     );
     req.on('timeout', () => req.destroy());
@@ -62,8 +65,19 @@ export async function probeApiServer(
   options: { readonly credentials?: ProbeCredentials; readonly signal: AbortSignal },
 ): Promise<Health> {
   if (options.credentials === undefined && !isOwnAddress(address.host)) return 'Down';
-  const ready = await statusOf(address, '/readyz', options);
-  if (ready === null) return 'Down';
+  const ready = (await tell(address, '/readyz', options))?.status;
+  if (ready === undefined) return 'Down';
   if (ready === 200) return 'Ready';
   return ready === 401 || ready === 403 ? 'Forbidden' : 'NotReady';
+}
+
+/**
+ * Of one that was just seen not ready: true where /readyz fails for the one reason that the process was told to end (its
+ * check `shutdown`), or where it has stopped listening meanwhile. Nothing was wrong before. A failing /readyz lists its
+ * checks to everybody (k8s.io/apiserver pkg/server/healthz).
+ */
+export async function isEnding(address: ProbeAddress, signal: AbortSignal): Promise<boolean> {
+  const answer = isOwnAddress(address.host) ? await tell(address, '/readyz', { signal }) : null;
+  const failed = [...(answer?.text ?? '').matchAll(/^\[-\](\S+)/gm)].map((m) => m[1]);
+  return answer === null || (answer.status === 500 && failed.length === 1 && failed[0] === 'shutdown');
 }

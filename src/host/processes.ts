@@ -118,3 +118,14 @@ export async function countOomKills(proc = '/proc'): Promise<number | null> {
   const line = /^oom_kill (\d+)$/m.exec((await tryRead(join(proc, 'vmstat'))) ?? '');
   return line === null ? null : Number(line[1]);
 }
+
+/** SIGTERM, to this very process. True where it was sent, or the process is gone; false where that is not permitted. */
+export async function endProcess(p: ProcessId, proc = '/proc'): Promise<boolean> {
+  if (!(await isAlive(p, proc))) return true;
+  try {
+    process.kill(p.pid, 'SIGTERM');
+    return true;
+  } catch (e) {
+    return e instanceof Error && 'code' in e && e.code === 'ESRCH';
+  }
+}

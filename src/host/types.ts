@@ -9,6 +9,8 @@ export type DiskStat = {
   readonly kind: 'file' | 'dir' | 'link' | 'other';
   readonly mode: number;
   readonly owner: DiskOwner;
+  /** When content, mode or name was last changed (ctime, which nobody can set), in ms since 1970. */
+  readonly changedAt?: number;
 };
 
 export type Disk = {

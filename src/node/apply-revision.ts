@@ -24,6 +24,7 @@ import { applyAll, applyChange, bytesOf } from './apply.ts';
 import { keepBefore } from './before-image.ts';
 import { CHECKS, runChecks } from './checks.ts';
 import type { Check } from './checks.ts';
+import { lookForDrift } from './drift.ts';
 import { processesBefore } from './facts.ts';
 import { follow } from './follow.ts';
 import type { Node } from './follow.ts';
@@ -119,7 +120,7 @@ const isHeld = (state: NodeState, to: Revision | null): boolean =>
 async function change(input: ApplyInput, file: StateFile): Promise<ApplyOutcome> {
   const { host, spec, to } = input;
   const seen = await spec.gather(host.disk, to);
-  const plan = planFor(input, file, seen);
+  const plan = await planFor(input, file, seen);
   if ('refused' in plan) return { kind: 'Refused', findings: plan.refused };
   const edited = spec.edited(seen);
   const server = spec.server(seen);
@@ -146,13 +147,16 @@ async function change(input: ApplyInput, file: StateFile): Promise<ApplyOutcome>
 }
 
 /**
- * What systemd starts may have been started with another policy than the one that is there now: what was set by hand and
- * looks right is taken over with a restart all the same.
+ * What was set by hand and looks right is adopted without a restart only where the running process can have read no other
+ * policy than the one that is there now. Of what systemd starts nobody can tell.
  */
-function planFor({ spec, to }: ApplyInput, file: StateFile, seen: HostObserved): Plan<HostChange> {
+async function planFor(input: ApplyInput, file: StateFile, seen: HostObserved): Promise<Plan<HostChange>> {
+  const { host, spec, to, signal } = input;
   const plan = spec.plan(to, seen);
-  if (spec.kind === 'StaticPod' || to === null || 'refused' in plan || plan.restarts) return plan;
-  return currentOf(file) === to.digest ? plan : spec.plan(to, seen, false);
+  if (to === null || 'refused' in plan || plan.restarts || currentOf(file) === to.digest) return plan;
+  if (spec.kind !== 'StaticPod') return spec.plan(to, seen, false);
+  const look = await lookForDrift({ host, spec, to, base: null, known: null, signal });
+  return look.loaded === 'Unsure' ? spec.plan(to, seen, false) : plan;
 }
 
 async function checkFacts(input: ApplyInput, to: Revision, server: ServerView): Promise<Parameters<Check>[0]> {
@@ -265,6 +269,8 @@ async function install(input: ApplyInput, file: StateFile, start: Start): Promis
   const followed = await follow(nodeOf(input), intent);
   if (overtaken !== null && followed.file.state.phase === 'Settled') return { kind: 'Overtaken', path: overtaken.path };
   if (followed.outcome.kind !== 'Settled') return followed.outcome;
+  // It gave way to somebody who wrote the manifest anew.
+  if (followed.outcome.current !== digest) return { kind: 'Overtaken', path: spec.manifest };
   if (to === null) return cleanUp(input, findings);
   return { ...followed.outcome, restarted: true, findings };
 }

@@ -60,6 +60,7 @@ export class Watch {
   #watchedMs = 0;
   #lookedAt: number | null = null;
   #view: View | null = null;
+  #otherSince: number | null = null;
   #server: ServerView | null = null;
   #blockedSince: number | null = null;
   #failedSince: number | null = null;
@@ -89,9 +90,13 @@ export class Watch {
     // What still runs from before is none of the starts that systemd counts.
     const counts = process !== 'Old' || server.runs.in === 'Pod';
     const starts = counts ? await startsIn(host, server, journal.knownLogs, running) : 0;
+    const compared = compareManifest(manifest, journal, view);
+    if (compared !== 'Other') this.#otherSince = null;
+    else this.#otherSince ??= now;
     return {
       hold: hold !== null,
-      manifest: compareManifest(manifest, journal, view),
+      manifest: compared,
+      otherMs: this.#otherSince === null ? 0 : now - this.#otherSince,
       health,
       process,
       wentDown: this.#wentDown,

@@ -125,6 +125,8 @@ async function act(node: Node, now: InFlight, step: Step): Promise<StateFile> {
       return state.phase === 'Probing' ? commit(node, state, journal) : { ...now, probation: null };
     case 'RollBack':
       return startRollBack(node, now, step.why);
+    case 'GiveWay':
+      return giveWay(node, now, step.rescue);
     case 'RestoreManifest':
       return restore(node, now);
     case 'BorrowUid':
@@ -139,6 +141,19 @@ async function abandon(node: Node, { state, journal, lastFailure }: InFlight): P
   await undoFiles(node, journal);
   const current = state.phase === 'Installing' ? state.from : null;
   return save(node, { state: { phase: 'Settled', current, lastGood: state.lastGood }, journal: null, lastFailure });
+}
+
+const RESCUED =
+  'somebody changed the manifest while the API server was not getting ready with this revision: that may be a rescue, and is not undone';
+
+/** The record stays: if a part of our edit is in what they wrote, it tells what was there before us. */
+async function giveWay(node: Node, { state, journal, lastFailure }: InFlight, rescue: boolean): Promise<StateFile> {
+  if (state.phase !== 'Probing') return { state, journal, lastFailure, probation: null };
+  const { from: current, lastGood, to } = state;
+  if (!rescue) return save(node, { state: { phase: 'Settled', current, lastGood }, journal: null, lastFailure });
+  const failure: Failure = { digest: to, reason: 'Rescued', message: RESCUED, time: node.host.now() };
+  const held: NodeState = { phase: 'Held', current, lastGood, refused: to, why: 'Rescued' };
+  return save(node, { state: held, journal: null, lastFailure: failure });
 }
 
 /** From here on it is on probation; a removal is not: what it would go back to is taken away now. */

@@ -3,9 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { realDisk } from '../host/disk.ts';
 import { podFolders, readLastWords, readStarts } from '../host/pod-logs.ts';
 import type { LastWords, PodName } from '../host/pod-logs.ts';
-import { probeApiServer } from '../host/probe.ts';
+import { isEnding, probeApiServer } from '../host/probe.ts';
 import type { Health, ProbeAddress, ProbeCredentials } from '../host/probe.ts';
-import { countOomKills, isAlive, listApiServers, ownProcess, podsWithProcesses } from '../host/processes.ts';
+import {
+  countOomKills,
+  endProcess,
+  isAlive,
+  listApiServers,
+  ownProcess,
+  podsWithProcesses,
+} from '../host/processes.ts';
 import type { ProcessId, ProcessView } from '../host/processes.ts';
 import type { Units } from '../host/systemd.ts';
 import type { Disk } from '../host/types.ts';
@@ -19,6 +26,8 @@ export type NodeHost = {
   /** Rejects with the signal's reason when aborted. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly probe: (address: ProbeAddress, signal: AbortSignal) => Promise<Health>;
+  /** Not ready for the one reason that it was told to end. */
+  readonly isEnding?: (address: ProbeAddress, signal: AbortSignal) => Promise<boolean>;
   /** True where the probe carries credentials, so that a server without anonymous access can be seen ready. */
   readonly hasCredentials: boolean;
   /** null where the host's processes cannot be seen from here. */
@@ -37,6 +46,8 @@ export type NodeHost = {
   /** This process, and whether another one still lives. */
   readonly me: () => Promise<ProcessId>;
   readonly lives: (p: ProcessId) => Promise<boolean>;
+  /** Asks a process to end; false where that is not permitted. Absent where processes are not this host's to end. */
+  readonly endProcess?: (p: ProcessId) => Promise<boolean>;
 };
 
 export type RealHostOptions = {
@@ -62,6 +73,7 @@ export function realHost({ root, proc, credentials, units }: RealHostOptions): N
         known === undefined || known === null ? { signal } : { credentials: known, signal },
       );
     },
+    isEnding: (address, signal) => isEnding(address, signal),
     hasCredentials: credentials !== undefined,
     processes: () => listApiServers(proc),
     logFolders: (pod) => podFolders(disk, pod),
@@ -73,5 +85,6 @@ export function realHost({ root, proc, credentials, units }: RealHostOptions): N
     // Always in this process' own /proc: that is where its number means something.
     me: () => ownProcess(),
     lives: (p) => isAlive(p),
+    endProcess: (p) => endProcess(p),
   };
 }

@@ -16,6 +16,7 @@
  * 4. A HOLD file stops everything, on either side.
  * 5. A kubelet that came up without its API deletes no pod, so the bad one stays in the restored manifest's way for ever.
  *    Then the restored pod borrows the bad one's UID, which makes it a change in place, until the API is back.
+ * 6. A manifest that somebody else wrote anew while it was probed (an upgrade) ends the change, and blames nobody.
  */
 import type { Digest } from '../render/types.ts';
 
@@ -54,7 +55,7 @@ export type NodeState =
       readonly current: Digest | null;
       readonly lastGood: Digest | null;
       readonly refused: Digest | null;
-      readonly why: Reason | 'Inconclusive';
+      readonly why: Reason | 'Inconclusive' | 'Rescued';
     };
 
 export type NodeFacts = {
@@ -82,6 +83,8 @@ export type NodeFacts = {
    * in which it was stopped (a paused VM) does not count.
    */
   readonly watchedMs: number;
+  /** How long the manifest has been `Other`: a file that is just being written is not yet someone's. */
+  readonly otherMs?: number;
 };
 
 export type ProbeRules = {
@@ -102,6 +105,11 @@ export type Step =
   | { readonly do: 'StartProbing' }
   | { readonly do: 'Commit' }
   | { readonly do: 'RollBack'; readonly why: Reason }
+  /**
+   * Somebody wrote the manifest anew: what runs now is theirs, and proves nothing about the revision. `rescue`: the API
+   * server was in trouble, so that it may have been the reason.
+   */
+  | { readonly do: 'GiveWay'; readonly rescue: boolean }
   | { readonly do: 'RestoreManifest' }
   /** The restored manifest, under the UID of the pod that is in its way. */
   | { readonly do: 'BorrowUid' }
@@ -112,7 +120,13 @@ const isNewProcess = (f: NodeFacts): boolean => f.process === 'New' || (f.proces
 const isProven = (f: NodeFacts, rules: ProbeRules): boolean =>
   f.health === 'Ready' && isNewProcess(f) && f.readyInARow >= rules.readyTimes && f.readyMs >= rules.minReadyMs;
 
+const OTHER_MS = 1_000;
+/** A restart takes less, with watches open. */
+const TROUBLE_MS = 60_000;
+
 function probing(f: NodeFacts, rules: ProbeRules): Step {
+  if (f.manifest === 'Other' && (f.otherMs ?? 0) >= OTHER_MS)
+    return { do: 'GiveWay', rescue: f.crashes > 0 || f.watchedMs > TROUBLE_MS };
   if (isProven(f, rules)) return { do: 'Commit' };
   if (f.crashes >= rules.maxCrashes) return { do: 'RollBack', why: 'CrashLoop' };
   // Put back, by a process that found no room to write it down, or by a person.

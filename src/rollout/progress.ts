@@ -126,6 +126,9 @@ function stoppedVerdict(next: Extract<NextNode, { kind: 'Stopped' }>, progress: 
   }
 }
 
+/** Of drift that is not put right, and of what nobody is blamed for, the reason is said as it is. */
+const STOPPED_BY = ['DriftFight', 'Rescued', 'Inconclusive'] as const;
+
 /** A node that went back is degradation even while its predecessor revision serves. */
 export function degradedVerdict(facts: readonly NodeFact[], views: readonly NodeView[]): Verdict<'Degraded'> {
   const held = views.find(isFailed);
@@ -137,7 +140,7 @@ export function degradedVerdict(facts: readonly NodeFact[], views: readonly Node
   return {
     type: 'Degraded',
     status: 'True',
-    reason: failure?.reason === 'Inconclusive' ? 'Inconclusive' : 'NodeHeld',
+    reason: STOPPED_BY.find((r) => r === failure?.reason) ?? 'NodeHeld',
     message: `node ${held.name} does not run what is wanted: ${why}`.slice(0, 4096),
   };
 }

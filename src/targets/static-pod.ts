@@ -44,6 +44,8 @@ export type StaticPodSpec = {
   readonly layout: HostLayout;
   /** False for a folder that no kubelet watches (a working copy): a second definition there is only a warning. */
   readonly watched?: boolean;
+  /** False: what was set by hand and looks right is edited all the same, since the process may run with another policy. */
+  readonly adopts?: boolean;
 };
 
 /** Files that flags set by hand name: they may be just what is wanted. */
@@ -131,13 +133,13 @@ type Wanted = {
 };
 
 /** The manifest's text with the revision in it. */
-function wantedText(base: Manifest, to: Revision, seen: HostObserved, spec: StaticPodSpec): Read<Wanted> {
+function wantedText({ base, current }: Seen, to: Revision, seen: HostObserved, spec: StaticPodSpec): Read<Wanted> {
   const flags = readFlags(base);
   if ('refused' in flags) return flags;
   const wanted = resolveFlags(to, spec.layout);
   const mounts = mountOps(base, to, spec.layout, parentOf(spec.manifest));
   if (hasErrors(mounts.findings)) return { refused: mounts.findings };
-  const is = setUpOf(base);
+  const is = spec.adopts === false || isOurs(current, spec.layout) ? null : setUpOf(base);
   const done = is !== null && isInPlace(is, { to, seen, layout: spec.layout });
   const text = done ? base.text : editText(base, [...flagOps(flags.ok, wanted), ...mounts.ops]);
   if (text === null)
@@ -169,7 +171,7 @@ const isRendered = (now: Seen, to: Revision, seen: HostObserved, { manifest, lay
 function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<HostChange> {
   const now = read(seen, spec);
   if ('refused' in now) return now;
-  const wanted = wantedText(now.ok.base, to, seen, spec);
+  const wanted = wantedText(now.ok, to, seen, spec);
   if ('refused' in wanted) return wanted;
   const place = logPlaceFindings(to, seen);
   if (place.length > 0) return { refused: place };

@@ -18,7 +18,7 @@ function joined(before: AuditNodeStatus = {}) {
   const reporter = joinReports(
     { report: (s) => void sent.push(s), remind: () => undefined, run: () => Promise.resolve() },
     () => before,
-    () => void (settled += 1),
+    (phase) => void (settled += phase === 'Settled' ? 1 : 0),
   );
   return { reporter, sent, settled: () => settled };
 }
@@ -47,6 +47,13 @@ describe('joined reports', () => {
     reporter.measured({ proof: proof(A) });
     reporter.report(status);
     expect(sent).toEqual([status]);
+  });
+
+  it('hold gaps whatever revision runs: they are the node’s own', () => {
+    const gaps = [{ start: '2026-11-21T10:00:00Z', reason: 'FlagsMissing' }];
+    const { reporter, sent } = joined({ proof: proof(A), gaps });
+    reporter.report({ phase: 'Settled', current: B });
+    expect(sent).toEqual([{ phase: 'Settled', current: B, gaps }]);
   });
 
   it('wake the prover when the node has settled, and only then', () => {

@@ -28,6 +28,8 @@ export class MemoryDisk implements Disk {
   #pending: Pending[] = [];
   #killed = false;
   fault: Fault | null = null;
+  /** Where given, files have the time of their last change. */
+  clock: (() => number) | null = null;
   /** Changing operations so far, named. */
   operations: string[] = [];
   /** Someone else's hands, just before an operation. */
@@ -43,8 +45,12 @@ export class MemoryDisk implements Disk {
   put(path: string, content: string | Uint8Array, mode = 0o600): void {
     this.#folders(parentOf(path));
     const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-    this.live.set(path, { kind: 'file', mode, owner: { uid: 0, gid: 0 }, bytes });
+    this.live.set(path, { kind: 'file', mode, owner: { uid: 0, gid: 0 }, bytes, ...this.#changed });
     this.#durable = new Map(this.live);
+  }
+
+  get #changed(): Pick<DiskStat, 'changedAt'> {
+    return this.clock === null ? {} : { changedAt: this.clock() };
   }
 
   folder(path: string): void {
@@ -122,7 +128,9 @@ export class MemoryDisk implements Disk {
   stat = async (path: string): Promise<DiskStat | null> => {
     this.#alive();
     const e = this.live.get(path);
-    return e === undefined ? null : { kind: e.kind, mode: e.mode, owner: e.owner };
+    if (e === undefined) return null;
+    const { kind, mode, owner, changedAt } = e;
+    return { kind, mode, owner, ...(changedAt === undefined ? {} : { changedAt }) };
   };
 
   read = async (path: string): Promise<Uint8Array | null> => {
@@ -154,7 +162,7 @@ export class MemoryDisk implements Disk {
   create = async (path: string, bytes: Uint8Array, as: DiskStat): Promise<void> => {
     if (!this.live.has(parentOf(path))) throw errno('ENOENT', path);
     if (this.live.has(path)) throw errno('EEXIST', path);
-    const entry: Entry = { ...as, bytes: bytes.slice() };
+    const entry: Entry = { ...as, bytes: bytes.slice(), ...this.#changed };
     // A kill in the middle of a write leaves a part of it.
     const f = this.fault;
     if (f?.kind === 'kill' && f.at === this.operations.length && !f.after)
@@ -171,8 +179,9 @@ export class MemoryDisk implements Disk {
   };
 
   rename = async (from: string, to: string): Promise<void> => {
-    const entry = this.live.get(from);
-    if (entry === undefined) throw errno('ENOENT', from);
+    const old = this.live.get(from);
+    if (old === undefined) throw errno('ENOENT', from);
+    const entry = { ...old, ...this.#changed };
     this.#change(`rename ${to}`, parentOf(to), (tree) => {
       tree.delete(from);
       tree.set(to, entry);

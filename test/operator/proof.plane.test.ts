@@ -20,8 +20,10 @@ const BOUND_MS = 40_000;
 const FOUND = { type: 'Verified', status: 'True', reason: 'EventFound' };
 
 type Proof = { readonly result: string; readonly auditID?: string; readonly time: string; readonly message?: string };
+type Gap = { readonly start: string; readonly end?: string; readonly reason: string };
 type NodeStatus = {
   readonly proof?: Proof;
+  readonly gaps?: readonly Gap[];
   readonly retention?: { readonly measuredDays?: number; readonly bytesPerDay?: number; readonly oldestTime?: string };
 };
 type Event = {
@@ -102,9 +104,15 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('proof on kube-apiserver 
     // A file that somebody puts there does not help: the API server does not write into it.
     await writeFile(join(folder, 'audit.log'), '');
     expect((await untilStatus((s) => s.proof?.result === 'EventMissing')).proof?.result).toBe('EventMissing');
+    const [lastly] = ((await untilStatus((s) => s.gaps !== undefined)).gaps ?? []).slice(-1);
+    expect(lastly).toEqual({ start: lastly?.start, reason: 'LogMissing' });
     // A change restarts it.
     await operator.apply(config(rules({ level: 'Request' })));
     await operator.until(main, FOUND);
+    const after = await untilStatus((s) => s.gaps?.at(-1)?.end !== undefined);
+    const ended = after.gaps?.at(-1);
+    expect(ended).toMatchObject({ start: lastly?.start, reason: 'LogMissing' });
+    expect(Date.parse(ended?.end ?? '')).toBeGreaterThan(Date.parse(ended?.start ?? ''));
   });
 
   it('follows the log when it is rotated', async () => {

@@ -37,7 +37,7 @@ function stripOps(m: Manifest, before: readonly string[] = []): readonly ListOp[
 }
 
 /** The pod without anything of ours and without audit flags: what both sides of a merge must agree on. */
-const stripped = (m: Manifest): Json => applyToPod(m, stripOps(m));
+export const stripped = (m: Manifest): Json => applyToPod(m, stripOps(m));
 
 function merged(current: Manifest, record: Texts, layout: HostLayout): Manifest | null {
   const text = merge3(record.after, current.text, record.before);

@@ -1,0 +1,177 @@
+/**
+ * Looks at a node on which a revision was installed: does anything differ from it, who changed how much, and does the
+ * process that runs know the right files? Reads the disk and /proc; the API server itself is asked for its health only
+ * where something differs. Gathers what src/rollout/drift.ts decides on; the agent calls it.
+ */
+import type { Finding } from '../api/findings.ts';
+import type { ApiServerProcess, ProcessView } from '../host/processes.ts';
+import type { Revision } from '../render/types.ts';
+import type { DriftFacts, DriftKind } from '../rollout/drift.ts';
+import { parentOf, resolveFlags, revisionDir, sha256 } from '../targets/host-layout.ts';
+import { unifiedDiff } from '../targets/diff.ts';
+import { staticPod } from '../targets/static-pod.ts';
+import type { StaticPodSpec } from '../targets/static-pod.ts';
+import { namedFiles } from '../targets/in-place.ts';
+import { readManifest } from '../targets/static-pod/manifest.ts';
+import { parseRecord, recordPath } from '../targets/record.ts';
+import { setUpOf } from '../targets/static-pod/set-up.ts';
+import { changeOf } from '../targets/static-pod/rewrite.ts';
+import { auditFlagsOf, portOf, sameFlags } from '../targets/audit-flags.ts';
+import { serverView } from '../targets/static-pod/server.ts';
+import type { ServerView } from '../targets/server.ts';
+import type { HostObserved } from '../targets/types.ts';
+import type { DriftMemory } from './drift-file.ts';
+import { gather } from './gather.ts';
+import type { NodeHost } from './host.ts';
+import { holdPath } from './state-file.ts';
+
+export type ProcessStart = NonNullable<DriftMemory['loaded']>;
+
+export type DriftLook = Pick<DriftFacts, 'hold' | 'kind' | 'health' | 'loaded'> & {
+  readonly text: string | null;
+  /** When what differs was last changed, in ms since 1970: the manifest, or only the files that it names. */
+  readonly changedAt: number | null;
+  /** The node room left another text here: somebody else wrote this one. */
+  readonly foreign: boolean;
+  /** What differs: `-` is there, `+` is wanted. Nothing of a Secret. */
+  readonly diff: readonly string[];
+  /** The process that runs with the manifest's flags. */
+  readonly process: (ProcessStart & { readonly pid: number }) | null;
+};
+
+export type DriftPlace = {
+  readonly host: NodeHost;
+  readonly spec: StaticPodSpec;
+  readonly to: Revision;
+  /** The manifest as it was when nothing differed; null: not in this life, the record on disk must do. */
+  readonly base: string | null;
+  /** The process that is known to have started with the right files. */
+  readonly known: ProcessStart | null;
+  readonly signal: AbortSignal;
+};
+
+const decode = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+
+export async function lookForDrift(p: DriftPlace): Promise<DriftLook> {
+  const { host, spec, to, signal } = p;
+  const seen = await gather(host.disk, staticPod, to, spec);
+  const findings = staticPod.verify(to, seen, spec);
+  const bytes = seen.files.get(spec.manifest)?.bytes ?? null;
+  const server = bytes === null ? null : serverView(bytes);
+  const view = await host.processes();
+  const running = view === null || server === null ? null : runningAs(view, server);
+  const recorded = recordedText(seen, spec);
+  const kind = kindOf(findings, bytes, p.base ?? recorded);
+  const loaded = await loadedBy(p, { bytes, findings, view, running });
+  const asks = (kind !== 'None' || loaded === 'Unsure') && server !== null;
+  return {
+    hold: (await host.disk.stat(holdPath(spec.layout.stateDir))) !== null,
+    kind,
+    health: asks ? await host.probe(server.address, signal) : 'Down',
+    loaded,
+    text: bytes === null ? null : decode(bytes),
+    changedAt: await lastChange(host, kind === 'Files' ? filesOf(bytes) : [spec.manifest]),
+    foreign: recorded !== null && bytes !== null && decode(bytes) !== recorded,
+    diff: kind === 'None' ? [] : diffLines(p, seen, findings, server),
+    process:
+      view === null || running === null ? null : { boot: view.bootId, start: running.startedAt, pid: running.pid },
+  };
+}
+
+/** The newest process with exactly the manifest's audit flags, on its port. */
+export const runningAs = (view: ProcessView, server: ServerView): ApiServerProcess | null =>
+  view.apiServers.findLast(
+    (p) => portOf(p.args) === server.address.port && sameFlags(auditFlagsOf(p.args), server.auditFlags),
+  ) ?? null;
+
+/** On the host, those that the flags name. */
+export function filesOf(manifest: Uint8Array | null): readonly string[] {
+  const read = manifest === null ? null : readManifest(manifest);
+  const is = read !== null && 'ok' in read ? setUpOf(read.ok) : null;
+  return is === null ? [] : namedFiles(is);
+}
+
+/** A file that is not there any more was changed when its folder was. */
+async function lastChange(host: NodeHost, paths: readonly string[]): Promise<number | null> {
+  const stats = await Promise.all(
+    paths.map(async (path) => (await host.disk.stat(path)) ?? (await host.disk.stat(parentOf(path)))),
+  );
+  const times = stats.flatMap((s) => s?.changedAt ?? []);
+  return times.length === 0 ? null : Math.max(...times);
+}
+
+function recordedText(seen: HostObserved, { manifest, layout }: StaticPodSpec): string | null {
+  const file = seen.files.get(recordPath(manifest, layout)) ?? null;
+  return file === null ? null : (parseRecord(file.bytes)?.after ?? null);
+}
+
+function kindOf(findings: readonly Finding[], bytes: Uint8Array | null, base: string | null): DriftKind {
+  if (findings.length === 0) return 'None';
+  if (findings.every((f) => f.code === 'FileDrift')) return 'Files';
+  return bytes === null ? 'Unreadable' : changeOf(base, bytes);
+}
+
+type Running = {
+  readonly bytes: Uint8Array | null;
+  readonly findings: readonly Finding[];
+  readonly view: ProcessView | null;
+  readonly running: ApiServerProcess | null;
+};
+
+/** A kube-apiserver opens its policy later than this after its start, and clocks tick in hundredths of a second. */
+const START_MS = 50;
+
+/** Its files are right now, and were last touched before it began: then it read what is there. */
+async function loadedBy({ host, known }: DriftPlace, r: Running): Promise<DriftFacts['loaded']> {
+  if (r.view === null) return 'Hidden';
+  if (r.running === null || r.bytes === null) return 'None';
+  if (known !== null && known.boot === r.view.bootId && known.start === r.running.startedAt) return 'Right';
+  if (r.findings.some((f) => f.code === 'FileDrift')) return 'Unsure';
+  const stats = await Promise.all(filesOf(r.bytes).map((path) => host.disk.stat(path)));
+  const touched = stats.map((s) => s?.changedAt);
+  if (touched.some((t) => t === undefined)) return 'Hidden';
+  const startedAt = host.now() - (r.view.now - r.running.startedAt);
+  return touched.every((t) => t !== undefined && t <= startedAt + START_MS) ? 'Right' : 'Unsure';
+}
+
+function flagLines(to: Revision, server: ServerView | null, spec: StaticPodSpec): readonly string[] {
+  const now = server?.auditFlags ?? new Map<string, string>();
+  const want = new Map(resolveFlags(to, spec.layout).map((f) => [f.name, f.value]));
+  const line = (sign: string, [name, value]: readonly [string, string]): string => `${sign}${name}=${value}`;
+  return [
+    ...[...now].filter(([n, v]) => want.get(n) !== v).map((f) => line('-', f)),
+    ...[...want].filter(([n, v]) => now.get(n) !== v).map((f) => line('+', f)),
+  ];
+}
+
+/** Lines of a unified diff that are differences; a policy that came from a Secret, and every kubeconfig, is only named. */
+function fileLines({ to, spec }: DriftPlace, seen: HostObserved, path: string): readonly string[] {
+  const policy = `${revisionDir(to.digest, spec.layout)}/policy.yaml`;
+  if (path !== policy || to.confidential) return [`${path}: not what the revision holds; its content is not shown`];
+  const there = seen.files.get(path) ?? null;
+  if (there === null) return [`${path}: not there`];
+  const diff = unifiedDiff({ name: path, text: decode(there.bytes) }, { name: path, text: decode(to.policy) });
+  return [`${path}:`, ...diff.split('\n').filter((l) => /^[-+](?![-+]{2} )/.test(l))];
+}
+
+function diffLines(
+  p: DriftPlace,
+  seen: HostObserved,
+  findings: readonly Finding[],
+  server: ServerView | null,
+): readonly string[] {
+  const mounts = findings.filter((f) => f.code === 'MountDrift').map(() => '+a mount that the API server needs');
+  const files = findings.filter((f) => f.code === 'FileDrift').map((f) => f.path);
+  return [
+    ...(server === null ? [] : flagLines(p.to, server, p.spec)),
+    ...mounts,
+    ...files.flatMap((path) => fileLines(p, seen, path)),
+  ];
+}
+
+/** One state of everything that drift is about: two equal ones are the same edit. */
+export async function fingerprint(host: NodeHost, spec: StaticPodSpec): Promise<string> {
+  const bytes = await host.disk.read(spec.manifest);
+  const files = await Promise.all(filesOf(bytes).map((path) => host.disk.read(path)));
+  return [bytes, ...files].map((b) => (b === null ? 'none' : sha256(b))).join(' ');
+}

@@ -1,0 +1,275 @@
+/** The keeper of drift on a node in memory: what it makes of edits that are seen, and of those that are not. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { DriftKeeper } from '../../src/agent/drift.ts';
+import { applyRevision } from '../../src/node/apply-revision.ts';
+import type { NodeHost } from '../../src/node/host.ts';
+import type { Revision } from '../../src/render/types.ts';
+import type { DriftStep } from '../../src/rollout/drift.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
+import { World } from '../node/world.ts';
+import { revision } from '../targets/revisions.ts';
+import { MANIFEST, SPEC, nodeWith } from '../targets/static-pod-host.ts';
+
+const KUBEADM = readFileSync(`${import.meta.dirname}/../targets/static-pod/golden/kubeadm-1.36/before.yaml`, 'utf8');
+const A = revision();
+const B = revision({ flags: { '--audit-log-maxage': '7' } });
+const never = new AbortController().signal;
+const log = createLogger({ name: 'test', level: 'error' });
+const DRIFT = `${SPEC.layout.stateDir}/drift.json`;
+
+class Node {
+  readonly world: World;
+  readonly host: NodeHost;
+  keeper: DriftKeeper;
+
+  constructor() {
+    const disk = nodeWith(KUBEADM);
+    this.world = new World(disk, MANIFEST, (args) => (args.includes('--etcd-servers=nowhere') ? 'crashes' : 'good'));
+    this.world.alive.add(1);
+    disk.clock = () => this.world.now;
+    this.host = this.world.host;
+    this.keeper = this.#keeper();
+  }
+
+  #keeper(): DriftKeeper {
+    return new DriftKeeper({
+      host: this.host,
+      spec: SPEC,
+      root: '/nonexistent',
+      rules: { quietMs: 120_000 },
+      log,
+      onChange: () => undefined,
+    });
+  }
+
+  /** The agent starts anew. */
+  async restart(): Promise<void> {
+    this.keeper = this.#keeper();
+    await this.keeper.begin(never);
+  }
+
+  async install(to: Revision | null): Promise<void> {
+    const { host } = this;
+    const outcome = await applyRevision({ host, spec: SPEC, to, version: '1.36', signal: never });
+    expect(outcome.kind).toBe('Settled');
+    await this.keeper.see(never);
+    await this.keeper.settled(to, outcome.kind === 'Settled' && outcome.restarted, never);
+  }
+
+  get manifest(): string {
+    return this.world.disk.text(MANIFEST) ?? '';
+  }
+
+  /** Somebody saves another manifest, and the agent sees it at once. */
+  async edit(change: (text: string) => string): Promise<void> {
+    this.world.disk.put(MANIFEST, change(this.manifest));
+    await this.keeper.see(never);
+  }
+
+  pass(ms: number): Promise<void> {
+    return this.host.sleep(ms, never);
+  }
+
+  async step(to = A, again?: string): Promise<DriftStep> {
+    return (await this.keeper.judge(to, again, never)).step;
+  }
+}
+
+const withMaxAge = (days: number) => (text: string) =>
+  text.replace(/--audit-log-maxage=\d+/, `--audit-log-maxage=${days}`);
+const withoutOurs = () => KUBEADM;
+const broken = (text: string): string => text.replace(/--etcd-servers=\S+/, '--etcd-servers=nowhere');
+const upgraded = (): string => KUBEADM.replace(/image: .*/, 'image: registry.k8s.io/kube-apiserver:v1.36.9');
+const RESCUED = { do: 'Stop', why: 'Rescued' };
+const REPAIR = { do: 'Repair', restart: 'Manifest' };
+
+async function settled(): Promise<Node> {
+  const node = new Node();
+  await node.keeper.begin(never);
+  await node.install(A);
+  return node;
+}
+
+describe('the keeper of drift', () => {
+  it('finds nothing where nothing was changed, and writes nothing for it', async () => {
+    const node = await settled();
+    const before = node.world.disk.operations.length;
+    for (let i = 0; i < 3; i++) expect(await node.step()).toEqual({ do: 'Nothing' });
+    expect(node.world.disk.operations.length).toBe(before);
+  });
+
+  it('puts an edit right that was made while the API server served, though it is restarting by now', async () => {
+    const node = await settled();
+    node.world.disk.put(MANIFEST, withMaxAge(9)(node.manifest));
+    // The kubelet is quicker than the agent.
+    await node.pass(200);
+    expect(node.world.isReady).toBe(false);
+    await node.keeper.see(never);
+    await node.pass(1_000);
+    expect(await node.step()).toEqual(REPAIR);
+  });
+
+  it('takes edits soon after another for one', async () => {
+    const node = await settled();
+    await node.edit(withMaxAge(9));
+    await node.pass(8_000);
+    await node.edit(withMaxAge(10));
+    await node.pass(1_000);
+    expect(await node.step()).toEqual(REPAIR);
+  });
+
+  it('says what differs', async () => {
+    const node = await settled();
+    await node.edit(withMaxAge(9));
+    expect((await node.keeper.judge(A, undefined, never)).diff).toEqual([
+      '---audit-log-maxage=9',
+      '+--audit-log-maxage=30',
+    ]);
+  });
+
+  it('never undoes what was written while the API server was down, in no later life either', async () => {
+    const node = await settled();
+    await node.edit(broken);
+    await node.pass(90_000);
+    await node.edit(withoutOurs);
+    expect(await node.step()).toEqual(RESCUED);
+    await node.pass(90_000);
+    expect(await node.step()).toEqual(RESCUED);
+    await node.restart();
+    expect(await node.step()).toEqual(RESCUED);
+  });
+
+  it('a new revision ends a rescue, and so does a person’s word, once', async () => {
+    const node = await settled();
+    await node.edit(broken);
+    await node.pass(90_000);
+    await node.edit(withoutOurs);
+    await node.pass(130_000);
+    expect(await node.step()).toEqual(RESCUED);
+    expect(await node.step(B)).toEqual({ do: 'Nothing' });
+    expect(await node.step(A, '1')).toEqual(REPAIR);
+    await node.edit(withMaxAge(3));
+    await node.world.disk.remove(DRIFT);
+  });
+
+  it('a word that was heard before says nothing of a later rescue', async () => {
+    const node = await settled();
+    expect(await node.step(A, '1')).toEqual({ do: 'Nothing' });
+    await node.edit(broken);
+    await node.pass(90_000);
+    await node.edit(withoutOurs);
+    expect(await node.step(A, '1')).toEqual(RESCUED);
+    expect(await node.step(A, '2')).toMatchObject({ do: 'Wait', why: 'Settling' });
+    await node.pass(1_000);
+    expect(await node.step(A, '2')).toEqual(REPAIR);
+  });
+
+  it('takes an edit that nobody saw for a rescue, and an upgrade for an upgrade', async () => {
+    const [rescue, upgrade] = [await settled(), await settled()];
+    rescue.world.disk.put(MANIFEST, withMaxAge(9)(rescue.manifest));
+    await rescue.pass(10_000);
+    await rescue.restart();
+    expect(await rescue.step()).toEqual(RESCUED);
+    upgrade.world.disk.put(MANIFEST, upgraded());
+    await upgrade.pass(10_000);
+    await upgrade.restart();
+    expect(await upgrade.step()).toMatchObject({ do: 'Wait', why: 'Rewritten' });
+    await upgrade.pass(120_000);
+    expect(await upgrade.step()).toEqual(REPAIR);
+  });
+
+  it('awaits a rewrite until it is quiet, and a new revision waits for it too', async () => {
+    const node = await settled();
+    await node.edit(upgraded);
+    expect(await node.step()).toMatchObject({ do: 'Wait', why: 'Rewritten' });
+    expect(await node.step(B)).toMatchObject({ do: 'Wait', why: 'Rewritten' });
+    await node.pass(119_000);
+    expect(await node.step()).toMatchObject({ do: 'Wait', why: 'Rewritten' });
+    await node.pass(1_000);
+    expect(await node.step()).toEqual(REPAIR);
+    expect(await node.step(B)).toEqual({ do: 'Nothing' });
+  });
+
+  it('knows a rewrite from an edit of ours, with foreign edits that it left alone in between', async () => {
+    const node = await settled();
+    await node.edit((t) => t.replace('- --secure-port', '- --v=4\n    - --secure-port'));
+    await node.pass(10_000);
+    expect(await node.step()).toEqual({ do: 'Nothing' });
+    await node.edit(withMaxAge(9));
+    await node.pass(1_000);
+    expect(await node.step()).toEqual(REPAIR);
+  });
+
+  it('stops after three corrections in an hour, in a later life too', async () => {
+    const node = await settled();
+    for (let i = 0; i < 3; i++) {
+      await node.edit(withMaxAge(i + 1));
+      await node.pass(20 * 60_000);
+      expect(await node.step()).toEqual(REPAIR);
+      await node.keeper.correcting();
+      await node.install(A);
+    }
+    await node.edit(withMaxAge(5));
+    await node.pass(10_000);
+    await node.restart();
+    // Seen by the former life, and remembered by nobody: but the stop is decided by what is on disk.
+    await node.edit(withMaxAge(6));
+    await node.pass(2_000);
+    expect(await node.step()).toEqual({ do: 'Stop', why: 'DriftFight' });
+    await node.pass(5 * 3_600_000);
+    expect(await node.step()).toEqual({ do: 'Stop', why: 'DriftFight' });
+  });
+
+  it('forgets all of it with a removal', async () => {
+    const node = await settled();
+    expect(node.world.disk.text(DRIFT)).not.toBeNull();
+    await node.install(null);
+    expect(node.world.disk.text(DRIFT)).toBeNull();
+  });
+});
+
+describe('the policy that the process has read', () => {
+  const path = (node: Node): string => /--audit-policy-file=(\S+)/.exec(node.manifest)?.[1] ?? '';
+  const WRONG = 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: None\n';
+
+  it('is the right one where the file was changed later: putting it right restarts nothing', async () => {
+    const node = await settled();
+    const right = node.world.disk.text(path(node)) ?? '';
+    node.world.disk.put(path(node), WRONG);
+    await node.keeper.see(never);
+    await node.pass(1_000);
+    expect(await node.step()).toEqual({ do: 'Repair', restart: 'No' });
+    node.world.disk.put(path(node), right);
+    await node.keeper.see(never);
+    expect(await node.step()).toEqual({ do: 'Nothing' });
+    await node.restart();
+    expect(await node.step()).toEqual({ do: 'Nothing' });
+  });
+
+  it('is another where the process started while it was wrong', async () => {
+    const node = await settled();
+    const right = node.world.disk.text(path(node)) ?? '';
+    node.world.disk.put(path(node), WRONG);
+    node.world.crash();
+    await node.pass(10_000);
+    node.world.disk.put(path(node), right);
+    expect(await node.step()).toEqual({ do: 'Repair', restart: 'Process' });
+  });
+
+  it('is the right one after any restart with the right file', async () => {
+    const node = await settled();
+    node.world.crash();
+    await node.pass(10_000);
+    await node.restart();
+    expect(await node.step()).toEqual({ do: 'Nothing' });
+  });
+
+  it('where nobody can see processes, nothing is restarted', async () => {
+    const node = await settled();
+    node.world.hidden = true;
+    const right = node.world.disk.text(path(node)) ?? '';
+    node.world.disk.put(path(node), right);
+    expect(await node.step()).toEqual({ do: 'Nothing' });
+  });
+});
