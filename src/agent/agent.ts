@@ -243,6 +243,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     host,
     spec,
     root: o.root,
+    proc: o.proc,
     node: o.nodeName,
     ask: { credentials, metrics, userAgent: `auditconfig/${o.version} agent proof` },
     bundles: () => auditNodeSpec.safeParse(read()?.['spec']).data?.desired.revision?.namespace,

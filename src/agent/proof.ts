@@ -15,19 +15,22 @@ import { LogFollower, statLog } from '../host/log-follow.ts';
 import { delay, scope } from '../kube/wait.ts';
 import type { NodeHost } from '../node/host.ts';
 import type { Place } from '../node/place.ts';
+import { parentOf } from '../targets/host-layout.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ProofMetrics } from '../telemetry/proof-metrics.ts';
 import { askWith, whoIn } from './proof-ask.ts';
 import type { Answer, AskOptions } from './proof-ask.ts';
 import { logDelayMs, proofPlace, proofPolicy } from './proof-place.ts';
 import type { ProofPlace } from './proof-place.ts';
-import { measureLog } from './retention.ts';
+import { measureLog, sharesDiskWithEtcd } from './retention.ts';
 
 export type ProverOptions = {
   readonly host: NodeHost;
   readonly spec: Place;
   /** Where the host's file system is. */
   readonly root: string;
+  /** Where the host's /proc is. */
+  readonly proc: string;
   readonly node: string;
   readonly ask: AskOptions;
   /** Namespace of the bundle that the AuditNode names. */
@@ -130,14 +133,21 @@ export class Prover {
   async #retention({ digest, flags, log }: ProofPlace): Promise<NonNullable<AuditNodeStatus['retention']>> {
     const { root, host, metrics } = this.#o;
     const measured = log.type === 'File' ? await measureLog(root, log.path, flags, host.now()) : {};
-    metrics.retention(measured);
+    const shares = log.type === 'File' ? await this.#sharesDisk(log.path) : undefined;
+    metrics.retention({ ...measured, requestedDays: Number(flags.get('--audit-log-maxage') ?? '0'), shares });
     const { days, bytesPerDay, oldestAt } = measured;
     return {
       digest,
       ...(days === undefined ? {} : { measuredDays: days }),
       ...(bytesPerDay === undefined ? {} : { bytesPerDay }),
+      ...(shares === undefined ? {} : { sharesDiskWithEtcd: shares }),
       ...(oldestAt === undefined ? {} : { oldestTime: `${new Date(oldestAt).toISOString().slice(0, 19)}Z` }),
     };
+  }
+
+  #sharesDisk(log: string): Promise<boolean | undefined> {
+    const { host, spec, proc } = this.#o;
+    return sharesDiskWithEtcd({ disk: host.disk, manifestsDir: parentOf(spec.manifest), proc }, log);
   }
 
   /** Undefined: what is needed to choose a request is not known yet. */

@@ -1,8 +1,10 @@
 /** Reads what src/analysis/retention.ts needs: names and sizes in the log's folder, and when its oldest event was. */
+import { shareDisk } from '../analysis/disks.ts';
 import { parseAuditEvent } from '../analysis/events.ts';
 import { measureRetention, rotatedName } from '../analysis/retention.ts';
 import type { Measured, RotatedFile } from '../analysis/retention.ts';
-import { firstLines, listFiles } from '../host/log-files.ts';
+import { firstLines, listFiles, mountTable } from '../host/log-files.ts';
+import type { Disk } from '../host/types.ts';
 import { baseOf, parentOf } from '../targets/host-layout.ts';
 
 type Named = RotatedFile & { readonly name: string };
@@ -60,4 +62,23 @@ export async function measureLog(
   };
   const measured = measureRetention({ rotated, currentBytes, oldestAt }, limits, now);
   return { ...measured, ...(oldestAt === undefined ? {} : { oldestAt }) };
+}
+
+const ETCD_MANIFEST = 'etcd.yaml';
+const ETCD_DATA = '/var/lib/etcd';
+
+/** kubeadm's etcd is a static pod beside the API server; elsewhere its usual folder is believed. */
+export async function etcdFolder(disk: Pick<Disk, 'read'>, manifestsDir: string): Promise<string> {
+  const bytes = await disk.read(`${manifestsDir}/${ETCD_MANIFEST}`);
+  const text = bytes === null ? '' : new TextDecoder().decode(bytes);
+  return /--data-dir[= ]"?(\/[^\s"',\]]+)/.exec(text)?.[1] ?? ETCD_DATA;
+}
+
+/** A log that fills its disk stops an etcd on the same one. Undefined where that cannot be told. */
+export async function sharesDiskWithEtcd(
+  q: { readonly disk: Pick<Disk, 'read'>; readonly manifestsDir: string; readonly proc: string },
+  log: string,
+): Promise<boolean | undefined> {
+  const table = await mountTable(q.proc);
+  return table === undefined ? undefined : shareDisk(table, parentOf(log), await etcdFolder(q.disk, q.manifestsDir));
 }

@@ -136,6 +136,10 @@ export const auditNodeStatus = z.object({
         .meta({ format: 'date-time' })
         .optional()
         .describe('How far back the files on disk reach.'),
+      sharesDiskWithEtcd: z
+        .boolean()
+        .optional()
+        .describe("The log's folder is on the disk of etcd's data: a full one stops both. Unset: not to be seen."),
     })
     .optional()
     .describe('How long the log on this node is really kept.'),

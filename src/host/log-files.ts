@@ -2,7 +2,7 @@
  * What lies in a log's folder: names, sizes, and the first lines of a file, compressed or not, without reading more
  * than its beginning. Called by src/agent/retention.ts.
  */
-import { lstat, open, readdir } from 'node:fs/promises';
+import { lstat, open, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, gunzip } from 'node:zlib';
@@ -46,6 +46,10 @@ export async function firstLines(root: string, path: string, gzip: boolean): Pro
     await file.close();
   }
 }
+
+/** The host's own mount table, which /proc shows to everybody who sees its first process; undefined: not from here. */
+export const mountTable = (proc: string): Promise<string | undefined> =>
+  readFile(join(proc, '1/mountinfo'), 'utf8').catch(() => undefined);
 
 const PAGE = 64 * 1024;
 

@@ -106,11 +106,16 @@ export function retentionVerdict(
   nodes: readonly ProofOf[],
   asked: { readonly requestedDays: number; readonly noLog: boolean },
 ): RetentionVerdict {
+  const sharing = nodes.filter(({ status }) => status?.retention?.sharesDiskWithEtcd === true).map((n) => n.name);
+  const warning =
+    sharing.length === 0
+      ? ''
+      : `; warning: on ${sharing.slice(0, 5).join(', ')} the log shares a disk with etcd, and a full disk stops both`;
   const met = (
     status: Verdict<'RetentionMet'>['status'],
     reason: Verdict<'RetentionMet'>['reason'],
     message: string,
-  ): Verdict<'RetentionMet'> => ({ type: 'RetentionMet', status, reason, message });
+  ): Verdict<'RetentionMet'> => ({ type: 'RetentionMet', status, reason, message: `${message}${warning}` });
   if (asked.noLog) return { verdict: met('Unknown', 'NotMeasured', 'no log file is kept on the nodes') };
   const measured = nodes.flatMap(({ name, status }) => {
     const r = status?.retention;

@@ -5,7 +5,15 @@ import type { Registry } from './metrics.ts';
 export type ProofMetrics = {
   proven(result: string, bytesRead: number): void;
   /** Undefined where it cannot be told: the metric then says -1, so that an old number does not stand. */
-  retention(m: { readonly days?: number; readonly bytesPerDay?: number; readonly oldestAt?: number }): void;
+  retention(m: {
+    readonly days?: number;
+    readonly bytesPerDay?: number;
+    readonly oldestAt?: number;
+    /** 0: age deletes nothing. */
+    readonly requestedDays: number;
+    /** The log's disk is etcd's too. */
+    readonly shares: boolean | undefined;
+  }): void;
 };
 
 /** Registers all of them in `registry`; throws when called twice for the same one. */
@@ -24,6 +32,14 @@ export function createProofMetrics(registry: Registry): ProofMetrics {
     name: 'log_retention_days',
     help: 'Days for which the settings keep the log at its present rate; -1 while that cannot be told.',
   });
+  const requested = gauge(registry, {
+    name: 'log_retention_requested_days',
+    help: 'Days for which the settings ask; 0: age deletes nothing; -1 while no log was looked at.',
+  });
+  const shares = gauge(registry, {
+    name: 'log_shares_disk_with_etcd',
+    help: '1 where the log is on the disk of etcd, 0 where it is not, -1 where that cannot be told.',
+  });
   const rate = gauge(registry, {
     name: 'log_bytes_per_day',
     help: 'How fast the log grows, before compression; -1 while that cannot be told.',
@@ -32,7 +48,7 @@ export function createProofMetrics(registry: Registry): ProofMetrics {
     name: 'log_oldest_event_timestamp_seconds',
     help: 'When the oldest event on disk was recorded, in seconds since 1970; -1 while that cannot be told.',
   });
-  for (const g of [verified, days, rate, oldest]) g.set(-1);
+  for (const g of [verified, days, requested, shares, rate, oldest]) g.set(-1);
   const MISSING = ['EventMissing', 'WrongLevel', 'LogMissing'];
   return {
     proven: (result, bytesRead) => {
@@ -42,6 +58,8 @@ export function createProofMetrics(registry: Registry): ProofMetrics {
     },
     retention: (m) => {
       days.set(m.days ?? -1);
+      requested.set(m.requestedDays);
+      shares.set(m.shares === undefined ? -1 : m.shares ? 1 : 0);
       rate.set(m.bytesPerDay ?? -1);
       oldest.set(m.oldestAt === undefined ? -1 : m.oldestAt / 1000);
     },

@@ -76,6 +76,18 @@ describe('RetentionMet', () => {
     expect([v.verdict.reason, v.measuredDays]).toEqual([reason, days]);
   });
 
+  it('warns where the log shares a disk with etcd, whatever else it says', () => {
+    const [one, other] = [keeps('a', 30), keeps('b', 31)];
+    const shared: ProofOf = {
+      ...other,
+      status: { ...other.status, retention: { digest: A, measuredDays: 31, sharesDiskWithEtcd: true } },
+    };
+    const told = (nodes: readonly ProofOf[]): string =>
+      retentionVerdict(nodes, { requestedDays: 30, noLog: false }).verdict.message;
+    expect(told([one, shared])).toContain('on b the log shares a disk with etcd');
+    expect(told([one, other])).not.toContain('etcd');
+  });
+
   it('is not measured where there is no file', () => {
     const v = retentionVerdict([keeps('a', 3)], { requestedDays: 30, noLog: true });
     expect([v.verdict.status, v.verdict.reason, v.measuredDays]).toEqual(['Unknown', 'NotMeasured', undefined]);
