@@ -43,6 +43,8 @@ export class DriftWork {
   readonly #o: DriftWorkOptions;
   /** Something was said of drift that is not taken back yet. */
   #said = false;
+  /** A stop of which no event has told. */
+  #untold = false;
 
   constructor(options: DriftWorkOptions) {
     this.#o = options;
@@ -51,6 +53,7 @@ export class DriftWork {
   /** Is there anything to do, or to take back? */
   async concerns(to: Revision, again: string | undefined, signal: AbortSignal): Promise<boolean> {
     const judged = await this.#o.keeper.judge(to, again, signal);
+    this.#untold ||= judged.isNew;
     return judged.step.do !== 'Nothing' || this.#said;
   }
 
@@ -92,7 +95,9 @@ export class DriftWork {
     const message = driftMessage(step, diff);
     if (step.do !== 'Stop') return { kind: 'Leave', said: { message }, outcome };
     const text = [message, ...diff].join('\n');
-    const note = isNew ? { note: { reason: step.why, text } } : {};
+    const isUntold = isNew || this.#untold;
+    this.#untold = false;
+    const note = isUntold ? { note: { reason: step.why, text } } : {};
     return { kind: 'Leave', said: { reason: step.why, message }, ...note, outcome };
   }
 

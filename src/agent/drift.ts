@@ -115,7 +115,7 @@ export class DriftKeeper {
     if (look.kind !== 'None') return;
     this.#base = { digest: to.digest, text: look.text };
     if (look.process === null) return;
-    this.#witness.proves(look.process);
+    await this.#witness.proves(look.process);
     // Of one that was only found in place, the files tell.
     if (look.loaded !== 'Right' && !restarted) return;
     const { boot, start } = look.process;

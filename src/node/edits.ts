@@ -3,14 +3,16 @@
  * That can only be told in the very moment, so whoever watches the folders calls `see` at once, and `tick` every other
  * second, which costs a look into /proc. The evidence: the API server is ready; or the process that was ready earlier
  * lived until just now, or still lives and no longer listens: the kubelet has told it to end because of the edit. An edit soon after one that was made while it served belongs to that one: the restart
- * between them is no outage. Edits of our own are known by the journal and the record.
+ * between them is no outage, unless a process that it started has ended by itself. Edits of our own are known by the journal and the record.
  */
+import type { PodName } from '../host/pod-logs.ts';
 import type { ProcessId } from '../host/processes.ts';
 import type { Edited } from '../rollout/drift.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { parseRecord, recordPath } from '../targets/record.ts';
 import { portOf } from '../targets/audit-flags.ts';
 import { serverView } from '../targets/static-pod/server.ts';
+import type { ServerView } from '../targets/static-pod/server.ts';
 import { fingerprint } from './drift.ts';
 import type { NodeHost } from './host.ts';
 import { readState } from './state-file.ts';
@@ -31,6 +33,10 @@ export class EditWitness {
   #lastManifest: string | null = null;
   /** Process that was seen ready, and when it was last seen to live. */
   #proven: (ProcessId & { readonly livedAt: number }) | null = null;
+  /** Folders of the pod's logs that were there while it served. */
+  #folders: ReadonlySet<string> = new Set();
+  /** An edit has been seen since: that this process ends says nothing about the next one. */
+  #spent = false;
   /** When the first of a chain of edits was made while it served. */
   #chain: number | null = null;
   #disturbedAt: number | null = null;
@@ -55,9 +61,10 @@ export class EditWitness {
     const manifest = await this.#manifest();
     const edited = manifest !== this.#lastManifest;
     [this.#last, this.#lastManifest] = [now, manifest];
+    if (edited) this.#spent = true;
     const own = edited && (await this.#isOwn(manifest));
     const ticks = this.#host.ticks();
-    const chained = this.#chain !== null && ticks - this.#chain < CHAIN_MS;
+    const chained = this.#chain !== null && ticks - this.#chain < CHAIN_MS && !(await this.#hasCrashed(signal));
     if (!own && edited) {
       this.#disturbedAt = ticks;
       if (serving && !chained) this.#chain = ticks;
@@ -71,8 +78,11 @@ export class EditWitness {
   }
 
   /** This process is known to be ready: a revision has just been proven with it. */
-  proves(process: ProcessId): void {
+  async proves(process: ProcessId): Promise<void> {
     this.#proven = { ...process, livedAt: this.#host.ticks() };
+    this.#spent = false;
+    const server = serverOf(await this.#manifest());
+    if (server !== null) this.#folders = new Set(await this.#host.logFolders(podOf(server)));
   }
 
   /** Does the process that was ready still live? One that took its place is asked until it is ready. */
@@ -117,10 +127,19 @@ export class EditWitness {
     return text !== null && [journal?.after, journal?.before, record?.after].includes(text);
   }
 
+  /** More starts since it served than processes that run now: one has ended by itself, or by an edit in between. */
+  async #hasCrashed(signal: AbortSignal): Promise<boolean> {
+    const server = serverOf(this.#lastManifest);
+    if (server === null || signal.aborted) return true;
+    const starts = (await this.#host.starts(podOf(server), this.#folders)) ?? 0;
+    const view = await this.#host.processes();
+    const others = view?.apiServers.filter((p) => p.startedAt !== this.#proven?.start) ?? [];
+    return starts > others.length;
+  }
+
   async #isServing(signal: AbortSignal): Promise<boolean> {
-    const text = this.#lastManifest ?? (await this.#manifest());
     // The one that runs: of the manifest before the edit.
-    const server = text === null ? null : serverView(new TextEncoder().encode(text));
+    const server = serverOf(this.#lastManifest ?? (await this.#manifest()));
     if (server === null) return false;
     const [health, view] = await Promise.all([this.#host.probe(server.address, signal), this.#host.processes()]);
     const mine = view?.apiServers.filter((p) => portOf(p.args) === server.address.port) ?? [];
@@ -131,13 +150,20 @@ export class EditWitness {
         first === undefined || view === null
           ? null
           : { pid: first.pid, start: first.startedAt, boot: view.bootId, livedAt };
+      this.#spent = false;
+      this.#folders = new Set(await this.#host.logFolders(podOf(server)));
       return true;
     }
     const proven = this.#proven;
     if (proven === null) return false;
     const lives = view?.bootId === proven.boot && mine.some((p) => p.startedAt === proven.start);
-    if (!lives) return this.#host.ticks() - proven.livedAt < JUST_NOW_MS;
+    if (!lives) return !this.#spent && this.#host.ticks() - proven.livedAt < JUST_NOW_MS;
     // Not listening any more, or saying itself that nothing is wrong but that it was told to end.
     return health !== 'NotReady' || (await this.#host.isEnding?.(server.address, signal)) === true;
   }
 }
+
+const serverOf = (text: string | null): ServerView | null =>
+  text === null ? null : serverView(new TextEncoder().encode(text));
+
+const podOf = (s: ServerView): PodName => ({ namespace: s.namespace, name: s.pod, container: s.container });

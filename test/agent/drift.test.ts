@@ -140,6 +140,15 @@ describe('the keeper of drift', () => {
     expect(await node.step()).toEqual(RESCUED);
   });
 
+  it('knows a rescue also right after the edit that made it necessary', async () => {
+    const node = await settled();
+    await node.edit(broken);
+    await node.pass(5_000);
+    expect(node.world.starts).toBeGreaterThan(1);
+    await node.edit(withoutOurs);
+    expect(await node.step()).toEqual(RESCUED);
+  });
+
   it('a new revision ends a rescue, and so does a person’s word, once', async () => {
     const node = await settled();
     await node.edit(broken);

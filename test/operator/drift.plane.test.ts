@@ -56,6 +56,8 @@ describe('drift', () => {
       };
       return journal === null && (await node()).status?.phase === 'Settled';
     });
+    // Nobody edits within the same tenth of a second in which the agent sees that all is well.
+    await sleep(2_500);
     await operator.until(main('metadata'), READY);
   };
   const policyPath = (): string => {
@@ -181,6 +183,7 @@ describe('drift', () => {
     const said = await operator.until(main('metadata'), degraded);
     expect(conditionOf(said, 'Ready')).toMatchObject({ status: 'False', reason: 'Rescued' });
     expect(await manifest()).toBe(bare);
+    await until('an event tells of it', async () => (await events('Rescued')).length === 1);
     // A restart of the agent forgets nothing.
     await stopAgent();
     operator.startAgent();
@@ -230,7 +233,7 @@ describe('drift', () => {
     await write(withMaxAge(6));
     await operator.until(main('metadata'), { type: 'Degraded', status: 'True', reason: 'DriftFight' });
     expect(await manifest()).toBe(withMaxAge(6));
-    expect((await events('DriftFight')).length).toBe(1);
+    await until('an event tells of it', async () => (await events('DriftFight')).length === 1);
     await stopAgent();
     operator.startAgent();
     await sleep(2_000);
