@@ -87,6 +87,12 @@ export type AgentOptions = {
   readonly version: string;
 };
 
+/** Whole seconds from `least` to an hour, in ms. */
+function secondsOf(text: string, least: number): number | null {
+  const seconds = Number(text);
+  return Number.isInteger(seconds) && seconds >= least && seconds <= 3600 ? seconds * 1000 : null;
+}
+
 /** The options, or a message about wrong usage. */
 export function parseAgentArgs(
   args: readonly string[],
@@ -122,12 +128,10 @@ export function parseAgentArgs(
   if (nodeName === undefined || nodeName === '') return { usage: '--node-name or NODE_NAME is needed' };
   const port = Number(values.port ?? '9442');
   if (!Number.isInteger(port) || port < 0 || port > 65_535) return { usage: '--port must be a number from 0 to 65535' };
-  const proofInterval = Number(values['proof-interval'] ?? '3600');
-  if (!Number.isInteger(proofInterval) || proofInterval < 10 || proofInterval > 3600)
-    return { usage: '--proof-interval must be a number of seconds from 10 to 3600' };
-  const quiet = Number(values['quiet-seconds'] ?? '120');
-  if (!Number.isInteger(quiet) || quiet < 1 || quiet > 3600)
-    return { usage: '--quiet-seconds must be a number of seconds from 1 to 3600' };
+  const proofIntervalMs = secondsOf(values['proof-interval'] ?? '3600', 10);
+  if (proofIntervalMs === null) return { usage: '--proof-interval must be a number of seconds from 10 to 3600' };
+  const quietMs = secondsOf(values['quiet-seconds'] ?? '120', 1);
+  if (quietMs === null) return { usage: '--quiet-seconds must be a number of seconds from 1 to 3600' };
   const logLevel = LOG_LEVELS.find((l) => l === (values['log-level'] ?? 'info'));
   if (logLevel === undefined) return { usage: `--log-level must be one of ${LOG_LEVELS.join(', ')}` };
   const place = parsePlace(values);
@@ -141,8 +145,8 @@ export function parseAgentArgs(
     ...(image === '' ? {} : { guard: { image, namespace: env['POD_NAMESPACE'] ?? 'kube-system' } }),
     bundlesNamespace: values['bundles-namespace'] ?? 'auditconfig-bundles',
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
-    proofIntervalMs: proofInterval * 1000,
-    quietMs: quiet * 1000,
+    proofIntervalMs,
+    quietMs,
     port,
     logLevel,
     version,
