@@ -279,8 +279,9 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     log,
     onChange: () => queue.add(DRIFT),
   });
+  const heard = isPod ? keeper.listening() : host;
   const worker = new Worker({
-    host,
+    host: heard,
     spec,
     client: kube.client,
     read,
@@ -289,7 +290,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     askVersion: (address, s) => askGitVersion(peers, address, s),
     log,
     agentVersion: o.version,
-    ...(isPod ? { drift: new DriftWork({ host, spec, keeper, log }) } : {}),
+    ...(isPod ? { drift: new DriftWork({ host: heard, spec, keeper, log }) } : {}),
     mismatch: (target) => mismatch(target, spec),
     ...(o.guard === undefined ? {} : { guard: o.guard }),
     again: () => queue.addAfter(o.nodeName, 1_000),

@@ -107,6 +107,11 @@ export class DriftKeeper {
     return this.#witness.see(signal);
   }
 
+  /** The host for whoever follows a change: what is found ready there is known here at once. */
+  listening(): NodeHost {
+    return this.#witness.listening(this.#o.host);
+  }
+
   /** A node has settled on `to`. After a restart its process is known to have read what was installed. */
   async settled(to: Revision | null, restarted: boolean, signal: AbortSignal): Promise<void> {
     const { host, spec } = this.#o;

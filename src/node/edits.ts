@@ -2,8 +2,10 @@
  * Bears witness to edits of the manifest and the files that it names: was the API server serving when they were made?
  * That can only be told in the very moment, so whoever watches the folders calls `see` at once, and `tick` every other
  * second, which costs a look into /proc. The evidence: the API server is ready; or the process that was ready earlier
- * lived until just now, or still lives and no longer listens: the kubelet has told it to end because of the edit. An edit soon after one that was made while it served belongs to that one: the restart
- * between them is no outage, unless a process that it started has ended by itself. Edits of our own are known by the journal and the record.
+ * lived until just now, or still lives and no longer listens: the kubelet has told it to end because of the edit. An edit
+ * soon after one that was made while it served belongs to that one: the restart between them is no outage, unless a
+ * process that it started has ended by itself. Edits of our own are known by the journal and the record; while one is
+ * followed, the probes that prove it are heard here too (`listening`): an edit may come right after the last of them.
  */
 import type { PodName } from '../host/pod-logs.ts';
 import type { ProcessId } from '../host/processes.ts';
@@ -57,11 +59,12 @@ export class EditWitness {
   async see(signal: AbortSignal): Promise<void> {
     const now = await fingerprint(this.#host, this.#spec);
     if (now === this.#last) return;
+    const [manifest, began] = [await this.#manifest(), await this.#host.processes()];
     const serving = await this.#isServing(signal);
-    const manifest = await this.#manifest();
     const edited = manifest !== this.#lastManifest;
     [this.#last, this.#lastManifest] = [now, manifest];
-    if (edited) this.#spent = true;
+    // Not of a process that has come up, and was proven, while a hanging one was asked.
+    if (edited && !(began !== null && this.#proven !== null && this.#proven.start > began.now)) this.#spent = true;
     const own = edited && (await this.#isOwn(manifest));
     const ticks = this.#host.ticks();
     const chained = this.#chain !== null && ticks - this.#chain < CHAIN_MS && !(await this.#hasCrashed(signal));
@@ -83,6 +86,26 @@ export class EditWitness {
     this.#spent = false;
     const server = serverOf(await this.#manifest());
     if (server !== null) this.#folders = new Set(await this.#host.logFolders(podOf(server)));
+  }
+
+  /** The same host, and whenever its API server is found ready this witness hears of it. */
+  listening(host: NodeHost): NodeHost {
+    const probe: NodeHost['probe'] = async (address, signal) => {
+      const asked = host.ticks();
+      const health = await host.probe(address, signal);
+      if (health === 'Ready') await this.#heard(address.port, host.ticks() - asked);
+      return health;
+    };
+    return { ...host, probe };
+  }
+
+  /** Who answered is the newest process, unless that one started after the question. */
+  async #heard(port: number, askedBefore: number): Promise<void> {
+    const view = await this.#host.processes();
+    const newest = view?.apiServers.findLast((p) => portOf(p.args) === port);
+    if (view === null || newest === undefined || newest.startedAt > view.now - askedBefore) return;
+    if (this.#proven?.start === newest.startedAt && this.#proven.boot === view.bootId) return;
+    await this.proves({ pid: newest.pid, start: newest.startedAt, boot: view.bootId });
   }
 
   /** Does the process that was ready still live? One that took its place is asked until it is ready. */

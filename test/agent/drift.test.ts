@@ -50,8 +50,13 @@ class Node {
   }
 
   async install(to: Revision | null): Promise<void> {
-    const { host } = this;
-    const outcome = await applyRevision({ host, spec: SPEC, to, version: '1.36', signal: never });
+    const outcome = await applyRevision({
+      host: this.keeper.listening(),
+      spec: SPEC,
+      to,
+      version: '1.36',
+      signal: never,
+    });
     expect(outcome.kind).toBe('Settled');
     await this.keeper.see(never);
     await this.keeper.settled(to, outcome.kind === 'Settled' && outcome.restarted, never);
@@ -109,6 +114,32 @@ describe('the keeper of drift', () => {
     await node.pass(1_000);
     expect(await node.step()).toEqual(REPAIR);
   });
+
+  it.each([0, 70_000])(
+    'knows that it served when an edit comes right after a commit (kubelet: %s ms)',
+    async (slow) => {
+      const node = await settled();
+      const { world } = node;
+      await node.pass(120_000);
+      world.reaction = slow;
+      let own: Promise<void> | undefined;
+      world.onTick = () => {
+        if (node.manifest.includes('maxage=7')) own ??= node.keeper.see(never);
+      };
+      const host = node.keeper.listening();
+      expect((await applyRevision({ host, spec: SPEC, to: B, version: '1.36', signal: never })).kind).toBe('Settled');
+      await own;
+      // Before anything but the probes has told that the new process is ready.
+      world.reaction = 0;
+      world.disk.put(MANIFEST, withMaxAge(9)(node.manifest));
+      await node.pass(150);
+      expect(world.isReady).toBe(false);
+      await node.keeper.see(never);
+      await node.keeper.settled(B, true, never);
+      await node.pass(1_000);
+      expect(await node.step(B)).toEqual(REPAIR);
+    },
+  );
 
   it('takes edits soon after another for one', async () => {
     const node = await settled();
