@@ -17,7 +17,7 @@ import type { ApplyOutcome } from '../node/outcome.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
 import type { NodeHost } from '../node/host.ts';
 import { ProbationWatch } from '../node/probation.ts';
-import { isHealthy } from '../node/healthy.ts';
+import { isDown, isHealthy } from '../node/healthy.ts';
 import { readState } from '../node/state-file.ts';
 import type { StateFile } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
@@ -73,6 +73,9 @@ const PEER_RETRY_MS = 2_000;
 const HEALTH_MS = 5_000;
 /** Between two looks at what is on probation. */
 const PROBATION_MS = 5_000;
+/** An API server that restarts by itself answers sooner. */
+const LOST_MS = 10_000;
+const LOST: Turn = { granted: true };
 
 type Task = {
   readonly object: KubeObject;
@@ -111,6 +114,10 @@ export class Worker {
   #reports = 0;
   readonly #probation = new ProbationWatch();
   #wantsTurn = false;
+  /** Since when neither the API nor the node's own API server answers, as far as turns were asked for; in ticks. */
+  #lostSince: number | undefined;
+  /** The last revision was refused for what stands on this node: a file that changes may be the cure. */
+  #wasRefused = false;
 
   constructor(options: WorkerOptions) {
     this.#o = options;
@@ -149,7 +156,8 @@ export class Worker {
     const { drift } = this.#o;
     if (drift === undefined || task === undefined || to?.digest !== task.spec.desired.revision?.digest)
       return { kind: 'Done' };
-    if (to === undefined || !(await drift.concerns(to, againOf(task), signal))) return { kind: 'Done' };
+    if (to === undefined) return { kind: 'Done' };
+    if (!this.#wasRefused && !(await drift.concerns(to, againOf(task), signal))) return { kind: 'Done' };
     return this.#run(task, to, signal);
   }
 
@@ -312,6 +320,7 @@ export class Worker {
       },
       signal,
     });
+    this.#wasRefused = outcome.kind === 'Refused';
     if (outcome.kind === 'Settled') await drift?.after(to, outcome.restarted, signal);
     const file = await readState(host.disk, spec.layout.stateDir);
     if (outcome.kind !== 'Interrupted') await this.#say(task, { file, outcome });
@@ -326,9 +335,24 @@ export class Worker {
   async #turn(signal: AbortSignal): Promise<Turn> {
     // Before it is asked: what changes from now on is worth another try.
     this.#wantsTurn = true;
-    const turn = await this.#o.turn.take(signal);
+    const asked = await this.#o.turn.take(signal);
+    const turn = (await this.#isLost(asked, signal)) ? LOST : asked;
     this.#wantsTurn = !turn.granted;
     return turn;
+  }
+
+  /**
+   * The API is away, and has been for a while, and so is this node's own API server: nobody can be asked, and a restart
+   * takes nothing away. On a control plane of one, an edit that stops the API server could be put right by nobody else.
+   */
+  async #isLost(turn: Turn, signal: AbortSignal): Promise<boolean> {
+    const { host, spec, log } = this.#o;
+    const away = !turn.granted && turn.reason === 'LeaseUnreadable' && (await isDown(host, spec, signal));
+    const now = host.ticks();
+    this.#lostSince = away ? (this.#lostSince ?? now) : undefined;
+    const lost = this.#lostSince !== undefined && now - this.#lostSince >= LOST_MS;
+    if (lost) log.warn({}, 'neither the API nor this node’s own API server answers: it goes on without the Lease');
+    return lost;
   }
 
   async #say(task: Task, more: Pick<Said, 'file' | 'outcome' | 'refused' | 'drift'>): Promise<void> {

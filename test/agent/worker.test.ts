@@ -269,6 +269,32 @@ describe("a node's turn", () => {
     expect([s.said.phase, s.world.disk.text(MANIFEST)]).toEqual(['Waiting', settled]);
   });
 
+  it('is not waited for without end where neither the API nor the own API server answers', async () => {
+    const s = new Setup();
+    s.publish();
+    s.ask(A);
+    await s.worker.work(never);
+    const settled = s.world.disk.text(MANIFEST) ?? '';
+    s.turn = { granted: false, reason: 'LeaseUnreadable', message: 'the API is away' };
+    const edit = (mode: string): void => {
+      s.world.disk.put(MANIFEST, settled.replace('--audit-log-mode=blocking', `--audit-log-mode=${mode}`));
+      s.world.settle();
+    };
+    // Somebody's API server that serves is never ended without a turn.
+    edit('batch');
+    await s.worker.work(never);
+    s.world.now += 3_600_000;
+    await s.worker.work(never);
+    expect(s.said.phase).toBe('Waiting');
+    edit('broken');
+    await s.worker.work(never);
+    expect([s.said.phase, s.world.disk.text(MANIFEST)]).not.toContain(settled);
+    s.world.now += 10_000;
+    await s.worker.work(never);
+    expect(s.said).toMatchObject({ phase: 'Settled', current: A.digest });
+    expect(s.world.disk.text(MANIFEST)).toBe(settled);
+  });
+
   it('is not asked for to undo a change', async () => {
     const s = new Setup();
     await killedWhileProbing(s);

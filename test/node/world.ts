@@ -25,6 +25,9 @@ function podOf(text: string): Pod {
   return { uid: metadata.uid ?? createHash('md5').update(text).digest('hex'), text };
 }
 
+/** Of the pod's logs, by which starts of before a change are told from those since. */
+const folderOf = (uid: string | undefined): string => `kube-system_kube-apiserver-cp-1_${uid ?? ''}`;
+
 /** It is asked for at every moment that passes. */
 function remembered<T>(of: (text: string) => T): (text: string) => T {
   let last: { readonly text: string; readonly value: T } | undefined;
@@ -209,9 +212,9 @@ export class World {
               bootId: this.bootId,
               apiServers: this.#processes.map((r, i) => ({ pid: 1 + i, args: r.args, startedAt: r.startedAt })),
             },
-      logFolders: async () => this.#pods.map((uid) => `kube-system_kube-apiserver-cp-1_${uid}`),
+      logFolders: async () => this.#pods.map(folderOf),
       livingPods: async (uids) => uids.filter((uid) => this.#pods.includes(uid)),
-      starts: async () => (this.hidden ? null : this.starts),
+      starts: async (_pod, known) => (this.hidden || known.has(folderOf(this.#pod?.uid)) ? null : this.starts),
       lastWords: async () => (this.hidden ? null : { starts: this.starts, lines: this.lines.slice(-3) }),
       oomKills: async () => this.oomKills,
       me: async () => ({ pid: this.pid, start: 1, boot: this.bootId }),
