@@ -292,7 +292,7 @@ export class Worker {
     const { timeoutSeconds } = task.spec;
     const before = await drift?.before(to, againOf(task), {
       timeoutMs: timeoutSeconds * 1000,
-      turn: (s) => this.#turn(s),
+      turn: (s) => this.#turn(to, s),
       signal,
     });
     if (before?.kind === 'Leave') {
@@ -309,7 +309,7 @@ export class Worker {
       ...this.#guard,
       rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
       turn: async (s) => {
-        const turn = await this.#turn(s);
+        const turn = await this.#turn(to, s);
         if (turn.granted && before?.kind === 'Repair') await drift?.correcting();
         return turn;
       },
@@ -332,11 +332,11 @@ export class Worker {
     return outcomeOf(outcome);
   }
 
-  async #turn(signal: AbortSignal): Promise<Turn> {
+  async #turn(to: Revision | null, signal: AbortSignal): Promise<Turn> {
     // Before it is asked: what changes from now on is worth another try.
     this.#wantsTurn = true;
     const asked = await this.#o.turn.take(signal);
-    const turn = (await this.#isLost(asked, signal)) ? LOST : asked;
+    const turn = (await this.#isLost(asked, to, signal)) ? LOST : asked;
     this.#wantsTurn = !turn.granted;
     return turn;
   }
@@ -344,10 +344,13 @@ export class Worker {
   /**
    * The API is away, and has been for a while, and so is this node's own API server: nobody can be asked, and a restart
    * takes nothing away. On a control plane of one, an edit that stops the API server could be put right by nobody else.
+   * Only for what this node ran already.
    */
-  async #isLost(turn: Turn, signal: AbortSignal): Promise<boolean> {
+  async #isLost(turn: Turn, to: Revision | null, signal: AbortSignal): Promise<boolean> {
     const { host, spec, log } = this.#o;
-    const away = !turn.granted && turn.reason === 'LeaseUnreadable' && (await isDown(host, spec, signal));
+    const state = (await readState(host.disk, spec.layout.stateDir))?.state;
+    const ran = to !== null && state?.phase === 'Settled' && state.current === to.digest;
+    const away = !turn.granted && turn.reason === 'LeaseUnreadable' && ran && (await isDown(host, spec, signal));
     const now = host.ticks();
     this.#lostSince = away ? (this.#lostSince ?? now) : undefined;
     const lost = this.#lostSince !== undefined && now - this.#lostSince >= LOST_MS;

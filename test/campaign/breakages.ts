@@ -6,20 +6,10 @@ import { NETWORK } from './network.ts';
 import { POLICY_AND_FLAGS } from './policy-and-flags.ts';
 import type { Breakage } from './types.ts';
 
-const ALL: readonly Breakage[] = [...POLICY_AND_FLAGS, ...FILES_AND_DISKS, ...CRASHES, ...NETWORK, ...CONCURRENCY];
-
-/** Rows whose healing is the repair of drift, which this branch does not have yet. */
-const AWAIT_DRIFT: ReadonlySet<string> = new Set([
-  'flags-set-by-hand',
-  'flags-taken-out-by-hand',
-  'mount-taken-out-by-hand',
-  'policy-file-cut-off',
-  'revision-folder-deleted',
-  'revision-folder-deleted-without-an-agent',
-  'edited-at-the-rename',
-  'one-api-server-is-away',
-  'upgrade-in-mid-rollout',
-  'ansible-rewrites-all-manifests',
-]);
-
-export const BREAKAGES: readonly Breakage[] = ALL.filter((b) => !AWAIT_DRIFT.has(b.id));
+export const BREAKAGES: readonly Breakage[] = [
+  ...POLICY_AND_FLAGS,
+  ...FILES_AND_DISKS,
+  ...CRASHES,
+  ...NETWORK,
+  ...CONCURRENCY,
+];

@@ -352,6 +352,7 @@ export class Lab {
     for (const node of this.nodes) {
       node.apiServerProcess?.signal('SIGCONT');
       await node.disks.mendAll();
+      await node.anHourPasses();
       if (!node.agentRuns) node.startAgent();
     }
     if (this.controller.exit !== undefined) this.startController();

@@ -6,6 +6,7 @@ import { readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { realDisk } from '../../src/host/disk.ts';
+import { readDrift, writeDrift } from '../../src/node/drift-file.ts';
 import { readState } from '../../src/node/state-file.ts';
 import type { StateFile } from '../../src/node/state-file.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
@@ -96,7 +97,7 @@ export class LabNode {
   spareAgent(): ServerProcess {
     const { root } = this.plane;
     const where = ['--kubeconfig', this.kubeconfig, '--root', root, '--proc', join(root, 'proc'), '--port', '0'];
-    const how = ['--guard-image', GUARD_IMAGE, '--proof-interval', '10'];
+    const how = ['--guard-image', GUARD_IMAGE, '--proof-interval', '10', '--quiet-seconds', '3'];
     return new ServerProcess({
       file: process.execPath,
       args: [BUNDLE, 'agent', '--node-name', this.name, ...where, ...how],
@@ -104,6 +105,12 @@ export class LabNode {
   }
   get apiServerProcess(): ServerProcess | undefined {
     return this.plane.runner?.process(APISERVER_POD);
+  }
+  /** For the memory of drift: three corrections within an hour would be a fight, and other rows' do not count. */
+  async anHourPasses(): Promise<void> {
+    const disk = realDisk(this.plane.root);
+    const memory = await readDrift(disk, DEFAULT_LAYOUT.stateDir);
+    await writeDrift(disk, DEFAULT_LAYOUT.stateDir, { ...memory, corrections: [] });
   }
   killGuard(): void {
     this.plane.runner?.process(GUARD_POD)?.signal('SIGKILL');
