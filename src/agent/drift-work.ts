@@ -3,11 +3,12 @@
  * process that may run with another policy is restarted here. Called by worker.ts.
  */
 import type { Outcome } from '../kube/queue.ts';
+import type { Place } from '../node/place.ts';
+import { countAnew } from '../node/probation.ts';
 import { restartProcess } from '../node/restart-process.ts';
 import type { NodeHost } from '../node/host.ts';
 import type { Revision } from '../render/types.ts';
 import type { Turn } from '../rollout/turn.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { driftMessage } from './drift.ts';
 import type { DriftKeeper, Judged } from './drift.ts';
@@ -27,7 +28,7 @@ export type Before =
 
 export type DriftWorkOptions = {
   readonly host: NodeHost;
-  readonly spec: StaticPodSpec;
+  readonly spec: Place;
   readonly keeper: DriftKeeper;
   readonly log: Logger;
 };
@@ -115,6 +116,7 @@ export class DriftWork {
     const done = await restartProcess({ host, spec, process, ...t });
     switch (done) {
       case 'Restarted':
+        await countAnew({ host, spec, signal: t.signal });
         await keeper.settled(to, true, t.signal);
         this.#said = false;
         return { kind: 'Repair', restart: 'Process', diff: RESTARTED };

@@ -14,7 +14,7 @@ import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { parseRecord, recordPath } from '../targets/record.ts';
 import { portOf } from '../targets/audit-flags.ts';
 import { serverView } from '../targets/static-pod/server.ts';
-import type { ServerView } from '../targets/static-pod/server.ts';
+import type { ServerView } from '../targets/server.ts';
 import { fingerprint } from './drift.ts';
 import type { NodeHost } from './host.ts';
 import { readState } from './state-file.ts';
@@ -85,7 +85,7 @@ export class EditWitness {
     this.#proven = { ...process, livedAt: this.#host.ticks() };
     this.#spent = false;
     const server = serverOf(await this.#manifest());
-    if (server !== null) this.#folders = new Set(await this.#host.logFolders(podOf(server)));
+    if (server !== null) this.#folders = new Set(await this.#host.logFolders(server.pod));
   }
 
   /** The same host, and whenever its API server is found ready this witness hears of it. */
@@ -154,7 +154,7 @@ export class EditWitness {
   async #hasCrashed(signal: AbortSignal): Promise<boolean> {
     const server = serverOf(this.#lastManifest);
     if (server === null || signal.aborted) return true;
-    const starts = (await this.#host.starts(podOf(server), this.#folders)) ?? 0;
+    const starts = (await this.#host.starts(server.pod, this.#folders)) ?? 0;
     const view = await this.#host.processes();
     const others = view?.apiServers.filter((p) => p.startedAt !== this.#proven?.start) ?? [];
     return starts > others.length;
@@ -174,7 +174,7 @@ export class EditWitness {
           ? null
           : { pid: first.pid, start: first.startedAt, boot: view.bootId, livedAt };
       this.#spent = false;
-      this.#folders = new Set(await this.#host.logFolders(podOf(server)));
+      this.#folders = new Set(await this.#host.logFolders(server.pod));
       return true;
     }
     const proven = this.#proven;
@@ -186,7 +186,9 @@ export class EditWitness {
   }
 }
 
-const serverOf = (text: string | null): ServerView | null =>
-  text === null ? null : serverView(new TextEncoder().encode(text));
+type PodServer = Pick<ServerView, 'address'> & { readonly pod: PodName };
 
-const podOf = (s: ServerView): PodName => ({ namespace: s.namespace, name: s.pod, container: s.container });
+function serverOf(text: string | null): PodServer | null {
+  const server = text === null ? null : serverView(new TextEncoder().encode(text));
+  return server?.runs.in === 'Pod' ? { address: server.address, pod: server.runs } : null;
+}

@@ -6,8 +6,11 @@ import type { NodeFacts } from '../rollout/node-state.ts';
 import type { NodeState } from '../rollout/node-state.ts';
 import type { ApiServerProcess, ProcessView } from '../host/processes.ts';
 import type { UnitState } from '../host/systemd.ts';
+import type { Disk } from '../host/types.ts';
 import { sameFlags } from '../targets/audit-flags.ts';
+import { sha256 } from '../targets/host-layout.ts';
 import type { ServerView } from '../targets/server.ts';
+import type { HostPath } from '../targets/types.ts';
 import type { NodeHost } from './host.ts';
 import type { Place, View } from './place.ts';
 import { hasFlags, lookAt, processesOf, startsIn } from './running.ts';
@@ -26,6 +29,12 @@ export function compareManifest(now: Uint8Array | null, journal: Journal, view: 
   if (text !== null && isBorrowed(text, journal)) return 'Borrowed';
   const [is, after] = [text === null ? null : view(text), view(journal.after)];
   return is !== null && after !== null && sameFlags(is.auditFlags, after.auditFlags) ? 'After' : 'Other';
+}
+
+/** Equal ones: nobody has written, moved or touched the file in between. null where none is there. */
+export async function stampOf(disk: Disk, path: HostPath): Promise<string | null> {
+  const [is, stat] = [await disk.read(path), await disk.stat(path)];
+  return is === null ? null : `${sha256(is)} ${stat?.changedAt ?? ''}`;
 }
 
 /** The server of that phase: what the file that should be there says. */

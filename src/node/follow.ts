@@ -12,7 +12,7 @@ import { ROOT_OWNER, sha256 } from '../targets/host-layout.ts';
 import type { ServerView } from '../targets/server.ts';
 import type { HostPath } from '../targets/types.ts';
 import { dropBefore, putBack } from './before-image.ts';
-import { compareManifest, wantedServer, Watch } from './facts.ts';
+import { compareManifest, stampOf, wantedServer, Watch } from './facts.ts';
 import { removeGuard } from './guard-pod.ts';
 import type { NodeHost } from './host.ts';
 import type { ApplyOutcome } from './outcome.ts';
@@ -176,7 +176,8 @@ async function probationOf(
 ): Promise<Probation> {
   const view = await node.host.processes();
   const boot = view === null || journal.boot === null ? null : { id: view.bootId, at: view.now };
-  return { from, lastGood, journal: { ...journal, boot }, starts: await countStarts(node, journal) };
+  const stamp = await stampOf(node.host.disk, journal.manifest);
+  return { from, lastGood, journal: { ...journal, boot }, starts: await countStarts(node, journal), stamp };
 }
 
 /** The API server that runs with our edit. */

@@ -18,9 +18,8 @@ export async function isHealthy(host: NodeHost, spec: Place, signal: AbortSignal
   return true;
 }
 
-/** Nobody listens there, or who does says nothing. False where the manifest says no address. */
-export async function isDown(host: NodeHost, spec: StaticPodSpec, signal: AbortSignal): Promise<boolean> {
-  const manifest = await host.disk.read(spec.manifest).catch(() => null);
-  const server = manifest === null ? null : serverView(manifest);
+/** Nobody listens there, or who does says nothing. False where the files say no address. */
+export async function isDown(host: NodeHost, spec: Place, signal: AbortSignal): Promise<boolean> {
+  const server = await spec.now(host.disk).catch(() => null);
   return server !== null && (await host.probe(server.address, signal)) === 'Down';
 }

@@ -10,7 +10,7 @@ import type { ProbationFacts, ProbationRules } from '../rollout/probation.ts';
 import type { ServerView } from '../targets/server.ts';
 import { guarded, nodeOf } from './apply-revision.ts';
 import type { ResumeInput } from './apply-revision.ts';
-import { compareManifest } from './facts.ts';
+import { compareManifest, stampOf } from './facts.ts';
 import { beginRollBack, countStarts, editedServer, follow } from './follow.ts';
 import { placeGuard } from './guard-pod.ts';
 import type { ApplyOutcome } from './outcome.ts';
@@ -28,11 +28,15 @@ const runningWith = (view: ProcessView, server: ServerView): number | null =>
 
 export class ProbationWatch {
   readonly #rules: ProbationRules;
-  /** Which probation the rest is about. */
+  /** Which probation the rest is about, since when, and from what on it counts. */
   #of = '';
+  #counts = '';
   #last: Glance | null = null;
   readonly #starts = new Set<number>();
   #began = 0;
+  /** The manifest as it was seen last, and since when. */
+  #stamp: string | null = null;
+  #stampSince = 0;
 
   constructor(rules: ProbationRules = PROBATION) {
     this.#rules = rules;
@@ -54,6 +58,10 @@ export class ProbationWatch {
     const facts = await this.#facts(input, probation);
     const step = probationStep(facts, this.#rules);
     if (step.do === 'Wait') return { kind: 'Watching' };
+    if (step.do === 'CountAnew') {
+      await countAnew(input);
+      return { kind: 'Watching' };
+    }
     if (step.do === 'End') {
       const passed: StateFile = { ...file, probation: null };
       await writeState(host.disk, stateDir, passed);
@@ -71,7 +79,8 @@ export class ProbationWatch {
   async #facts(input: ResumeInput, probation: Probation): Promise<ProbationFacts> {
     const { host, spec, signal } = input;
     const { journal } = probation;
-    this.#beginWith(`${journal.boot?.id}/${journal.boot?.at}`, host.ticks());
+    const stamp = await stampOf(host.disk, journal.manifest);
+    this.#beginWith(probation, stamp, host.ticks());
     const server = await editedServer(input, journal);
     const view = server === null ? await host.processes() : (await lookAt(host, server, signal)).view;
     const startedAt = view === null || server === null ? null : runningWith(view, server);
@@ -82,22 +91,40 @@ export class ProbationWatch {
     const around = await spec.view(host.disk, journal.manifest);
     const outOfMemory = wasKilled(this.#last, now);
     this.#last = now;
+    const isOurs = compareManifest(await host.disk.read(journal.manifest), journal, around) === 'After';
+    const age = view === null || startedAt === null ? 0 : view.now - startedAt;
     return {
       hold: (await host.disk.stat(holdPath(spec.layout.stateDir))) !== null,
-      ours: compareManifest(await host.disk.read(journal.manifest), journal, around) === 'After',
+      manifest: isOurs ? (stamp === probation.stamp ? 'AsLeft' : 'Touched') : 'NotOurs',
+      upMs: Math.min(age, host.ticks() - this.#stampSince),
       crashes: Math.max(logged, this.#starts.size - 1),
       outOfMemory,
       elapsedMs: view !== null && journal.boot !== null ? view.now - journal.boot.at : host.ticks() - this.#began,
     };
   }
 
-  #beginWith(of: string, ticks: number): void {
-    if (this.#of === of) return;
-    this.#of = of;
-    this.#last = null;
-    this.#starts.clear();
-    this.#began = ticks;
+  #beginWith({ journal: { boot }, starts, stamp }: Probation, seen: string | null, ticks: number): void {
+    const of = `${boot?.id}/${boot?.at}`;
+    const counts = `${of}/${starts}/${stamp}`;
+    if (this.#of !== of) this.#began = ticks;
+    if (this.#stamp !== seen) this.#stampSince = ticks;
+    if (this.#counts !== counts) {
+      this.#last = null;
+      this.#starts.clear();
+    }
+    [this.#of, this.#counts, this.#stamp] = [of, counts, seen];
   }
+}
+
+/** What has ended until now is nobody's fault: somebody touched the manifest, or the agent itself ended the process. */
+export async function countAnew(node: Pick<ResumeInput, 'host' | 'spec' | 'signal'>): Promise<void> {
+  const { disk } = node.host;
+  const { stateDir } = node.spec.layout;
+  const file = await readState(disk, stateDir);
+  if (file === null || file.state.phase !== 'Settled' || file.probation === null) return;
+  const { journal } = file.probation;
+  const [starts, stamp] = [await countStarts(node, journal), await stampOf(disk, journal.manifest)];
+  await writeState(disk, stateDir, { ...file, probation: { ...file.probation, starts, stamp } });
 }
 
 /** As with an installation, none where processes are hidden. On a full disk the rollback goes on without a guard: without the rollback there is no API server. */

@@ -75,6 +75,8 @@ const probation = z.object({
   journal,
   /** Starts of the API server's container that were counted by then; null where they cannot be counted. */
   starts: z.number().nullable(),
+  /** The manifest as it was then (facts.ts): whoever touches it later changes that. */
+  stamp: z.string().nullable().optional(),
 });
 
 const failure = z.object({ digest: optional, reason: z.string(), message: z.string(), time: z.number() });

@@ -18,7 +18,15 @@ const { stateDir, revisionsDir } = SPEC.layout;
 const MINUTE = 60_000;
 const signal = never;
 
-const FACTS: ProbationFacts = { hold: false, ours: true, crashes: 0, outOfMemory: false, elapsedMs: 0 };
+const FACTS: ProbationFacts = {
+  hold: false,
+  manifest: 'AsLeft',
+  upMs: 0,
+  crashes: 0,
+  outOfMemory: false,
+  elapsedMs: 0,
+};
+const BAD: Partial<ProbationFacts> = { crashes: 3, outOfMemory: true };
 
 describe('the rules of probation', () => {
   it.each<[string, Partial<ProbationFacts>, unknown]>([
@@ -33,7 +41,11 @@ describe('the rules of probation', () => {
       { do: 'RollBack', why: 'CrashLoop' },
     ],
     ['nothing is done under HOLD', { crashes: 3, outOfMemory: true, hold: true }, { do: 'Wait' }],
-    ['someone else’s manifest is nothing to go back from', { crashes: 3, ours: false }, { do: 'End' }],
+    ['someone else’s manifest is nothing to go back from', { ...BAD, manifest: 'NotOurs' }, { do: 'Wait' }],
+    ['at no time', { ...BAD, manifest: 'NotOurs', elapsedMs: 15 * MINUTE }, { do: 'End' }],
+    ['what somebody touched is not judged', { ...BAD, manifest: 'Touched', upMs: 59_999 }, { do: 'Wait' }],
+    ['to the end', { ...BAD, manifest: 'Touched', elapsedMs: 15 * MINUTE }, { do: 'End' }],
+    ['until it has run for a minute', { ...BAD, manifest: 'Touched', upMs: 60_000 }, { do: 'CountAnew' }],
   ])('%s', (_, facts, step) => expect(probationStep({ ...FACTS, ...facts }, PROBATION)).toEqual(step));
 });
 
@@ -56,12 +68,12 @@ const names = (...revisions: readonly Revision[]): readonly string[] =>
 async function watched(
   w: World,
   watch: ProbationWatch,
-  everyLook: (i: number) => void = () => undefined,
+  everyLook: (i: number) => void | Promise<void> = () => undefined,
 ): Promise<Looked> {
   for (let i = 0; i < 400; i++) {
     const looked = await look(w, watch);
     if (looked.kind !== 'Watching') return looked;
-    everyLook(i);
+    await everyLook(i);
     await pass(w, 5_000);
   }
   throw new Error('it is watched for ever');
@@ -164,12 +176,69 @@ describe('a revision on probation', () => {
     expect(await fileOf(w)).toEqual(before);
   });
 
-  it('ends where someone takes our edit out', async () => {
+  it('does not go back where someone took our edit out', async () => {
     const w = await nodeOn(A, B);
     w.disk.put(MANIFEST, TEXT);
-    w.crash();
-    expect(await look(w, new ProbationWatch())).toEqual({ kind: 'Passed' });
+    expect(await watched(w, new ProbationWatch(), () => w.crash())).toEqual({ kind: 'Passed' });
     expect(w.disk.text(MANIFEST)).toBe(TEXT);
+  });
+
+  /** Each of these restarts the API server, and none is the revision's doing. */
+  const HANDS: readonly (readonly [string, (w: World, i: number) => Promise<void>])[] = [
+    [
+      'who change other flags again and again',
+      async (w, i) => w.disk.put(MANIFEST, right(w).replace(/( +- --secure-port)/, `    - --v=${i}\n$1`)),
+    ],
+    [
+      'who take the manifest away to restart the API server, and put it back',
+      async (w) => {
+        const text = right(w);
+        await w.disk.remove(MANIFEST);
+        await pass(w, 3_000);
+        w.disk.put(MANIFEST, text);
+      },
+    ],
+    [
+      'whose own edit the API server does not survive, until they take it back',
+      async (w, i) => {
+        const text = right(w);
+        w.disk.put(MANIFEST, text.replace(/( +- --secure-port)/, '    - --audit-log-mode=broken\n$1'));
+        for (let n = 0; n < 2 + i; n++) await pass(w, 5_000);
+        w.disk.put(MANIFEST, text);
+      },
+    ],
+  ];
+  const right = (w: World): string => w.disk.text(MANIFEST) ?? '';
+  it.each(HANDS)('is not blamed for hands %s', async (_, hands) => {
+    const w = await nodeOn(A, B);
+    w.disk.clock = () => w.now;
+    const watch = new ProbationWatch();
+    let touched = 0;
+    const looked = await watched(w, watch, async (i) => {
+      if (i % 3 !== 0 || touched > 8) return;
+      touched++;
+      await hands(w, touched);
+    });
+    expect(touched).toBeGreaterThan(5);
+    expect(looked).toEqual({ kind: 'Passed' });
+    expect((await fileOf(w))?.state).toMatchObject({ phase: 'Settled', current: B.digest });
+  });
+
+  it('is still taken back for what it does after such an edit has held for a minute', async () => {
+    const w = await nodeOn(A, B);
+    w.disk.clock = () => w.now;
+    const edited = (w.disk.text(MANIFEST) ?? '').replace(/( +- --secure-port)/, '    - --v=4\n$1');
+    w.disk.put(MANIFEST, edited);
+    let crashes = 0;
+    const looked = await watched(w, new ProbationWatch(), (i) => {
+      if (i < 20 || i % 3 !== 0) return;
+      crashes++;
+      w.crash();
+    });
+    expect(looked).toMatchObject({ kind: 'RolledBack', failure: { digest: B.digest, reason: 'CrashLoop' } });
+    expect(crashes).toBe(3);
+    expect(w.disk.text(MANIFEST)).toContain('--v=4');
+    expect(w.disk.text(MANIFEST)).not.toContain(B.digest.slice(0, 16));
   });
 
   it('survives a kill and a failing disk at every operation of its rollback', async () => {

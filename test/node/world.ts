@@ -149,7 +149,7 @@ export class World {
 
   /** Takes an orphan away, unless the manifest is its own again. */
   #housekeeping(text: string): void {
-    if (this.#apiSeen && this.#orphan?.uid !== this.#podOf(text).uid) this.#orphan = null;
+    if (this.#apiSeen && (text === '' || this.#orphan?.uid !== this.#podOf(text).uid)) this.#orphan = null;
     if (this.#running !== null && this.#orphan?.uid === this.#pod?.uid) this.#orphan = null;
   }
 
