@@ -121,7 +121,7 @@ export class DriftWork {
         this.#said = false;
         return { kind: 'Repair', restart: 'Process', diff: RESTARTED };
       case 'NotPermitted':
-        return leave({ reason: 'RestartNotPermitted', message: `${RESTART}, and the agent may not` }, { kind: 'Done' });
+        return leave({ reason: 'RestartNotPermitted', message: `${RESTART}; ${NOT_PERMITTED}` }, { kind: 'Done' });
       case 'NotReady':
         return leave(
           { message: 'the API server was restarted and is not ready yet' },
@@ -133,4 +133,6 @@ export class DriftWork {
 
 const TURN_MS = 2_000;
 const RESTART = 'the API server may have read another policy than the one that is on disk now, and must be restarted';
+const NOT_PERMITTED =
+  'the agent may not end a process of another user; restart it, or give the agent the capability KILL';
 const RESTARTED = 'the API server was restarted: it may have read another policy than the one that is on disk now';
