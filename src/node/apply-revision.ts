@@ -142,7 +142,8 @@ async function change(input: ApplyInput, file: StateFile): Promise<ApplyOutcome>
   const turn = await input.turn?.(input.signal);
   if (turn?.granted === false) return { kind: 'NotItsTurn', wait: turn };
   // What the turn was waited for may have taken a while; what was planned for is checked again at the rename.
-  const journal = await journalOf(input, seen, { edit, server, changes: plan.changes });
+  const made = await journalOf(input, seen, { edit, server, changes: plan.changes });
+  const journal = { ...made, ...earlierOf(file, to) };
   return install(input, file, { journal, findings: plan.findings, before: plan.changes.slice(0, at), edit });
 }
 
@@ -238,6 +239,13 @@ async function journalOf(
   };
 }
 
+/** What is on probation is put right: that must not end it. */
+function earlierOf(file: StateFile, to: Revision | null): Pick<Journal, 'earlier'> {
+  if (file.probation === null || to === null || currentOf(file) !== to.digest) return {};
+  const { from, lastGood, journal } = file.probation;
+  return { earlier: { from, lastGood, journal } };
+}
+
 type Start = {
   readonly journal: Journal;
   readonly findings: readonly Finding[];
@@ -270,7 +278,7 @@ async function install(input: ApplyInput, file: StateFile, start: Start): Promis
   if (overtaken !== null && followed.file.state.phase === 'Settled') return { kind: 'Overtaken', path: overtaken.path };
   if (followed.outcome.kind !== 'Settled') return followed.outcome;
   // It gave way to somebody who wrote the manifest anew.
-  if (followed.outcome.current !== digest) return { kind: 'Overtaken', path: spec.manifest };
+  if (followed.outcome.current !== digest) return { kind: 'Overtaken', path: start.journal.manifest };
   if (to === null) return cleanUp(input, findings);
   return { ...followed.outcome, restarted: true, findings };
 }

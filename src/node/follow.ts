@@ -91,8 +91,10 @@ async function tidy(node: Node, file: StateFile, changed?: HostPath): Promise<vo
   if (node.keep !== 'All') await pruneRevisions(node.host, node.spec, file, node.keep);
 }
 
-/** What is in flight has no probation: a newer change ends that of the one before it. */
-async function save(node: Node, next: InFlight | Omit<StateFile, 'probation'>): Promise<StateFile> {
+type Next = Omit<StateFile, 'probation'> & Partial<Pick<StateFile, 'probation'>>;
+
+/** What is in flight has no probation: a newer change ends that of the one before it, unless it is a repair. */
+async function save(node: Node, next: InFlight | Next): Promise<StateFile> {
   const file: StateFile = { probation: null, ...next };
   await writeState(node.host.disk, node.spec.layout.stateDir, file);
   return file;
@@ -140,8 +142,13 @@ async function act(node: Node, now: InFlight, step: Step): Promise<StateFile> {
 async function abandon(node: Node, { state, journal, lastFailure }: InFlight): Promise<StateFile> {
   await undoFiles(node, journal);
   const current = state.phase === 'Installing' ? state.from : null;
-  return save(node, { state: { phase: 'Settled', current, lastGood: state.lastGood }, journal: null, lastFailure });
+  const settled: NodeState = { phase: 'Settled', current, lastGood: state.lastGood };
+  return save(node, { state: settled, journal: null, lastFailure, probation: interrupted(journal) });
 }
+
+/** A probation that a repair came into, and that goes on: what is there now is not as it was left. */
+const interrupted = ({ earlier }: Journal): Probation | null =>
+  earlier === undefined ? null : { ...earlier, starts: null, stamp: null };
 
 const RESCUED =
   'somebody changed the manifest while the API server was not getting ready with this revision: that may be a rescue, and is not undone';
@@ -150,7 +157,8 @@ const RESCUED =
 async function giveWay(node: Node, { state, journal, lastFailure }: InFlight, rescue: boolean): Promise<StateFile> {
   if (state.phase !== 'Probing') return { state, journal, lastFailure, probation: null };
   const { from: current, lastGood, to } = state;
-  if (!rescue) return save(node, { state: { phase: 'Settled', current, lastGood }, journal: null, lastFailure });
+  const settled: NodeState = { phase: 'Settled', current, lastGood };
+  if (!rescue) return save(node, { state: settled, journal: null, lastFailure, probation: interrupted(journal) });
   const failure: Failure = { digest: to, reason: 'Rescued', message: RESCUED, time: node.host.now() };
   const held: NodeState = { phase: 'Held', current, lastGood, refused: to, why: 'Rescued' };
   return save(node, { state: held, journal: null, lastFailure: failure });
@@ -172,12 +180,31 @@ async function commit(
 async function probationOf(
   node: Node,
   { from, lastGood }: Extract<NodeState, { phase: 'Probing' }>,
-  journal: Journal,
+  { earlier, ...journal }: Journal,
 ): Promise<Probation> {
   const view = await node.host.processes();
   const boot = view === null || journal.boot === null ? null : { id: view.bootId, at: view.now };
   const stamp = await stampOf(node.host.disk, journal.manifest);
-  return { from, lastGood, journal: { ...journal, boot }, starts: await countStarts(node, journal), stamp };
+  const starts = await countStarts(node, journal);
+  const probation: Probation = { from, lastGood, journal: { ...journal, boot }, starts, stamp };
+  return earlier === undefined ? probation : carriedOn(node, probation, earlier);
+}
+
+/**
+ * A repair proves nothing about the revision that was on probation. That goes on, and back to what was there before the
+ * revision, with all that others wrote since: not to what was repaired.
+ */
+async function carriedOn(
+  { host, spec }: Node,
+  repair: Probation,
+  { from, lastGood, journal: was }: NonNullable<Journal['earlier']>,
+): Promise<Probation> {
+  const { after, boot } = repair.journal;
+  const before = after === null ? undefined : await spec.revert(host.disk, after, was);
+  if (before === undefined) return repair;
+  const since = was.boot?.id === boot?.id ? was.boot : boot;
+  const made = [...new Set([...was.made, ...repair.journal.made])];
+  return { ...repair, from, lastGood, journal: { ...repair.journal, before, record: was.record, made, boot: since } };
 }
 
 /** The API server that runs with our edit. */

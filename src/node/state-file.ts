@@ -39,7 +39,7 @@ const state = z.discriminatedUnion('phase', [
   }),
 ]);
 
-const journal = z.object({
+const change = z.object({
   manifest: z.string(),
   /**
    * Texts of the edited file (a manifest, a unit, a drop-in) before and after; null: no such file. After a rollback
@@ -67,12 +67,17 @@ const journal = z.object({
   confidential: z.boolean(),
 });
 
+const journal = change.extend({
+  /** This is a repair, and what it puts right is on probation: what that would go back to. */
+  earlier: z.object({ from: optional, lastGood: optional, journal: change }).optional(),
+});
+
 /** What is needed to go back from what was committed, while it is on probation. */
 const probation = z.object({
   from: optional,
   lastGood: optional,
   /** Of the change that was committed; `boot` is when the probation began. */
-  journal,
+  journal: change,
   /** Starts of the API server's container that were counted by then; null where they cannot be counted. */
   starts: z.number().nullable(),
   /** The manifest as it was then (facts.ts): whoever touches it later changes that. */

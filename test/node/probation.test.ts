@@ -241,6 +241,56 @@ describe('a revision on probation', () => {
     expect(w.disk.text(MANIFEST)).not.toContain(B.digest.slice(0, 16));
   });
 
+  describe('that somebody edited, and that was put right', () => {
+    const edited = (w: World): string => right(w).replace(/--audit-log-maxage=\d+/, '--audit-log-maxage=99');
+    const note = (text: string): string => text.replace(/( +- --secure-port)/, '    - --v=4\n$1');
+    /** On B, after A; edited by hands, and B once more. */
+    async function repaired(hands: (w: World) => string): Promise<World> {
+      const w = await nodeOn(A, B);
+      w.disk.clock = () => w.now;
+      await pass(w, 5 * MINUTE);
+      w.disk.put(MANIFEST, hands(w));
+      await pass(w, 5_000);
+      expect(await apply(w, B)).toBe('Settled');
+      expect(right(w)).not.toContain('maxage=99');
+      return w;
+    }
+
+    const flags = (text: string | null): readonly string[] => [...(text ?? '').matchAll(/- (--\S+)/g)].map((m) => m[1] ?? '').sort(); // prettier-ignore
+    it('still goes back to what was there before it, with what else was written', async () => {
+      const good = await nodeOn(A);
+      const w = await repaired((n) => note(edited(n)));
+      expect((await fileOf(w))?.probation).toMatchObject({ from: A.digest, lastGood: A.digest });
+      const looked = await watched(w, new ProbationWatch(), (i) => (i % 3 === 0 ? w.crash() : undefined));
+      expect(looked).toMatchObject({ kind: 'RolledBack', failure: { digest: B.digest, reason: 'CrashLoop' } });
+      expect(flags(w.disk.text(MANIFEST))).toEqual([...flags(good.disk.text(MANIFEST)), '--v=4']);
+      expect(w.isReady).toBe(true);
+      expect((await fileOf(w))?.state).toMatchObject({ phase: 'Held', current: A.digest });
+    });
+
+    it('is on probation no longer for it', async () => {
+      const since = (await nodeOn(A, B)).now;
+      const w = await repaired(edited);
+      expect(await watched(w, new ProbationWatch())).toEqual({ kind: 'Passed' });
+      expect(w.now - since).toBeLessThan(15 * MINUTE + 6_000);
+    });
+
+    it('goes on with it where the repair did not come about', async () => {
+      const w = await nodeOn(A, B);
+      w.disk.clock = () => w.now;
+      w.disk.put(MANIFEST, edited(w));
+      w.disk.onOperation = (name) => {
+        if (name.startsWith('create') && name.includes('manifests/.')) w.disk.put(MANIFEST, TEXT);
+      };
+      expect(await apply(w, B)).toBe('Overtaken');
+      expect(await fileOf(w)).toMatchObject({ journal: null, probation: { from: A.digest } });
+      w.disk.onOperation = () => undefined;
+      await pass(w, 10_000);
+      expect(await apply(w, B)).toBe('Settled');
+      expect((await fileOf(w))?.probation).toMatchObject({ from: A.digest });
+    });
+  });
+
   it('survives a kill and a failing disk at every operation of its rollback', async () => {
     const at = async (w: World): Promise<World> => {
       const watch = new ProbationWatch();
