@@ -56,8 +56,6 @@ describe('drift', () => {
       };
       return journal === null && (await node()).status?.phase === 'Settled';
     });
-    // Nobody edits within the same tenth of a second in which the agent sees that all is well.
-    await sleep(2_500);
     await operator.until(main('metadata'), READY);
   };
   const policyPath = (): string => {
