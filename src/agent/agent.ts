@@ -18,6 +18,7 @@ import type { KubeObject } from '../kube/types.ts';
 import { claimName, waitForClaim } from '../node/claim.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
 import { mismatch } from '../node/place.ts';
+import { createDeliveryMetrics } from '../telemetry/delivery-metrics.ts';
 import { createGapMetrics } from '../telemetry/gap-metrics.ts';
 import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
 import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
@@ -25,6 +26,7 @@ import type { LogLevel } from '../telemetry/logger.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { createProofMetrics } from '../telemetry/proof-metrics.ts';
 import { startTelemetryServer } from '../telemetry/server.ts';
+import { DeliveryWatch } from './delivery.ts';
 import { DriftKeeper } from './drift.ts';
 import { DriftWork } from './drift-work.ts';
 import { GapKeeper } from './gaps.ts';
@@ -35,6 +37,7 @@ import { hostFor, parsePlace, placeFrom } from './places.ts';
 import type { PlaceOptions } from './places.ts';
 import { Prover } from './proof.ts';
 import { createReporter } from './reporter.ts';
+import { readMetricsWith } from './server-metrics.ts';
 import { AUDIT_NODES } from './resources.ts';
 import { createRestartTurn, leaseView } from './turn.ts';
 import { Worker, againOf } from './worker.ts';
@@ -226,7 +229,10 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     return parsed.success ? parsed.data : {};
   };
   const reporter = joinReports(reports, told, (phase) => {
-    if (phase === 'Settled') prover.wake();
+    if (phase === 'Settled') {
+      prover.wake();
+      deliveries.wake();
+    }
     void gaps.look(true);
   });
   const gaps = new GapKeeper({
@@ -259,6 +265,16 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     log,
   });
   const peers = { credentials, metrics, userAgent: `auditconfig/${o.version} agent` };
+  const deliveries = new DeliveryWatch({
+    host,
+    spec,
+    read: readMetricsWith(peers),
+    credentials: () => auditNodeSpec.safeParse(read()?.['spec']).data?.desired.revision?.credentials,
+    intervalMs: o.proofIntervalMs,
+    report: (measured) => reporter.measured(measured),
+    metrics: createDeliveryMetrics(registry),
+    log,
+  });
   const turn = createRestartTurn({
     client: kube.client,
     namespace: o.bundlesNamespace,
@@ -348,6 +364,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
       prover.run(signal),
       ...(isPod ? [keeper.run(signal)] : []),
       gaps.run(signal),
+      deliveries.run(signal),
       work(),
     ];
     await Promise.all([kube.health.start(signal), ...parts]);

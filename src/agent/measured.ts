@@ -1,20 +1,22 @@
 /**
- * Three speak of one node: the worker of what it does, the prover of what it found, the keeper of gaps. AuditNode.status is written whole, so
- * both are joined here, before the reporter. What was proven of another revision is not repeated; gaps are the node's own.
+ * Several speak of one node: the worker of what it does, the prover and the watch over the webhook of what they found, the
+ * keeper of gaps. AuditNode.status is written whole, so they are joined here, before the reporter. What was found of another
+ * revision is not repeated; gaps are the node's own.
  */
 import type { AuditNodeStatus } from '../api/auditnode.ts';
 import type { Reporter } from './reporter.ts';
 
-export type Measurements = Pick<AuditNodeStatus, 'proof' | 'retention' | 'gaps'>;
+export type Measurements = Pick<AuditNodeStatus, 'proof' | 'retention' | 'webhook' | 'gaps'>;
 export type JoinedReporter = Reporter & { measured(m: Measurements): void };
 
 /** The measurements that are about what the node runs now. */
 export function measurementsOf(m: Measurements, current: string | undefined): Measurements {
-  const { proof, retention, gaps } = m;
+  const { proof, retention, webhook, gaps } = m;
   return {
     ...(gaps === undefined || gaps.length === 0 ? {} : { gaps }),
     ...(proof === undefined || proof.digest !== current ? {} : { proof }),
     ...(retention === undefined || retention.digest !== current ? {} : { retention }),
+    ...(webhook === undefined || webhook.digest !== current ? {} : { webhook }),
   };
 }
 
@@ -27,13 +29,7 @@ export function joinReports(
   let said: AuditNodeStatus | undefined;
   let mine: Measurements = {};
   const send = (status: AuditNodeStatus): void => {
-    const { proof, retention, gaps } = { ...before(), ...mine };
-    const all = {
-      ...(proof === undefined ? {} : { proof }),
-      ...(retention === undefined ? {} : { retention }),
-      ...(gaps === undefined ? {} : { gaps }),
-    };
-    reporter.report({ ...status, ...measurementsOf(all, status.current) });
+    reporter.report({ ...status, ...measurementsOf({ ...before(), ...mine }, status.current) });
   };
   return {
     ...reporter,

@@ -55,9 +55,13 @@ const WRITE_MS = 5_000;
 /** kube-apiserver's own default. */
 const DEFAULT_WAIT_MS = 30_000;
 
-/** How long an event may take to the log, in ms: a batch is written when it is full or its time has come. */
-export function logDelayMs(flags: ReadonlyMap<string, string>): number {
-  if (flags.get('--audit-log-mode') !== 'batch') return WRITE_MS;
-  const m = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(flags.get('--audit-log-batch-max-wait') ?? '');
-  return WRITE_MS + (m === null ? DEFAULT_WAIT_MS : Number(m[1]) * (UNITS[m[2] ?? ''] ?? 0));
+/** How long an event may wait for its batch, in ms: that is sent when it is full or its time has come. */
+export function batchWaitMs(backend: 'log' | 'webhook', flags: ReadonlyMap<string, string>): number {
+  // A webhook batches unless it is told otherwise, a log does not.
+  if ((flags.get(`--audit-${backend}-mode`) ?? (backend === 'log' ? 'blocking' : 'batch')) !== 'batch') return 0;
+  const m = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(flags.get(`--audit-${backend}-batch-max-wait`) ?? '');
+  return m === null ? DEFAULT_WAIT_MS : Number(m[1]) * (UNITS[m[2] ?? ''] ?? 0);
 }
+
+/** How long an event may take to the log, in ms. */
+export const logDelayMs = (flags: ReadonlyMap<string, string>): number => WRITE_MS + batchWaitMs('log', flags);

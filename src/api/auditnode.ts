@@ -74,6 +74,10 @@ export const PROOF_RESULTS = [
 ] as const;
 export type ProofResult = (typeof PROOF_RESULTS)[number];
 
+/** What came of looking at what the API server counts of its webhook. */
+export const DELIVERY_RESULTS = ['Delivering', 'EventsLost', 'Failing', 'NoTraffic', 'NoAnswer'] as const;
+export type DeliveryResult = (typeof DELIVERY_RESULTS)[number];
+
 const flagText = z.string().max(1024);
 
 export const auditNodeStatus = z.object({
@@ -120,6 +124,15 @@ export const auditNodeStatus = z.object({
     })
     .optional()
     .describe('Whether a request that the policy records was found in the log, when it was last tried.'),
+  webhook: z
+    .object({
+      digest: digest.describe('The revision that it is about.'),
+      result: z.enum(DELIVERY_RESULTS),
+      time: z.string().max(64).meta({ format: 'date-time' }),
+      message: z.string().max(1024).optional(),
+    })
+    .optional()
+    .describe('Whether the webhook takes events, from what the API server counts, when it was last looked at.'),
   retention: z
     .object({
       digest: digest.describe('The revision that it is about.'),

@@ -58,8 +58,15 @@ export type Reasons = {
     | 'Pending';
   /** Was an event that must be there found where it must be? */
   Verified: 'EventFound' | 'EventMissing' | 'NothingToObserve' | 'Pending';
-  /** Does the webhook take events? */
-  WebhookDelivering: 'Delivering' | 'Failing' | 'NoTraffic' | 'Pending';
+  /** Does the webhook take events? Only there with a webhook. */
+  WebhookDelivering:
+    | 'Delivering'
+    /** No request is answered with success. */
+    | 'Failing'
+    /** It takes events, and some were given up since the last look. */
+    | 'EventsLost'
+    | 'NoTraffic'
+    | 'Pending';
   /** Is the log kept as long as asked? */
   RetentionMet: 'Met' | 'TooShort' | 'NotMeasured';
   /** Does kubeadm render what runs? Only there with kubeadmConfig: Sync. */

@@ -23,6 +23,7 @@ import { credentialsDigest } from '../render/webhook/credentials.ts';
 import { accept } from './accept.ts';
 import type { Accepted } from './accept.ts';
 import { nodeTargetOf } from './claims.ts';
+import { deliveryVerdict } from './delivery.ts';
 import type { Facts, NodeFact } from './facts.ts';
 import { placeOf, viewOf } from './facts.ts';
 import { kubeadmStep, namedByKubeadm } from './kubeadm.ts';
@@ -287,6 +288,15 @@ function retentionOf(facts: Facts, accepted: Accepted, work: Work) {
   return { requestedDays, ...retentionVerdict(proofs(facts, work), { requestedDays, noLog }) };
 }
 
+/** Only where there is a webhook; of a spec that is not accepted, as it was before. */
+function deliveryOf(facts: Facts, accepted: Accepted, work: Work): Verdict | undefined {
+  const has =
+    accepted.effective === undefined
+      ? facts.status.conditions?.some((c) => c.type === 'WebhookDelivering')
+      : accepted.effective.spec.webhook !== undefined && work.want?.type === 'Revision';
+  return has === true ? deliveryVerdict(proofs(facts, work), facts.now) : undefined;
+}
+
 function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStatus {
   const views = work.nodes.map((n) => viewOf(n, facts.meta.uid));
   const nodes = countNodes(views, work.nodes, work.want);
@@ -298,16 +308,19 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
         ? held(work.kubeadm.holds)
         : rolledOutVerdict(work.next, work.want, nodes, facts.now);
   const kept = retentionOf(facts, accepted, work);
+  const delivery = deliveryOf(facts, accepted, work);
   const verdicts: readonly Verdict[] = [
     accepted.verdict,
     rolled,
     degradedVerdict(work.nodes, views),
     verifiedVerdict(proofs(facts, work), facts.now),
+    ...(delivery === undefined ? [] : [delivery]),
     ...(kept === undefined ? [] : [kept.verdict]),
     ...(typeof work.kubeadm.verdict === 'string' ? [] : [work.kubeadm.verdict]),
   ];
   const old: readonly Condition[] = facts.status.conditions ?? [];
-  const before = work.kubeadm.verdict === 'None' ? removeCondition(old, 'KubeadmConfigSynced') : old;
+  const hooked = delivery === undefined ? removeCondition(old, 'WebhookDelivering') : old;
+  const before = work.kubeadm.verdict === 'None' ? removeCondition(hooked, 'KubeadmConfigSynced') : hooked;
   const set = verdicts.reduce((list, verdict) => setCondition(list, verdict, moment), before);
   const { revision, effective } = accepted;
   const shown =

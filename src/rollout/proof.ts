@@ -85,13 +85,14 @@ export function verifiedVerdict(nodes: readonly ProofOf[], now: number): Verdict
   }
 }
 
-/** Milliseconds until a proof that is fresh now is not any more; undefined where none is. */
+/** Milliseconds until a proof, or a look at a webhook, that is fresh now is not any more; undefined where none is. */
 export function proofEndsIn(nodes: readonly ProofOf[], now: number): number | undefined {
-  const left = nodes.flatMap(({ status }) => {
-    const proof = status?.proof;
-    const ms = proof === undefined ? Number.NaN : Date.parse(proof.time) + PROOF_STALE_MS - now;
-    return ms > 0 ? [ms] : [];
-  });
+  const left = nodes.flatMap(({ status }) =>
+    [status?.proof, status?.webhook].flatMap((p) => {
+      const ms = p === undefined ? Number.NaN : Date.parse(p.time) + PROOF_STALE_MS - now;
+      return ms > 0 ? [ms] : [];
+    }),
+  );
   return left.length === 0 ? undefined : Math.min(...left);
 }
 

@@ -65,6 +65,8 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     createEventRecorder: EVENTS,
     "raw '/version'": everywhere(),
     "knock '/readyz'": everywhere('/readyz'),
+    // Of src/agent/server-metrics.ts, the only place there that streams.
+    stream: everywhere('/metrics'),
     'reflect LEASES': { ...restarts, name: 'auditconfig-restart' },
     'get LEASES': { ...restarts, name: 'auditconfig-restart' },
     'mergePatch LEASES': { ...restarts, name: 'auditconfig-restart' },

@@ -63,6 +63,7 @@ export const VERBS: Readonly<Record<string, readonly string[]>> = {
   reflect: ['list', 'watch'],
   raw: [],
   knock: ['get'],
+  stream: ['get'],
 };
 const MAKERS = ['createStatusWriter', 'createElection', 'createEventRecorder'];
 
