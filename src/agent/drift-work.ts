@@ -55,7 +55,7 @@ export class DriftWork {
   async concerns(to: Revision, again: string | undefined, signal: AbortSignal): Promise<boolean> {
     const judged = await this.#o.keeper.judge(to, again, signal);
     this.#untold ||= judged.isNew;
-    return judged.step.do !== 'Nothing' || this.#said;
+    return judged.step.do !== 'Nothing' || judged.credentials === 'Differ' || this.#said;
   }
 
   async before(to: Revision | null, again: string | undefined, t: How): Promise<Before> {

@@ -43,11 +43,20 @@ export type Judged = {
   readonly process: DriftLook['process'];
   /** This stop was not said before. */
   readonly isNew: boolean;
+  /** The webhook's certificate or token on disk is not the one that it should be. */
+  readonly credentials: DriftLook['credentials'];
   /** A person wants a revision tried again that this node went back from. */
   readonly again: boolean;
 };
 
-const NOTHING: Judged = { step: { do: 'Nothing' }, diff: [], process: null, isNew: false, again: false };
+const NOTHING: Judged = {
+  step: { do: 'Nothing' },
+  diff: [],
+  process: null,
+  isNew: false,
+  again: false,
+  credentials: 'Same',
+};
 
 /** Whatever inotify misses is found then. Only files of this node are read. */
 const VERIFY_MS = 5 * 60_000;
@@ -159,6 +168,7 @@ export class DriftKeeper {
       process: look.process,
       isNew: step.do === 'Stop' && memory.stopped === null,
       again: false,
+      credentials: look.credentials,
     };
   }
 

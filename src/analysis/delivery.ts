@@ -7,7 +7,7 @@
  */
 import type { DeliveryResult } from '../api/auditnode.ts';
 
-/** As of one moment in the life of one API server process. */
+/** As of one moment, of one process of the API server */
 export type Counters = {
   /** When the process started, in seconds since 1970: with another one, all counters began anew. */
   readonly startedAt: number;

@@ -29,6 +29,8 @@ export type ProcessStart = NonNullable<DriftMemory['loaded']>;
 
 export type DriftLook = Pick<DriftFacts, 'hold' | 'kind' | 'health' | 'loaded'> & {
   readonly text: string | null;
+  /** Of the webhook: those on disk and those that it should have. Written without a restart, and counted by nobody. */
+  readonly credentials: 'Same' | 'Differ';
   /** When what differs was last changed, in ms since 1970: the manifest, or only the files that it names. */
   readonly changedAt: number | null;
   /** The node room left another text here: somebody else wrote this one. */
@@ -55,7 +57,9 @@ const decode = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreB
 export async function lookForDrift(p: DriftPlace): Promise<DriftLook> {
   const { host, spec, to, signal } = p;
   const seen = await gather(host.disk, staticPod, to, spec);
-  const findings = staticPod.verify(to, seen, spec);
+  const all = staticPod.verify(to, seen, spec);
+  // Another certificate or token of the webhook is a rotation, not somebody's hand: no rule of drift is about it.
+  const findings = all.filter((f) => f.code !== 'CredentialsDrift');
   const bytes = seen.files.get(spec.manifest)?.bytes ?? null;
   const server = bytes === null ? null : serverView(bytes);
   const view = await host.processes();
@@ -67,6 +71,7 @@ export async function lookForDrift(p: DriftPlace): Promise<DriftLook> {
   return {
     hold: (await host.disk.stat(holdPath(spec.layout.stateDir))) !== null,
     kind,
+    credentials: all.length > findings.length ? 'Differ' : 'Same',
     health: asks ? await host.probe(server.address, signal) : 'Down',
     loaded,
     text: bytes === null ? null : decode(bytes),

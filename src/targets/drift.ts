@@ -19,9 +19,10 @@ export function flagDrift(now: ReadonlyMap<string, string>, to: Revision, layout
 }
 
 export function fileDrift(to: Revision, seen: HostObserved, layout: HostLayout): readonly Finding[] {
-  return filesOf(to, layout).flatMap(({ path, bytes }): Finding[] => {
+  return filesOf(to, layout).flatMap(({ path, bytes, isCredential }): Finding[] => {
     const file = seen.files.get(path) ?? null;
     if (file !== null && sha256(file.bytes) === sha256(bytes)) return [];
-    return [refusal('FileDrift', `${path} is ${file === null ? 'not there' : 'not what the revision holds'}.`, path)];
+    const what = `${path} is ${file === null ? 'not there' : 'not what the revision holds'}.`;
+    return [isCredential ? refusal('CredentialsDrift', what, path) : refusal('FileDrift', what, path)];
   });
 }

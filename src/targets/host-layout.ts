@@ -64,25 +64,28 @@ export type RevisionFile = {
   readonly path: HostPath;
   readonly bytes: Uint8Array;
   readonly after: Extract<HostChange, { do: 'WriteFile' }>['after'];
+  /** Of the webhook: the API server reads it again by itself, whenever it is another one. */
+  readonly isCredential: boolean;
 };
 
 /** The files of a revision on this host, and those of its webhook's credentials, which may be others later. */
 export function filesOf(revision: Revision, layout: HostLayout): readonly RevisionFile[] {
   const dir = revisionDir(revision.digest, layout);
   const { policy, webhook, credentials } = revision;
-  const secret = (name: string, bytes: Uint8Array): RevisionFile => ({
+  const secret = (name: string, bytes: Uint8Array, isCredential = false): RevisionFile => ({
     path: `${dir}/${name}`,
     bytes,
     after: new Secret(bytes),
+    isCredential,
   });
   return [
     revision.confidential
       ? secret('policy.yaml', policy)
-      : { path: `${dir}/policy.yaml`, bytes: policy, after: policy },
+      : { path: `${dir}/policy.yaml`, bytes: policy, after: policy, isCredential: false },
     ...(webhook === undefined ? [] : [secret('webhook.yaml', webhook.reveal())]),
     ...(credentials === undefined
       ? []
-      : credentialFiles(credentials.reveal()).map(({ name, bytes }) => secret(name, bytes))),
+      : credentialFiles(credentials.reveal()).map(({ name, bytes }) => secret(name, bytes, true))),
   ];
 }
 

@@ -166,7 +166,8 @@ const restarts = (now: Seen, text: string): boolean => {
  * restart an API server.
  */
 const isRendered = (now: Seen, to: Revision, seen: HostObserved, { manifest, layout }: StaticPodSpec): boolean =>
-  isOurs(now.current, layout) && drift(to, seen, manifest, layout).every((f) => f.code === 'FileDrift');
+  isOurs(now.current, layout) &&
+  drift(to, seen, manifest, layout).every((f) => f.code === 'FileDrift' || f.code === 'CredentialsDrift');
 
 function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<HostChange> {
   const now = read(seen, spec);

@@ -97,6 +97,19 @@ async function settled(): Promise<Node> {
 }
 
 describe('the keeper of drift', () => {
+  it('is not another certificate or token of the webhook: that is a rotation, however often it comes', async () => {
+    const n = new Node();
+    const with_ = (token: string): Revision => revision({ webhook: 'x', token });
+    await n.install(with_('0'));
+    for (const token of ['1', '2', '3', '4']) {
+      const { step, credentials } = await n.keeper.judge(with_(token), undefined, never);
+      expect([step, credentials]).toEqual([{ do: 'Nothing' }, 'Differ']);
+      await n.install(with_(token));
+    }
+    expect((await n.keeper.judge(with_('4'), undefined, never)).credentials).toBe('Same');
+    expect(await n.step(with_('4'))).toEqual({ do: 'Nothing' });
+  });
+
   it('finds nothing where nothing was changed, and writes nothing for it', async () => {
     const node = await settled();
     const before = node.world.disk.operations.length;
