@@ -99,9 +99,36 @@ export const auditConfigStatus = z.object({
       digest,
       preset: z.string().max(64).optional(),
       layers: z.array(text(512)).max(64).describe('The layers that were merged, weakest first.'),
+      fields: z
+        .array(z.object({ path: text(256), set: text(512), overrode: z.array(text(512)).max(64).optional() }))
+        .max(64)
+        .optional()
+        .describe('Fields that a datacenter set, and whose value it overrode.'),
+      ignored: z
+        .array(z.object({ path: text(256), by: text(512) }))
+        .max(64)
+        .optional()
+        .describe('Fields of spec that do not count, and which datacenter says so.'),
     })
     .optional()
     .describe('What the merge of all layers gave.'),
+  datacenters: z
+    .array(
+      z.object({
+        name: objectName,
+        digest,
+        binding: z
+          .boolean()
+          .describe('It enforces, limits or forbids something: this AuditConfig is not deleted by its owner.'),
+      }),
+    )
+    .max(64)
+    .optional()
+    .describe('The DatacenterAuditConfigs that count here, and what of them.'),
+  lastValid: z
+    .object({ name: objectName })
+    .optional()
+    .describe('Where the newest valid spec is kept: it counts while a newer one is not valid, or paused.'),
   nodes: z
     .object({
       desired: nodeCount,

@@ -1,5 +1,5 @@
 /**
- * Conditions of an AuditConfig: types and reasons as closed unions, how one is set, and how Ready follows from the
+ * Conditions of an AuditConfig and of a DatacenterAuditConfig: types and reasons as closed unions, how one is set, and how Ready follows from the
  * others. Pure: the time of a transition is an argument. Reasons are a contract (alerts and scripts match them): they
  * are never renamed. Called by the controller in one place only, and by `status`.
  *
@@ -30,6 +30,8 @@ export type Reasons = {
     | 'ReferenceUnreadable'
     /** An older AuditConfig has this target. */
     | 'TargetConflict'
+    /** A datacenter counts whose content cannot be read. */
+    | 'DatacenterUnreadable'
     /** A node target outside the operator's namespace. */
     | 'NamespaceNotAllowed'
     /** Nothing was judged yet. */
@@ -53,6 +55,12 @@ export type Reasons = {
     | 'NoNodes'
     /** The API server refused a step of the rollout (a right, a namespace, a CRD is missing); it is tried again. */
     | 'Blocked'
+    /** Of a datacenter: as many control planes as rollout.maxFailures failed with what it says. */
+    | 'ControlPlaneFailed'
+    /** Of a datacenter: the canaries have not been ready for long enough. */
+    | 'Soaking'
+    /** Of a datacenter: it selects no AuditConfig. */
+    | 'NoControlPlanes'
     /** The spec is not accepted: nodes keep what they have. */
     | 'NotAccepted'
     | 'Pending';
@@ -88,6 +96,8 @@ export type Reasons = {
     | 'Refused'
     /** Somebody else writes it again and again. */
     | 'Fight';
+  /** Of a datacenter: does another one enforce something else for the same control planes? True is bad. */
+  Conflicting: 'FieldsDiffer' | 'NoConflict';
   /** Is something wrong that does not stop the rest? True is bad. */
   Degraded: 'AsExpected' | 'NodeHeld' | 'DriftFight' | 'Rescued' | 'FieldFight' | 'LastValidKept' | 'Inconclusive';
   Ready:
@@ -111,6 +121,7 @@ export const CONDITION_TYPES = [
   'WebhookDelivering',
   'RetentionMet',
   'KubeadmConfigSynced',
+  'Conflicting',
   'Degraded',
   'Reconciling',
   'Stalled',
@@ -179,7 +190,12 @@ type Summary = {
 };
 
 /** RolledOut=False with these reasons needs somebody; with others it goes on by itself. */
-const NEEDS_SOMEBODY: ReadonlySet<string> = new Set<Reasons['RolledOut']>(['Paused', 'NodeHeld', 'NoNodes']);
+const NEEDS_SOMEBODY: ReadonlySet<string> = new Set<Reasons['RolledOut']>([
+  'Paused',
+  'NodeHeld',
+  'NoNodes',
+  'ControlPlaneFailed',
+]);
 /** Accepted=False with these reasons is tried again by itself. */
 const RETRIED: ReadonlySet<string> = new Set<Reasons['Accepted']>(['ReferenceUnreadable']);
 

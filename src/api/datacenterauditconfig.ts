@@ -150,6 +150,18 @@ export const datacenterAuditConfigStatus = z.object({
         .optional(),
     })
     .optional(),
+  exemptions: z
+    .array(
+      z.object({
+        namespace: z.string().max(63),
+        name: z.string().max(253).optional(),
+        phase: z.enum(['Active', 'Ending', 'Expired', 'TooLong']),
+        expirationTime: z.string().max(64),
+      }),
+    )
+    .max(256)
+    .optional()
+    .describe('Which exemptions count (Active, Ending), and which do not.'),
   conditions: conditions.optional(),
 });
 export type DatacenterAuditConfigStatus = z.infer<typeof datacenterAuditConfigStatus>;

@@ -7,8 +7,10 @@ import type { KubeClient } from '../kube/client.ts';
 import { fail, ok } from '../kube/errors.ts';
 import type { Result } from '../kube/errors.ts';
 import type { StatusWriter } from '../kube/status.ts';
+import { isRecord } from '../kube/types.ts';
 import type { KubeObject } from '../kube/types.ts';
 import { BUNDLE_LABELS, toBundle } from '../render/bundle.ts';
+import { KEPT_PREFIX, keptSecret } from '../render/last-valid.ts';
 import type { Revision } from '../render/types.ts';
 import type { Assignment, Decision } from '../rollout/decide.ts';
 import type { KubeadmPatch } from '../rollout/kubeadm.ts';
@@ -39,6 +41,7 @@ export async function act(
   const steps: readonly (() => Promise<Result<unknown>>)[] = [
     ...(decision.finalizer === 'Add' ? [() => setFinalizer(a, config, true, signal)] : []),
     ...publishSteps(a, decision.publish, signal),
+    ...keepSteps(a, config, decision, signal),
     ...kubeadmSteps(a, decision.kubeadm, signal),
     ...assignSteps(a, decision.assign, signal).map((step) => async () => {
       const told = await step();
@@ -47,6 +50,7 @@ export async function act(
     }),
     ...decision.forget.map((name) => () => a.client.delete(AUDIT_NODES, { name }, { signal })),
     ...statusSteps(a, config, decision, signal),
+    ...forgetKeptSteps(a, config, decision, signal),
     ...(decision.finalizer === 'Remove' ? [() => setFinalizer(a, config, false, signal)] : []),
   ];
   for (const step of steps) {
@@ -74,6 +78,43 @@ function publishSteps(
   const objects = toBundle(revision, a.bundlesNamespace);
   // The policy's object comes first in the list and is written last: who finds it finds all of it.
   return [...objects].reverse().map((object) => () => publishObject(a, object, revision, signal));
+}
+
+/** Kept before status names it. */
+function keepSteps(
+  a: Actor,
+  config: KubeObject,
+  { keep }: Decision,
+  signal: AbortSignal,
+): (() => Promise<Result<unknown>>)[] {
+  if (keep === undefined) return [];
+  const object: KubeObject = keptSecret(config.metadata.uid ?? '', keep, a.bundlesNamespace);
+  return [
+    async () => {
+      const created = await a.client.create(SECRETS, object, { signal, fieldManager: FIELD_MANAGER });
+      return !created.ok && created.error.code === 'AlreadyExists' ? ok(undefined) : created;
+    },
+  ];
+}
+
+/** What was kept before, when status names another, or nothing is to be kept any more. */
+function forgetKeptSteps(
+  a: Actor,
+  config: KubeObject,
+  decision: Decision,
+  signal: AbortSignal,
+): (() => Promise<Result<unknown>>)[] {
+  const status = isRecord(config['status']) ? config['status'] : {};
+  const { name } = isRecord(status['lastValid']) ? status['lastValid'] : {};
+  const stays =
+    decision.finalizer !== 'Remove' && (decision.keep === undefined || decision.status?.lastValid?.name === name);
+  if (typeof name !== 'string' || !name.startsWith(KEPT_PREFIX) || stays) return [];
+  return [
+    async () => {
+      const gone = await a.client.delete(SECRETS, { namespace: a.bundlesNamespace, name }, { signal });
+      return !gone.ok && gone.error.code === 'NotFound' ? ok(undefined) : gone;
+    },
+  ];
 }
 
 async function publishObject(

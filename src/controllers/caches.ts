@@ -9,12 +9,15 @@ import type { Reflector } from '../kube/reflector.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { isRecord } from '../kube/types.ts';
 import { reflectKubeadm } from './kubeadm.ts';
-import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, NODES, SECRETS, keepData, keepNode, keepOwn } from './resources.ts';
-import type { DataView, KubeadmView, NodeView } from './resources.ts';
+import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, DATACENTERS, NAMESPACES, NODES, SECRETS } from './resources.ts';
+import { keepData, keepNamespace, keepNode, keepOwn } from './resources.ts';
+import type { DataView, KubeadmView, NamespaceView, NodeView } from './resources.ts';
 
 export type Caches = {
   readonly configs: Reflector<KubeObject, 'reference'>;
   readonly auditNodes: Reflector<KubeObject, 'config'>;
+  readonly datacenters: Reflector<KubeObject>;
+  readonly namespaces: Reflector<NamespaceView>;
   readonly nodes: Reflector<NodeView>;
   /** The one Lease under which API servers restart, or none. */
   readonly leases: Reflector<KubeObject>;
@@ -56,6 +59,8 @@ export function createCaches(
       project: keepOwn,
       indexes: { config: (o) => [configUidOf(o) ?? ''] },
     }),
+    datacenters: kube.reflect({ resource: DATACENTERS, project: keepOwn, indexes: {} }),
+    namespaces: kube.reflect({ resource: NAMESPACES, project: keepNamespace, indexes: {}, metadataOnly: true }),
     leases: kube.reflect({
       resource: LEASES,
       project: keepOwn,
@@ -78,7 +83,43 @@ export const essential = (
   c.auditNodes,
   c.nodes,
   c.leases,
+  // Without their labels every AuditConfig would seem to have left its datacenter.
+  c.namespaces,
 ];
+
+/**
+ * Calls `enqueue` with the name of every datacenter that a change may concern, and `configs` with AuditConfigs that a
+ * change of a datacenter may concern at once. Returns the unhook.
+ */
+export function wireDatacenters(
+  caches: Caches,
+  enqueue: (name: string, soon?: 'Now') => void,
+  configs: (key: ObjectKey) => void,
+): () => void {
+  const all = (): void => {
+    for (const { metadata } of caches.datacenters.store.values()) enqueue(metadata.name);
+  };
+  const labels = (key: ObjectKey): string => JSON.stringify(caches.namespaces.store.get(key)?.metadata.labels);
+  const known = new Map([...caches.namespaces.store.keys()].map((key) => [key, labels(key)]));
+  const unhooks = [
+    caches.datacenters.onChange(({ key }) => {
+      enqueue(key, 'Now');
+      all();
+      for (const config of caches.configs.store.keys()) configs(config);
+    }),
+    caches.configs.onChange(all),
+    caches.namespaces.onChange(({ key }) => {
+      if (known.get(key) === labels(key)) return;
+      known.set(key, labels(key));
+      all();
+      for (const config of caches.configs.store.keys()) if (config.startsWith(`${key}/`)) configs(config);
+    }),
+    // What a datacenter refers to; few, and all of them are in the operator's namespace.
+    caches.configMaps.onChange(all),
+    caches.secrets.onChange(all),
+  ];
+  return () => unhooks.forEach((unhook) => unhook());
+}
 
 /** Its kubelet touches a Node every few minutes; only its identity and labels concern anybody. */
 function onNodeChange(caches: Caches, all: () => void): () => void {

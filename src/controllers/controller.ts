@@ -22,9 +22,12 @@ import type { LogLevel, Logger } from '../telemetry/logger.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { startTelemetryServer } from '../telemetry/server.ts';
 import { FIELD_MANAGER } from './act.ts';
-import { createCaches, essential, wire, wireRestarts } from './caches.ts';
+import { createCaches, essential, wire, wireDatacenters, wireRestarts } from './caches.ts';
+import { DATACENTER_PAUSE_MS, createDatacenters, datacenterKey, datacenterOfKey } from './datacenters.ts';
+import { readerOf } from './gather.ts';
+import { GovernedView } from './governed.ts';
 import { createReconciler } from './reconcile.ts';
-import { AUDIT_CONFIGS } from './resources.ts';
+import { AUDIT_CONFIGS, DATACENTERS } from './resources.ts';
 import { RESTART_KEY, createRestartLease } from './restart-lease.ts';
 
 export const CONTROLLER_HELP = `Usage: auditconfig controller [options]
@@ -145,6 +148,9 @@ export async function runController(o: ControllerOptions, signal: AbortSignal): 
   log.info({}, 'controller stopped');
 }
 
+/** A list takes milliseconds; an API server that has just come back, a few seconds. */
+const DATACENTERS_WAIT_MS = 5_000;
+
 type Leader = {
   readonly o: ControllerOptions;
   readonly kube: Kube;
@@ -157,15 +163,45 @@ type Leader = {
 async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   const { kube, caches, log, metrics } = l;
   for (const cache of essential(caches)) if (!(await cache.whenSynced(signal))) return;
+  // Where their CRD was never installed, nobody may wait for them for ever.
+  await Promise.race([caches.datacenters.whenSynced(signal), delay(DATACENTERS_WAIT_MS, signal)]);
   let version = await serverVersion(kube, log, signal);
   if (version === undefined) return;
   const queue = createWorkQueue({ name: 'auditconfigs', log, metrics });
   const unwire = wire(caches, (key) => queue.add(key));
   const unwireRestarts = wireRestarts(caches, () => queue.add(RESTART_KEY));
   queue.add(RESTART_KEY);
+  const governed = new GovernedView({
+    caches,
+    client: kube.client,
+    bundlesNamespace: l.o.bundlesNamespace,
+    now: Date.now,
+  });
+  const settings = { operatorNamespace: l.o.namespace, bundlesNamespace: l.o.bundlesNamespace };
+  const unwireDatacenters = wireDatacenters(
+    caches,
+    (name, soon) => queue.addAfter(datacenterKey(name), soon === 'Now' ? 0 : DATACENTER_PAUSE_MS),
+    (key) => queue.add(key),
+  );
+  // Before the AuditConfigs: they ask whose turn it is.
+  for (const { metadata } of caches.datacenters.store.values()) queue.add(datacenterKey(metadata.name));
   for (const key of caches.configs.store.keys()) queue.add(key);
+  const reconcileDatacenter = createDatacenters({
+    caches,
+    client: kube.client,
+    status: createStatusWriter({ client: kube.client, resource: DATACENTERS, fieldManager: FIELD_MANAGER, metrics }),
+    events: l.events,
+    governed,
+    read: readerOf({ caches, client: kube.client, settings }),
+    bundlesNamespace: l.o.bundlesNamespace,
+    serverVersion: () => version ?? '1.26',
+    log,
+    now: Date.now,
+    wake: (key) => queue.add(key),
+  });
   const restartLease = createRestartLease({
     caches,
+    governed,
     client: kube.client,
     namespace: l.o.bundlesNamespace,
     log,
@@ -176,13 +212,17 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     client: kube.client,
     status: createStatusWriter({ client: kube.client, resource: AUDIT_CONFIGS, fieldManager: FIELD_MANAGER, metrics }),
     events: l.events,
-    settings: { operatorNamespace: l.o.namespace, bundlesNamespace: l.o.bundlesNamespace },
+    settings,
+    governed,
     serverVersion: () => version ?? '1.26',
     log,
     now: Date.now,
   });
-  const reconcile = (key: string, s: AbortSignal): Promise<Outcome> =>
-    key === RESTART_KEY ? restartLease(s) : reconcileConfig(key, s);
+  const reconcile = (key: string, s: AbortSignal): Promise<Outcome> => {
+    const datacenter = datacenterOfKey(key);
+    if (datacenter !== undefined) return reconcileDatacenter(datacenter, s);
+    return key === RESTART_KEY ? restartLease(s) : reconcileConfig(key, s);
+  };
   // An upgraded API server comes back with another version; its coming back is the only time to look.
   const unhook = kube.health.onTrouble(() => {
     void serverVersion(kube, log, signal).then((v) => (version = v ?? version));
@@ -194,6 +234,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     unhook();
     unwire();
     unwireRestarts();
+    unwireDatacenters();
   }
 }
 

@@ -23,6 +23,7 @@ import type { Caches } from './caches.ts';
 import { kubeadmFact } from './kubeadm.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, CRDS, SECRETS, keepData } from './resources.ts';
 import type { DataView } from './resources.ts';
+import type { GovernedView, ReadReference } from './governed.ts';
 import type { Told } from './told.ts';
 
 export const FINALIZER = 'auditconfig.dev/audit-flags';
@@ -34,6 +35,7 @@ export type Gatherer = {
   readonly serverVersion: () => Minor;
   /** AuditNodes as they were answered when they were told, until the cache has them. */
   readonly told: Told;
+  readonly governed: GovernedView;
 };
 
 /** Facts about the AuditConfig, or undefined when there is none: absence decides nothing. */
@@ -47,7 +49,9 @@ export async function gather(
   const { namespace = '', name } = refOf(key);
   const { uid = '', generation = 0, creationTimestamp = '', deletionTimestamp, finalizers } = object.metadata;
   const status = auditConfigStatus.safeParse(object['status'] ?? {});
+  const governed = await g.governed.of(object, readerOf(g), signal);
   return {
+    ...(governed === undefined ? {} : { governed }),
     meta: {
       namespace,
       name,
@@ -104,13 +108,12 @@ function nodesFor({ caches, told }: Gatherer, config: KubeObject): readonly Node
 
 /** Where a dead node is not to hold back the others, their Nodes are asked for, as long as a change is in flight there. */
 async function withReadiness(
-  { client }: Gatherer,
+  { client, governed }: Gatherer,
   config: KubeObject,
   nodes: readonly NodeFact[],
   signal: AbortSignal,
 ): Promise<readonly NodeFact[]> {
-  const spec = isRecord(config['spec']) ? config['spec'] : {};
-  const rollout = rolloutSpec.safeParse(spec['rollout'] ?? {});
+  const rollout = rolloutSpec.safeParse(governed.rolloutOf(config) ?? {});
   if (!rollout.success || rollout.data.allowDegraded !== true) return nodes;
   const uid = config.metadata.uid ?? '';
   const all: NodeFact[] = [];
@@ -196,6 +199,21 @@ async function readReference(g: Gatherer, want: Wanted, signal: AbortSignal): Pr
   const read = await g.client.get(want.resource, ref, { signal });
   return read.ok ? dataOf(keepData(read.value)) : { found: false, why: whyOf(read.error) };
 }
+
+/** Objects that datacenters refer to: from the cache where there is one, asked for elsewhere, as far as RBAC permits. */
+export const readerOf =
+  (g: Pick<Gatherer, 'caches' | 'client' | 'settings'>): ReadReference =>
+  async ({ kind, namespace, name }, signal) => {
+    const resource = kind === 'Secret' ? SECRETS : CONFIG_MAPS;
+    const cache = kind === 'Secret' ? g.caches.secrets : g.caches.configMaps;
+    if (namespace === g.settings.operatorNamespace && cache.synced) {
+      const cached = cache.store.get({ namespace, name });
+      return cached === undefined ? { found: false, why: 'NotFound' } : dataOf(cached);
+    }
+    const want = { resource, cache, namespace, name };
+    const read = await g.client.get(want.resource, { namespace, name }, { signal });
+    return read.ok ? dataOf(keepData(read.value)) : { found: false, why: whyOf(read.error) };
+  };
 
 function whyOf(error: KubeError): 'NotFound' | 'Forbidden' | 'Unreadable' {
   if (error.code === 'NotFound') return 'NotFound';

@@ -8,6 +8,7 @@ import type { Outcome } from '../kube/queue.ts';
 import type { StatusWriter } from '../kube/status.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { bundleName, credentialsName, credentialsPrefix, webhookName } from '../render/bundle.ts';
+import { parseKept } from '../render/last-valid.ts';
 import type { Digest } from '../render/types.ts';
 import { blocked, decide } from '../rollout/decide.ts';
 import type { Decision } from '../rollout/decide.ts';
@@ -20,8 +21,10 @@ import { act, prune } from './act.ts';
 import type { Actor } from './act.ts';
 import type { Caches } from './caches.ts';
 import { gather } from './gather.ts';
+import type { GovernedView } from './governed.ts';
 import { kubeadmFact } from './kubeadm.ts';
 import { notesOf } from './notes.ts';
+import { SECRETS } from './resources.ts';
 import { Told } from './told.ts';
 
 export type ReconcilerOptions = {
@@ -30,6 +33,7 @@ export type ReconcilerOptions = {
   readonly status: StatusWriter;
   readonly events: EventRecorder;
   readonly settings: Settings;
+  readonly governed: GovernedView;
   readonly serverVersion: () => Minor;
   readonly log: Logger;
   /** Milliseconds since the epoch. */
@@ -54,7 +58,8 @@ export function createReconciler(o: ReconcilerOptions): (key: ObjectKey, signal:
     if (gathered === undefined || config === undefined) return { kind: 'Done' };
     const facts: Facts = { ...gathered, kubeadmWrites, now: o.now() };
     if (released.has(facts.meta.uid)) return { kind: 'Done' };
-    const decision = decide(facts);
+    const first = decide(facts);
+    const decision = first.needsLastValid === true ? decide(await withLastValid(o, facts, signal)) : first;
     const done = await act(actor, config, decision, signal);
     if (!done.ok) {
       await sayBlocked(o, { config, facts, decision, error: done.error }, signal);
@@ -74,6 +79,17 @@ export function createReconciler(o: ReconcilerOptions): (key: ObjectKey, signal:
     if (becameSettled(facts.status, decision)) await pruneUnused(o, actor, signal);
     return outcomeOf(decision);
   };
+}
+
+/** What cannot be read now is asked for again; what is not there is lost. */
+async function withLastValid(o: ReconcilerOptions, facts: Facts, signal: AbortSignal): Promise<Facts> {
+  const name = facts.status.lastValid?.name ?? '';
+  const { governed } = facts;
+  if (governed === undefined) return facts;
+  const read = await o.client.get(SECRETS, { namespace: o.settings.bundlesNamespace, name }, { signal });
+  const lastValid = read.ok ? parseKept(facts.meta.uid, read.value) : undefined;
+  if (!read.ok && read.error.code !== 'NotFound') return facts;
+  return { ...facts, governed: { ...governed, lastValid: lastValid ?? 'Lost' } };
 }
 
 /** Uids never come back, so the oldest of many is forgotten without harm. */
@@ -113,6 +129,8 @@ function failed(log: Logger, key: ObjectKey, error: KubeError): Outcome {
 }
 
 function outcomeOf(decision: Decision): Outcome {
+  // It could not be read now.
+  if (decision.needsLastValid === true) return { kind: 'Retry', afterMs: 1_000 };
   const accepted = decision.status?.conditions?.find((c) => c.type === 'Accepted');
   if (accepted?.reason === 'ReferenceUnreadable' || accepted?.reason === 'ReferenceForbidden')
     return { kind: 'Again', afterMs: REFERENCE_RETRY_MS };

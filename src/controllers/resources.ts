@@ -20,6 +20,7 @@ const core = (plural: string, kind: string, namespaced = true): Resource => ({
 });
 
 export const AUDIT_CONFIGS = ours('auditconfigs', 'AuditConfig', true);
+export const DATACENTERS = ours('datacenterauditconfigs', 'DatacenterAuditConfig', false);
 export const AUDIT_NODES = ours('auditnodes', 'AuditNode', false);
 export const CRDS: Resource = {
   group: 'apiextensions.k8s.io',
@@ -28,6 +29,7 @@ export const CRDS: Resource = {
   kind: 'CustomResourceDefinition',
   namespaced: false,
 };
+export const NAMESPACES = core('namespaces', 'Namespace', false);
 export const NODES = core('nodes', 'Node', false);
 export const CONFIG_MAPS = core('configmaps', 'ConfigMap');
 /** The one ConfigMap of kube-system that is read and, with kubeadmConfig: Sync, written. */
@@ -39,6 +41,12 @@ export function keepOwn(object: KubeObject): KubeObject {
   const { managedFields: _dropped, ...metadata } = object.metadata;
   return { ...object, metadata };
 }
+
+/** Of a Namespace its labels, by which datacenters select. */
+export type NamespaceView = { readonly metadata: Pick<ObjectMeta, 'name' | 'labels'> };
+export const keepNamespace = ({ metadata: { name, labels } }: KubeObject): NamespaceView => ({
+  metadata: { name, ...(labels === undefined ? {} : { labels }) },
+});
 
 export type NodeView = { readonly metadata: Pick<ObjectMeta, 'name' | 'uid' | 'labels'> };
 

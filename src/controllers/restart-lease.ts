@@ -26,6 +26,7 @@ import { nodeSelectorOf } from '../rollout/claims.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { FIELD_MANAGER } from './act.ts';
 import type { Caches } from './caches.ts';
+import type { GovernedView } from './governed.ts';
 import { nodeReadiness } from './node-readiness.ts';
 import { NODES } from './resources.ts';
 
@@ -34,6 +35,7 @@ export const RESTART_KEY = 'restart-lease';
 
 export type RestartLeaseOptions = {
   readonly caches: Caches;
+  readonly governed: Pick<GovernedView, 'rolloutOf'>;
   readonly client: KubeClient;
   readonly namespace: string;
   readonly log: Logger;
@@ -48,7 +50,7 @@ export function createRestartLease(o: RestartLeaseOptions): (signal: AbortSignal
   /** By uid: an address that was looked up once is not asked for again. */
   const addresses = new Map<string, string | undefined>();
   return async (signal) => {
-    const configs = configsIn(o.caches);
+    const configs = configsIn(o);
     const nodes = await withAddresses(o, addresses, { nodes: nodesIn(o.caches), configs }, signal);
     if (!nodes.ok) return failed(o, nodes.error);
     const lease = [...o.caches.leases.store.values()][0];
@@ -72,13 +74,22 @@ function failed(o: RestartLeaseOptions, error: { readonly code: string; readonly
   return { kind: 'Retry' };
 }
 
-function configsIn({ configs }: Caches): readonly PlanConfig[] {
-  return [...configs.store.values()].flatMap((object): PlanConfig[] => {
+function configsIn({ caches, governed }: RestartLeaseOptions): readonly PlanConfig[] {
+  return [...caches.configs.store.values()].flatMap((object): PlanConfig[] => {
     const nodeSelector = nodeSelectorOf(object);
     const { name, namespace = '', uid = '', creationTimestamp = '', deletionTimestamp } = object.metadata;
     if (nodeSelector === undefined) return [];
     const deleting = deletionTimestamp !== undefined;
-    return [{ key: `${namespace}/${name}`, uid, creationTimestamp, nodeSelector, deleting, spec: object['spec'] }];
+    return [
+      {
+        key: `${namespace}/${name}`,
+        uid,
+        creationTimestamp,
+        nodeSelector,
+        deleting,
+        spec: { rollout: governed.rolloutOf(object) },
+      },
+    ];
   });
 }
 

@@ -10,20 +10,30 @@ import type { Finding } from '../api/findings.ts';
 import { hasErrors } from '../api/findings.ts';
 import { minorNumber, parseMinor } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
-import { mergeLayers } from '../config/merge.ts';
+import { binds, mergeDatacenters } from '../config/datacenter.ts';
+import { isEnforced, layerName } from '../config/merge.ts';
 import { parseAuditConfig } from '../config/parse.ts';
-import type { EffectiveConfig } from '../config/types.ts';
+import type { DatacenterEffect, EffectiveConfig } from '../config/types.ts';
+import type { Reference, References } from '../render/references.ts';
 import { buildRevision } from '../render/revision.ts';
 import type { Revision } from '../render/types.ts';
+import { referenceKey } from './facts.ts';
 import type { Facts } from './facts.ts';
+import type { Own } from '../render/last-valid.ts';
 
 export type Accepted = {
   readonly verdict: Verdict<'Accepted'>;
   /** There where the verdict is True. */
-  readonly effective?: EffectiveConfig;
+  readonly effective?: DatacenterEffect;
   /** There where the verdict is True and state is Enabled. */
   readonly revision?: Revision;
   readonly findings: readonly Finding[];
+  /** Not accepted, and rolled out nevertheless, for a datacenter's sake: over the owner's last valid settings, or none. */
+  readonly keeps?: 'LastValid' | 'Nothing';
+  /** What was decided without the owner's last valid settings, which are to be had. */
+  readonly needsLastValid?: boolean;
+  /** Valid settings to be kept for later. */
+  readonly own?: Own;
   /** When the same facts will be judged otherwise: a certificate ends. ms since the epoch. */
   readonly changesAt?: number;
 };
@@ -82,7 +92,7 @@ const REASONS: readonly (readonly [RegExp, Reasons['Accepted']])[] = [
   [/^Reference/, 'ReferenceUnreadable'],
 ];
 
-function reasonOf(findings: readonly Finding[]): Reasons['Accepted'] {
+export function reasonOf(findings: readonly Finding[]): Reasons['Accepted'] {
   const first = findings.find((f) => f.severity === 'error');
   if (first === undefined) return 'InvalidSettings';
   const row = REASONS.find(([code]) => code.test(first.code));
@@ -93,23 +103,47 @@ function reasonOf(findings: readonly Finding[]): Reasons['Accepted'] {
     : 'InvalidSettings';
 }
 
-function rendered(config: AuditConfig, facts: Facts): Accepted {
-  const { target: _target, ...spec } = config.spec;
-  const effective = mergeLayers([{ layer: { from: 'AuditConfig' }, spec }]);
-  if (effective.spec.state === 'Disabled')
-    return { verdict: valid('auditing is disabled by spec.state', []), effective, findings: [] };
+/** What an effective config refers to: a datacenter's objects have a namespace, the AuditConfig's are its own. */
+function referencesOf({ spec }: EffectiveConfig, own: References, { governed }: Facts): References {
+  const { reference } = spec.policy;
+  const hook = spec.webhook?.secretRef;
+  const theirs = (kind: string, namespace: string, name: string): Reference | undefined =>
+    governed?.references.get(referenceKey(kind, namespace, name));
+  const policy =
+    reference?.namespace === undefined ? own.policy : theirs(reference.kind, reference.namespace, reference.name);
+  const webhook = hook?.namespace === undefined ? own.webhook : theirs('Secret', hook.namespace, hook.name);
+  return { ...(policy === undefined ? {} : { policy }), ...(webhook === undefined ? {} : { webhook }) };
+}
+
+function rendered(own: Own, facts: Facts): Accepted {
+  const effective = mergeDatacenters(own.spec, facts.governed?.datacenters ?? []);
+  if (effective.spec.state === 'Disabled') {
+    const by = effective.provenance['state']?.set.from === 'AuditConfig' ? 'spec.state' : 'a datacenter';
+    return { verdict: valid(`auditing is disabled by ${by}`, []), effective, findings: [] };
+  }
   const versions = versionsOf(facts);
-  const input = { effective, references: facts.references, versions, now: facts.now };
+  const input = { effective, references: referencesOf(effective, own.references, facts), versions, now: facts.now };
   const { revision, findings, changesAt } = buildRevision(input);
   const later = changesAt === undefined ? {} : { changesAt };
   if (revision === undefined || hasErrors(findings))
     return { ...refuse(reasonOf(findings), sentence(findings), findings), ...later };
-  const verdict = valid(`valid for Kubernetes ${versions.join(', ')}`, findings);
+  const verdict = valid(`valid for Kubernetes ${versions.join(', ')}${notCounting(effective)}`, findings);
   return { verdict, effective, revision, findings, ...later };
 }
 
+/** What the owner wrote and does not count is said where the owner looks. */
+function notCounting({ ignored, provenance }: DatacenterEffect): string {
+  const overridden = Object.entries(provenance).flatMap(([path, { set, overrode }]) =>
+    isEnforced(set) && overrode.some((l) => l.from === 'AuditConfig') ? [{ path, by: set }] : [],
+  );
+  const all = [...ignored, ...overridden].map(({ path, by }) => `spec.${path} (${layerName(by)})`);
+  if (all.length === 0) return '';
+  const more = all.length > 8 ? ` and ${all.length - 8} more` : '';
+  return `; datacenters leave no effect to ${all.slice(0, 8).join(', ')}${more}`;
+}
+
 /** Warnings do not refuse, but they are said: nobody runs `lint` on what `kubectl apply` took. */
-function valid(what: string, findings: readonly Finding[]): Verdict<'Accepted'> {
+export function valid(what: string, findings: readonly Finding[]): Verdict<'Accepted'> {
   const warnings = findings.filter((f) => f.severity === 'warning');
   const told = warnings.slice(0, 3).map((f) => `${f.message} (${f.code})`);
   const more = warnings.length > 3 ? ` and ${warnings.length - 3} more` : '';
@@ -117,12 +151,56 @@ function valid(what: string, findings: readonly Finding[]): Verdict<'Accepted'> 
   return { type: 'Accepted', status: 'True', reason: 'Valid', message };
 }
 
-export function accept(facts: Facts): Accepted {
-  const { config, findings } = parseAuditConfig(facts.object);
-  if (config === undefined) return refuse('InvalidSpec', sentence(findings), findings);
+const NOTHING: Own = { spec: {}, references: {} };
+
+function judge(config: AuditConfig, facts: Facts): Accepted {
   for (const check of CHECKS) {
     const refused = check(config, facts);
     if (refused !== undefined) return refused;
   }
-  return rendered(config, facts);
+  const { target: _target, ...spec } = config.spec;
+  const own: Own = { spec, references: facts.references };
+  const { governed } = facts;
+  // An owner's pause holds back what the owner changes, and nothing that a datacenter does.
+  const held = spec.rollout?.paused === true && isBound(facts);
+  if (held) return { ...rendered(lastValidOf(facts) ?? own, facts), needsLastValid: isUnread(facts) };
+  const judged = rendered(own, facts);
+  return judged.verdict.status === 'True' && governed !== undefined ? { ...judged, own } : judged;
+}
+
+const isBound = ({ governed }: Facts): boolean => governed?.datacenters.some((d) => binds(d.content)) ?? false;
+
+const lastValidOf = ({ governed }: Facts): Own | undefined =>
+  governed?.lastValid === 'Lost' ? undefined : governed?.lastValid;
+/** It is kept somewhere, and has not been read. */
+const isUnread = ({ governed, status }: Facts): boolean =>
+  governed?.lastValid === undefined && status.lastValid !== undefined;
+
+/** Refusals that are about whose nodes these are, not about what is set for them. */
+const NOT_SETTINGS: ReadonlySet<string> = new Set<Reasons['Accepted']>(['TargetConflict', 'NamespaceNotAllowed']);
+
+/**
+ * What a datacenter wants does not wait for an owner who wrote something that does not do: the owner's last valid
+ * settings stay, or none of them. Where not even that does, nothing changes.
+ */
+function kept(refused: Accepted, facts: Facts): Accepted {
+  const lastValid = lastValidOf(facts);
+  const again = lastValid === undefined ? undefined : rendered(lastValid, facts);
+  const usable = again?.verdict.status === 'True' ? again : rendered(NOTHING, facts);
+  if (usable.verdict.status !== 'True') return refused;
+  const keeps = usable === again ? 'LastValid' : 'Nothing';
+  return { ...usable, verdict: refused.verdict, findings: refused.findings, keeps, needsLastValid: isUnread(facts) };
+}
+
+export function accept(facts: Facts): Accepted {
+  const [lost] = facts.governed?.unreadable ?? [];
+  if (lost !== undefined)
+    return refuse(
+      'DatacenterUnreadable',
+      `what DatacenterAuditConfig ${lost} said counts, and cannot be read; make it anew, and delete it where it is to go`,
+    );
+  const { config, findings } = parseAuditConfig(facts.object);
+  const judged = config === undefined ? refuse('InvalidSpec', sentence(findings), findings) : judge(config, facts);
+  const { status, reason } = judged.verdict;
+  return status === 'True' || NOT_SETTINGS.has(reason) || !isBound(facts) ? judged : kept(judged, facts);
 }

@@ -16,7 +16,8 @@ import type { Condition, Moment, Verdict } from '../api/conditions.ts';
 import { removeCondition, setCondition, withSummary } from '../api/conditions.ts';
 import { BUILT_IN } from '../config/defaults.ts';
 import { layerName } from '../config/merge.ts';
-import type { EffectiveConfig } from '../config/types.ts';
+import { binds, contentDigest } from '../config/datacenter.ts';
+import type { DatacenterEffect } from '../config/types.ts';
 import { bundleName } from '../render/bundle.ts';
 import type { Revision } from '../render/types.ts';
 import { credentialsDigest } from '../render/webhook/credentials.ts';
@@ -25,6 +26,8 @@ import type { Accepted } from './accept.ts';
 import { nodeTargetOf } from './claims.ts';
 import { deliveryVerdict } from './delivery.ts';
 import type { Facts, NodeFact } from './facts.ts';
+import { keptName } from '../render/last-valid.ts';
+import type { Own } from '../render/last-valid.ts';
 import { placeOf, viewOf } from './facts.ts';
 import { kubeadmStep, namedByKubeadm } from './kubeadm.ts';
 import type { KubeadmPatch, KubeadmStep } from './kubeadm.ts';
@@ -42,6 +45,10 @@ export type Assignment = { readonly node: string; readonly nodeUid?: string; rea
 export type Decision = {
   readonly finalizer: 'Keep' | 'Add' | 'Remove';
   readonly publish?: Revision;
+  /** Nothing is decided before the owner's last valid settings are read. */
+  readonly needsLastValid?: true;
+  /** The owner's valid settings, to be kept before status names them. */
+  readonly keep?: Own;
   readonly kubeadm?: KubeadmPatch;
   readonly assign?: Assignment;
   /** AuditNodes that have said that nothing of ours is left. */
@@ -133,11 +140,13 @@ const kubeadmPatch = ({ kubeadm }: Work): { kubeadm?: KubeadmPatch } =>
 
 export function decide(facts: Facts): Decision {
   const accepted = accept(facts);
+  if (accepted.needsLastValid === true && !facts.meta.deleting)
+    return { finalizer: 'Keep', forget: [], settled: false, needsLastValid: true };
   const work = workOf(facts, accepted);
   if (facts.meta.deleting) return decideDeletion(facts, accepted, work);
   const status = statusOf(facts, accepted, work);
   const later = laterIn(accepted, facts.now);
-  if (accepted.verdict.status !== 'True')
+  if (accepted.verdict.status !== 'True' && accepted.keeps === undefined)
     return { finalizer: 'Keep', forget: gone(facts), status, ...requeueOf(work, later), settled: false };
   if (!facts.meta.hasFinalizer) return { finalizer: 'Add', forget: [], status, settled: false };
   const assign = assignmentOf(facts, accepted, work);
@@ -147,6 +156,9 @@ export function decide(facts: Facts): Decision {
   return {
     finalizer: 'Keep',
     ...(needed ? { publish: revision } : {}),
+    ...(accepted.own === undefined || status.lastValid?.name === facts.status.lastValid?.name
+      ? {}
+      : { keep: accepted.own }),
     ...kubeadmPatch(work),
     ...(assign === undefined ? {} : { assign }),
     forget: gone(facts),
@@ -248,12 +260,49 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
   };
 }
 
-function effectiveOf(effective: EffectiveConfig, revision: Revision | undefined): Pick<AuditConfigStatus, 'effective'> {
+function effectiveOf(
+  effective: DatacenterEffect,
+  revision: Revision | undefined,
+): Pick<AuditConfigStatus, 'effective'> {
   if (revision === undefined) return {};
   const layers = new Set<string>(['BuiltIn']);
   for (const origin of Object.values(effective.provenance)) layers.add(layerName(origin.set));
+  for (const { layer } of effective.spec.policy.front) layers.add(layerName(layer));
   const { preset } = effective.spec.policy;
-  return { effective: { digest: revision.digest, ...(preset === undefined ? {} : { preset }), layers: [...layers] } };
+  const fields = Object.entries(effective.provenance)
+    .filter(([, { set }]) => set.from === 'Datacenter')
+    .map(([path, { set, overrode }]) => {
+      const theirs = overrode.filter((l) => l.from !== 'BuiltIn').map(layerName);
+      return { path, set: layerName(set), ...(theirs.length === 0 ? {} : { overrode: theirs }) };
+    });
+  const ignored = effective.ignored.map(({ path, by }) => ({ path, by: layerName(by) }));
+  return {
+    effective: {
+      digest: revision.digest,
+      ...(preset === undefined ? {} : { preset }),
+      layers: [...layers].slice(0, MAX_LISTED),
+      ...(fields.length === 0 ? {} : { fields: fields.slice(0, MAX_LISTED) }),
+      ...(ignored.length === 0 ? {} : { ignored: ignored.slice(0, MAX_LISTED) }),
+    },
+  };
+}
+
+const MAX_LISTED = 64;
+
+/** The datacenters that count, and where the owner's last valid settings are kept. */
+function governedOf(facts: Facts, accepted: Accepted): Pick<AuditConfigStatus, 'datacenters' | 'lastValid'> {
+  const { governed, status } = facts;
+  const had = status.lastValid === undefined ? {} : { lastValid: status.lastValid };
+  if (governed === undefined) return had;
+  // What is not in effect must not be called so.
+  const inEffect = accepted.verdict.status === 'True' || accepted.keeps !== undefined;
+  const datacenters = inEffect
+    ? governed.datacenters.map((d) => ({ name: d.name, digest: contentDigest(d.content), binding: binds(d.content) }))
+    : (status.datacenters ?? []);
+  return {
+    ...(datacenters.length === 0 ? {} : { datacenters: datacenters.slice(0, MAX_LISTED) }),
+    ...(accepted.own === undefined ? had : { lastValid: { name: keptName(facts.meta.uid, accepted.own) } }),
+  };
 }
 
 const held = (why: string): Verdict<'RolledOut'> => ({
@@ -312,7 +361,7 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
   const verdicts: readonly Verdict[] = [
     accepted.verdict,
     rolled,
-    degradedVerdict(work.nodes, views),
+    keptVerdict(accepted) ?? degradedVerdict(work.nodes, views),
     verifiedVerdict(proofs(facts, work), facts.now),
     ...(delivery === undefined ? [] : [delivery]),
     ...(kept === undefined ? [] : [kept.verdict]),
@@ -329,11 +378,22 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
     observedGeneration: facts.meta.generation,
     ...(shown === undefined ? {} : { revision: shown }),
     ...(effective === undefined ? keptEffective(facts) : effectiveOf(effective, revision)),
+    ...governedOf(facts, accepted),
     nodes,
     ...(kept === undefined || revision === undefined ? {} : { retention: storedRetention(kept) }),
     conditions: [...withSummary(set, moment)],
   };
 }
+
+const KEPT: Readonly<Record<NonNullable<Accepted['keeps']>, string>> = {
+  LastValid: 'the last valid one counts meanwhile',
+  Nothing: 'no valid one is known, so that only what datacenters say counts meanwhile',
+};
+
+const keptVerdict = ({ keeps }: Accepted): Verdict | undefined =>
+  keeps === undefined
+    ? undefined
+    : { type: 'Degraded', status: 'True', reason: 'LastValidKept', message: `spec is not accepted; ${KEPT[keeps]}` };
 
 const storedRetention = (kept: {
   requestedDays: number;

@@ -5,7 +5,9 @@
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditNodeSpec, AuditNodeStatus } from '../api/auditnode.ts';
 import type { Minor } from '../api/versions.ts';
-import type { References } from '../render/references.ts';
+import type { Datacenter } from '../config/types.ts';
+import type { Own } from '../render/last-valid.ts';
+import type { Reference, References } from '../render/references.ts';
 import type { KubeadmFact, KubeadmWrite } from './kubeadm.ts';
 import type { NodeView, Waiting } from './next-node.ts';
 import type { Readiness } from './restart-plan.ts';
@@ -46,12 +48,27 @@ export type Settings = {
   readonly bundlesNamespace: string;
 };
 
+/** What datacenters have to say; there where any of them is known. */
+export type Governed = {
+  /** Those that count now: their turn has come, or what they said before still counts. */
+  readonly datacenters: readonly Datacenter[];
+  /** Their content counts, and cannot be read: nothing may change. */
+  readonly unreadable: readonly string[];
+  /** What they refer to, by `referenceKey`. */
+  readonly references: ReadonlyMap<string, Reference>;
+  /** Read only when it is needed: status names it. `Lost`: it is not there. */
+  readonly lastValid?: Own | 'Lost';
+};
+
+export const referenceKey = (kind: string, namespace: string, name: string): string => `${kind}/${namespace}/${name}`;
+
 export type Facts = {
   readonly meta: ConfigMeta;
   /** The whole object as it was read; parsed while deciding, since an older CRD may have let it in. */
   readonly object: unknown;
   readonly status: AuditConfigStatus;
   readonly references: References;
+  readonly governed?: Governed;
   readonly nodes: readonly NodeFact[];
   /** A node that another AuditConfig's change is in flight on: API servers of one control plane restart one at a time. */
   readonly busyNode?: string;

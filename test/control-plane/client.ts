@@ -2,7 +2,13 @@
 import { Agent, request } from 'undici';
 import { withDeadline } from './deadline.ts';
 
-export type Reply = { readonly status: number; readonly body: unknown; readonly text: string };
+export type Reply = {
+  readonly status: number;
+  readonly body: unknown;
+  readonly text: string;
+  /** What kubectl would print as `Warning:`. */
+  readonly warning?: string;
+};
 
 export type RequestOptions = {
   readonly token?: string;
@@ -44,7 +50,9 @@ export class ApiClient {
         ...(options.body === undefined ? {} : { body: encode(options.body) }),
       });
       const text = await response.body.text();
-      return { status: response.statusCode, body: decode(text), text };
+      const { warning } = response.headers;
+      const warned = warning === undefined ? {} : { warning: String(warning) };
+      return { status: response.statusCode, body: decode(text), text, ...warned };
     });
   }
 

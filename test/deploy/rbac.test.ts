@@ -9,14 +9,16 @@ import { BUNDLES_NAMESPACE, OPERATOR_NAMESPACE, ROOT, kustomized } from '../oper
 import { VERBS, grantedTo, requestSites, rightText, rulesOf } from './rights.ts';
 
 const OBJECTS = kustomized(join(ROOT, 'deploy'));
-const [CONFIGS, NODES] = ['auditconfigs.auditconfig.dev', 'auditnodes.auditconfig.dev'];
+const CONFIGS = 'auditconfigs.auditconfig.dev';
+const NODES = 'auditnodes.auditconfig.dev';
+const DATACENTERS = 'datacenterauditconfigs.auditconfig.dev';
 const DATA = ['configmaps', 'secrets'];
 
 type Use = {
   readonly resources: readonly string[];
   readonly where: string;
   readonly verbs?: readonly string[];
-  readonly name?: string;
+  readonly name?: string | readonly string[];
 };
 const everywhere = (...resources: string[]): Use => ({ resources, where: '*' });
 const bundles: Use = { resources: DATA, where: BUNDLES_NAMESPACE };
@@ -43,7 +45,20 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     'reflect SECRETS': referenced('secrets'),
     'reflect KUBEADM_CONFIGS': { resources: ['configmaps'], where: 'kube-system', name: 'kubeadm-config' },
     'jsonPatch KUBEADM_CONFIGS': { resources: ['configmaps'], where: 'kube-system', name: 'kubeadm-config' },
-    'get CRDS': { ...everywhere('customresourcedefinitions.apiextensions.k8s.io'), name: `${CONFIGS}` },
+    'get CRDS': {
+      ...everywhere('customresourcedefinitions.apiextensions.k8s.io'),
+      name: [CONFIGS, DATACENTERS],
+    },
+    // What a datacenter says, and an AuditConfig's last valid settings: beside the revisions.
+    'create CONFIG_MAPS': { resources: ['configmaps'], where: BUNDLES_NAMESPACE },
+    'get CONFIG_MAPS': { resources: ['configmaps'], where: BUNDLES_NAMESPACE },
+    'create SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
+    'get SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
+    'delete SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
+    'reflect DATACENTERS': everywhere(DATACENTERS),
+    'mergePatch DATACENTERS': everywhere(DATACENTERS),
+    'createStatusWriter DATACENTERS': made('kube/status.ts', `${DATACENTERS.replace('.', '/status.')}`),
+    'reflect NAMESPACES': everywhere('namespaces'),
     'get want.resource': referenced(...DATA),
     'mergePatch AUDIT_CONFIGS': everywhere(CONFIGS),
     'apply AUDIT_NODES': everywhere(NODES),
@@ -52,7 +67,7 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     'get resource': bundles,
     'list resource': bundles,
     'delete resource': bundles,
-    'createStatusWriter AUDIT_CONFIGS': made('kube/status.ts', `${CONFIGS?.replace('.', '/status.')}`),
+    'createStatusWriter AUDIT_CONFIGS': made('kube/status.ts', `${CONFIGS.replace('.', '/status.')}`),
     createEventRecorder: EVENTS,
     createElection: { resources: [], where: OPERATOR_NAMESPACE },
     "raw '/version'": everywhere(),
@@ -61,7 +76,7 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     'reflect AUDIT_NODES': everywhere(NODES),
     'get resource': bundles,
     'get SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
-    'createStatusWriter AUDIT_NODES': made('kube/status.ts', `${NODES?.replace('.', '/status.')}`),
+    'createStatusWriter AUDIT_NODES': made('kube/status.ts', `${NODES.replace('.', '/status.')}`),
     createEventRecorder: EVENTS,
     "raw '/version'": everywhere(),
     "knock '/readyz'": everywhere('/readyz'),
@@ -89,8 +104,8 @@ function leaseRights(): readonly string[] {
 const usedBy = (component: 'controller' | 'agent'): readonly string[] => {
   const all = Object.entries(USES[component]).flatMap(([site, { resources, where, verbs, name }]) =>
     resources.flatMap((resource) =>
-      (verbs ?? VERBS[site.split(' ')[0] ?? ''] ?? []).map((verb) =>
-        rightText({ where, resource, verb, ...(name === undefined ? {} : { name }) }),
+      (verbs ?? VERBS[site.split(' ')[0] ?? ''] ?? []).flatMap((verb) =>
+        [name ?? [undefined]].flat().map((one) => rightText({ where, resource, verb, ...(one === undefined ? {} : { name: one }) })),
       ),
     ),
   );

@@ -40,6 +40,7 @@ const KINDS: Readonly<Record<string, readonly [plural: string, namespaced: boole
   ConfigMap: ['configmaps', true],
   CustomResourceDefinition: ['customresourcedefinitions', false],
   DaemonSet: ['daemonsets', true],
+  DatacenterAuditConfig: ['datacenterauditconfigs', false],
   Deployment: ['deployments', true],
   Namespace: ['namespaces', false],
   Node: ['nodes', false],

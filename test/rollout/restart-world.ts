@@ -318,7 +318,14 @@ export class RestartWorld {
       },
     } as unknown as Caches;
     const client = this.#client(process);
-    const restartLease = createRestartLease({ caches, client, namespace: 'bundles', log, now: () => this.#now });
+    const restartLease = createRestartLease({
+      governed: { rolloutOf: (config) => (config['spec'] as { rollout?: unknown } | undefined)?.rollout },
+      caches,
+      client,
+      namespace: 'bundles',
+      log,
+      now: () => this.#now,
+    });
     for (;;) {
       // It has less to do than an agent.
       for (let i = 0; i < 5; i++) await this.#gate(process);

@@ -1,0 +1,217 @@
+/**
+ * One DatacenterAuditConfig: gather, decide, act. Publishes its content before its status names it, and tells the
+ * AuditConfigs whose turn has come. Reconciled as one more key of the queue, at most every half second, since each
+ * status of each of its control planes concerns it.
+ */
+import { auditConfigStatus } from '../api/auditconfig.ts';
+import type { AuditConfigStatus } from '../api/auditconfig.ts';
+import { datacenterAuditConfigSpec, datacenterAuditConfigStatus } from '../api/datacenterauditconfig.ts';
+import type { DatacenterAuditConfigSpec } from '../api/datacenterauditconfig.ts';
+import { matchesLabels } from '../api/label-selector.ts';
+import type { Minor } from '../api/versions.ts';
+import { canonicalJson } from '../config/canonical.ts';
+import { contentOf } from '../config/datacenter.ts';
+import { exemptionOf, selects } from '../config/selection.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { ok } from '../kube/errors.ts';
+import type { KubeError, Result } from '../kube/errors.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { Outcome } from '../kube/queue.ts';
+import type { StatusWriter } from '../kube/status.ts';
+import { keyOf } from '../kube/types.ts';
+import type { KubeObject, ObjectKey } from '../kube/types.ts';
+import { decideDatacenter } from '../rollout/datacenter.ts';
+import type { DatacenterDecision, DatacenterFacts, MemberFact } from '../rollout/datacenter.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { FIELD_MANAGER } from './act.ts';
+import type { Caches } from './caches.ts';
+import { datacenterNotes } from './datacenter-notes.ts';
+import { CONTENT_KEY, hadBy, isFresh } from './governed.ts';
+import type { GovernedView, ReadReference } from './governed.ts';
+import { CONFIG_MAPS, CRDS, DATACENTERS } from './resources.ts';
+
+export const DATACENTER_FINALIZER = 'auditconfig.dev/datacenter';
+const PREFIX = 'datacenter:';
+/** In the queue, beside AuditConfigs, whose keys have a slash and no colon. */
+export const datacenterKey = (name: string): string => `${PREFIX}${name}`;
+export const datacenterOfKey = (key: string): string | undefined =>
+  key.startsWith(PREFIX) ? key.slice(PREFIX.length) : undefined;
+/** Each control plane says several things during a rollout; once in a while is often enough to hear them. */
+export const DATACENTER_PAUSE_MS = 500;
+
+const CONTENT_LABELS = {
+  'app.kubernetes.io/managed-by': 'auditconfig',
+  'auditconfig.dev/content': 'datacenter',
+} as const;
+
+export type DatacentersOptions = {
+  readonly caches: Caches;
+  readonly client: KubeClient;
+  readonly status: StatusWriter;
+  readonly events: EventRecorder;
+  readonly governed: GovernedView;
+  readonly read: ReadReference;
+  readonly bundlesNamespace: string;
+  readonly serverVersion: () => Minor;
+  readonly log: Logger;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** AuditConfigs that may take what is new. */
+  readonly wake: (key: ObjectKey) => void;
+};
+
+export function createDatacenters(o: DatacentersOptions): (name: string, signal: AbortSignal) => Promise<Outcome> {
+  return async (name, signal) => {
+    const object = o.caches.datacenters.store.get({ name });
+    if (object === undefined) {
+      o.governed.plan(name, []);
+      return { kind: 'Done' };
+    }
+    const facts = await gather(o, object, signal);
+    const decision = decideDatacenter(facts);
+    const done = await act(o, object, decision, signal);
+    if (!done.ok) return failed(o, name, done.error);
+    for (const note of datacenterNotes(facts.status, decision.status)) {
+      o.events.record({ regarding: object, ...note });
+      o.log.info({ datacenter: name, reason: note.reason }, note.note);
+    }
+    for (const key of o.governed.plan(name, decision.admit)) o.wake(key);
+    const { requeueAfterMs: afterMs } = decision;
+    return afterMs === undefined ? { kind: 'Done' } : { kind: 'Again', afterMs };
+  };
+}
+
+function failed(o: DatacentersOptions, datacenter: string, error: KubeError): Outcome {
+  o.log.warn({ datacenter, code: error.code }, error.message);
+  return { kind: 'Retry' };
+}
+
+async function gather(o: DatacentersOptions, object: KubeObject, signal: AbortSignal): Promise<DatacenterFacts> {
+  const { name, generation = 0, deletionTimestamp, finalizers = [] } = object.metadata;
+  const status = datacenterAuditConfigStatus.safeParse(object['status'] ?? {});
+  const spec = datacenterAuditConfigSpec.safeParse(object['spec']);
+  const own = spec.success ? [{ name, content: contentOf(spec.data) }] : [];
+  const configs = [...o.caches.configs.store.values()];
+  const members = configs.flatMap((c) => memberOf(o, { object, ...(spec.success ? { spec: spec.data } : {}) }, c));
+  const governed = configs.filter((c) => members.some((m) => m.governed && m.key === keyOf(c.metadata)));
+  return {
+    meta: {
+      name,
+      generation,
+      deleting: deletionTimestamp !== undefined,
+      hasFinalizer: finalizers.includes(DATACENTER_FINALIZER),
+    },
+    object,
+    status: status.success ? status.data : {},
+    ...(deletionTimestamp === undefined ? {} : { definition: await definitionOf(o.client, signal) }),
+    members,
+    references: await o.governed.references(own, o.read, signal),
+    neighbours: neighboursOf(o, name, governed),
+    versions: [o.serverVersion()],
+    now: o.now(),
+  };
+}
+
+function neighboursOf(
+  o: DatacentersOptions,
+  name: string,
+  governed: readonly KubeObject[],
+): DatacenterFacts['neighbours'] {
+  return [...o.caches.datacenters.store.values()].flatMap((other) => {
+    const spec = datacenterAuditConfigSpec.safeParse(other['spec']);
+    if (other.metadata.name === name || !spec.success || !governed.some((c) => o.governed.governs(other, c))) return [];
+    return [{ name: other.metadata.name, content: contentOf(spec.data) }];
+  });
+}
+
+type Subject = { readonly object: KubeObject; readonly spec?: DatacenterAuditConfigSpec };
+
+function memberOf(o: DatacentersOptions, { object, spec }: Subject, config: KubeObject): readonly MemberFact[] {
+  const has = hadBy(config).find((d) => d.name === object.metadata.name)?.digest ?? null;
+  const subject = o.governed.subjectOf(config);
+  const selected = spec !== undefined && selects(spec, subject);
+  const exempt = spec !== undefined && selected && exemptionOf(spec, subject, o.now()) !== undefined;
+  // Of a spec that cannot be read nobody leaves.
+  const governed = spec === undefined ? has !== null : selected && !exempt;
+  if (!governed && !exempt && has === null) return [];
+  const canary = matchesLabels(spec?.rollout?.canary?.selector, subject.namespaceLabels);
+  return [{ key: keyOf(config.metadata), canary, has, governed, exempt, ...stateOf(config) }];
+}
+
+/** What counts as failed, and what acts on nothing. */
+const FAILED: ReadonlySet<string> = new Set(['NodeHeld', 'DriftFight', 'FieldFight', 'Inconclusive']);
+const STUCK: ReadonlySet<string> = new Set(['NotAccepted', 'NoNodes', 'Blocked']);
+
+function stateOf(config: KubeObject): Pick<MemberFact, 'state' | 'readySince' | 'failure'> {
+  if (isFresh(config)) return { state: 'Fresh' };
+  const parsed = auditConfigStatus.safeParse(config['status']);
+  const status: AuditConfigStatus = parsed.success ? parsed.data : {};
+  const of = (type: string) => status.conditions?.find((c) => c.type === type);
+  const [rolled, degraded] = [of('RolledOut'), of('Degraded')];
+  const bad = [rolled, degraded].find((c) => c !== undefined && FAILED.has(c.reason));
+  if (bad !== undefined) return { state: 'Failed', failure: { reason: bad.reason, message: bad.message } };
+  if (rolled !== undefined && STUCK.has(rolled.reason)) return { state: 'Stuck' };
+  const current = status.observedGeneration === config.metadata.generation;
+  if (rolled?.status !== 'True' || !current) return { state: 'Busy' };
+  return { state: 'Ready', readySince: Date.parse(rolled.lastTransitionTime) };
+}
+
+/** Asked of the API server itself: the answer decides whether a deletion was meant. */
+async function definitionOf(
+  client: KubeClient,
+  signal: AbortSignal,
+): Promise<NonNullable<DatacenterFacts['definition']>> {
+  const crd = await client.get(CRDS, { name: `${DATACENTERS.plural}.${DATACENTERS.group}` }, { signal });
+  if (!crd.ok) return crd.error.code === 'NotFound' ? 'Leaving' : 'Unknown';
+  return crd.value.metadata.deletionTimestamp === undefined ? 'Served' : 'Leaving';
+}
+
+async function act(
+  o: DatacentersOptions,
+  object: KubeObject,
+  decision: DatacenterDecision,
+  signal: AbortSignal,
+): Promise<Result<unknown>> {
+  const { publish, status, finalizer } = decision;
+  if (finalizer === 'Add') return setFinalizer(o, object, true, signal);
+  if (publish !== undefined) {
+    const published = await publishContent(o, publish, signal);
+    if (!published.ok) return published;
+  }
+  if (status !== undefined) {
+    const target = { metadata: object.metadata, status: object['status'] };
+    const written = await o.status.apply(target, status, signal);
+    if (!written.ok && written.error.code !== 'NotFound') return written;
+  }
+  return finalizer === 'Remove' ? setFinalizer(o, object, false, signal) : ok(undefined);
+}
+
+async function publishContent(
+  { client, bundlesNamespace }: DatacentersOptions,
+  { name, content }: NonNullable<DatacenterDecision['publish']>,
+  signal: AbortSignal,
+): Promise<Result<unknown>> {
+  const object: KubeObject = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name, namespace: bundlesNamespace, labels: CONTENT_LABELS },
+    immutable: true,
+    data: { [CONTENT_KEY]: canonicalJson(content) },
+  };
+  const created = await client.create(CONFIG_MAPS, object, { signal, fieldManager: FIELD_MANAGER });
+  return !created.ok && created.error.code === 'AlreadyExists' ? ok(undefined) : created;
+}
+
+/** Guarded by the version that was read: a finalizer list is shared with others. */
+async function setFinalizer(
+  { client }: DatacentersOptions,
+  { metadata }: KubeObject,
+  wanted: boolean,
+  signal: AbortSignal,
+): Promise<Result<unknown>> {
+  const { name, resourceVersion, finalizers = [] } = metadata;
+  const others = finalizers.filter((f) => f !== DATACENTER_FINALIZER);
+  const patch = { metadata: { resourceVersion, finalizers: wanted ? [...others, DATACENTER_FINALIZER] : others } };
+  const done = await client.mergePatch(DATACENTERS, { name }, patch, { signal, fieldManager: FIELD_MANAGER });
+  return !done.ok && done.error.code === 'NotFound' ? ok(undefined) : done;
+}

@@ -1,0 +1,145 @@
+/** What an owner cannot hold back, and what is kept of it meanwhile: decisions over plain data. */
+import { describe, expect, it } from 'vitest';
+import type { Datacenter, DatacenterContent } from '../../src/config/types.ts';
+import { keptSecret, parseKept } from '../../src/render/last-valid.ts';
+import type { Own } from '../../src/render/last-valid.ts';
+import type { Reference } from '../../src/render/references.ts';
+import { Secret } from '../../src/render/types.ts';
+import { accept } from '../../src/rollout/accept.ts';
+import { decide } from '../../src/rollout/decide.ts';
+import { referenceKey } from '../../src/rollout/facts.ts';
+import type { Facts, Governed } from '../../src/rollout/facts.ts';
+import { World } from './world.ts';
+
+const holding = (text: string): Reference => ({
+  found: true,
+  data: new Secret({ 'policy.yaml': new TextEncoder().encode(text) }),
+});
+const POLICY = 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n';
+const dc = (content: DatacenterContent, name = 'eu'): Datacenter => ({ name, content });
+const EU = dc({ enforced: { log: { retention: { maxAgeDays: 90 } } } });
+const governedBy = (datacenters: readonly Datacenter[], more: Partial<Governed> = {}): Governed => ({
+  datacenters,
+  unreadable: [],
+  references: new Map(),
+  ...more,
+});
+const factsOf = (spec: Record<string, unknown>, governed: Governed, more: Partial<Facts> = {}): Facts => {
+  const w = new World(['a']);
+  w.finalizer = true;
+  w.spec = { target: { type: 'StaticPod' }, ...spec };
+  return { ...w.facts(), governed, ...more };
+};
+const flag = (facts: Facts, name: string): unknown =>
+  accept(facts).revision?.flags.find((f) => f.name === `--audit-log-${name}`)?.value;
+const OWN: Own = { spec: { log: { retention: { maxBackups: 6 } } }, references: {} };
+const BROKEN = { policy: { configMapRef: { name: 'gone' } } };
+
+describe('an owner whose settings are not valid', () => {
+  it('holds back nothing that is enforced: the last valid settings stay', () => {
+    const facts = factsOf(BROKEN, governedBy([EU], { lastValid: OWN }));
+    const accepted = accept(facts);
+    expect(accepted).toMatchObject({ verdict: { status: 'False', reason: 'ReferenceNotFound' }, keeps: 'LastValid' });
+    expect([flag(facts, 'maxage'), flag(facts, 'maxbackup')]).toEqual(['90', '6']);
+    const d = decide(facts);
+    expect(d.assign?.spec.desired.type).toBe('Revision');
+    expect(d.keep).toBeUndefined();
+    const degraded = d.status?.conditions?.find((c) => c.type === 'Degraded');
+    expect(degraded).toMatchObject({ status: 'True', reason: 'LastValidKept' });
+  });
+
+  it('of whom no valid settings are known gets what datacenters say alone', () => {
+    const facts = factsOf(BROKEN, governedBy([EU], { lastValid: 'Lost' }));
+    expect(accept(facts).keeps).toBe('Nothing');
+    expect([flag(facts, 'maxage'), flag(facts, 'maxbackup')]).toEqual(['90', '10']);
+  });
+
+  it('whose last valid settings are kept somewhere: they are read before anything is decided', () => {
+    const facts = factsOf(BROKEN, governedBy([EU]), { status: { lastValid: { name: 'auditconfig-kept-1' } } });
+    const d = decide(facts);
+    expect(d).toMatchObject({ needsLastValid: true, finalizer: 'Keep' });
+    expect([d.status, d.assign, d.publish]).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('waits for nobody, and changes nothing, where a datacenter only has defaults', () => {
+    const facts = factsOf(BROKEN, governedBy([dc({ defaults: { log: { type: 'Stdout' } } })], { lastValid: OWN }));
+    expect(accept(facts)).toMatchObject({ verdict: { status: 'False' } });
+    expect(accept(facts).revision).toBeUndefined();
+  });
+
+  it('does not get the node of another one for it', () => {
+    const facts = factsOf({}, governedBy([EU], { lastValid: OWN }));
+    const elsewhere: Facts = { ...facts, meta: { ...facts.meta, namespace: 'elsewhere' } };
+    expect(accept(elsewhere).verdict.reason).toBe('NamespaceNotAllowed');
+    expect(accept(elsewhere).revision).toBeUndefined();
+  });
+});
+
+describe("an owner's pause", () => {
+  const paused = { rollout: { paused: true }, log: { retention: { maxBackups: 8 } } };
+
+  it('keeps what was valid before it, and lets through what is enforced', () => {
+    const facts = factsOf(paused, governedBy([EU], { lastValid: OWN }));
+    expect([flag(facts, 'maxage'), flag(facts, 'maxbackup')]).toEqual(['90', '6']);
+    expect(accept(facts).effective?.spec.rollout.paused).toBe(false);
+    expect(decide(facts).assign).toBeDefined();
+    expect(decide(facts).keep).toBeUndefined();
+  });
+
+  it('holds as ever where no datacenter binds', () => {
+    expect(decide(factsOf(paused, governedBy([dc({ defaults: {} })]))).assign).toBeUndefined();
+  });
+});
+
+describe('what a datacenter refers to', () => {
+  const enforcing = dc({ enforced: { policy: { configMapRef: { name: 'p', namespace: 'op' } } } });
+
+  it('is read where it says, whatever the owner has of that name', () => {
+    const references = new Map([[referenceKey('ConfigMap', 'op', 'p'), holding(POLICY)]]);
+    const accepted = accept(factsOf({}, governedBy([enforcing], { references })));
+    expect(new TextDecoder().decode(accepted.revision?.policy)).toContain('Request');
+    const own = { policy: { configMapRef: { name: 'p' } } };
+    const none = factsOf(own, governedBy([enforcing]), { references: { policy: holding(POLICY) } });
+    expect(accept(none).verdict).toMatchObject({ status: 'False', reason: 'ReferenceNotFound' });
+  });
+});
+
+describe('a datacenter whose content cannot be read', () => {
+  it('changes nothing, and is named', () => {
+    const accepted = accept(factsOf({}, governedBy([], { unreadable: ['eu'] })));
+    expect(accepted.verdict).toMatchObject({ status: 'False', reason: 'DatacenterUnreadable' });
+    expect(accepted.verdict.message).toContain('eu');
+    expect(accepted.revision).toBeUndefined();
+  });
+});
+
+describe('valid settings', () => {
+  it('are kept before status names them, and only where a datacenter is known', () => {
+    const d = decide(factsOf({}, governedBy([EU])));
+    expect(d.keep?.spec).toEqual({});
+    expect(d.status?.lastValid?.name).toMatch(/^auditconfig-kept-[0-9a-f]{16}$/);
+    expect(d.status?.datacenters).toEqual([
+      { name: 'eu', digest: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown, binding: true },
+    ]);
+    const { governed: _none, ...facts } = factsOf({}, governedBy([]));
+    expect([decide(facts).keep, decide(facts).status?.lastValid]).toEqual([undefined, undefined]);
+  });
+
+  it('come back from where they are kept, with the bytes that they refer to', () => {
+    const own: Own = { spec: { policy: { configMapRef: { name: 'p' } } }, references: { policy: holding(POLICY) } };
+    const secret = keptSecret('uid-1', own, 'bundles');
+    const back = parseKept('uid-1', secret);
+    expect(back?.spec).toEqual(own.spec);
+    const policy = back?.references.policy;
+    expect(policy?.found === true ? new TextDecoder().decode(policy.data.reveal()['policy.yaml']) : '').toBe(POLICY);
+  });
+
+  it('are not taken from a Secret that holds something else, or of another AuditConfig', () => {
+    const secret = keptSecret('uid-1', OWN, 'bundles');
+    expect(parseKept('uid-2', secret)).toBeUndefined();
+    const other = keptSecret('uid-1', { ...OWN, spec: { state: 'Disabled' } }, 'bundles');
+    expect(parseKept('uid-1', { ...secret, data: other.data })).toBeUndefined();
+    expect(parseKept('uid-1', { ...secret, data: { 'own.json': 'e30=' } })).toBeUndefined();
+    expect(JSON.stringify(OWN)).not.toContain('reveal');
+  });
+});
