@@ -45,6 +45,8 @@ export const webhookName = (digest: Digest): string => `auditconfig-${shortDiges
 export const credentialsPrefix = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-credentials-`;
 export const credentialsName = (digest: Digest, credentials: Digest): string =>
   `${credentialsPrefix(digest)}${shortDigest(credentials)}`;
+/** In a hosted control plane's namespace the object is changed in place: its pods see the new files, and restart for nothing. */
+export const hostedCredentialsName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-credentials`;
 
 /** Where the controller publishes, unless it is told otherwise. */
 export const BUNDLES_NAMESPACE = 'auditconfig-bundles';

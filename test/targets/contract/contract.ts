@@ -1,4 +1,4 @@
-/** The one contract of all host targets: detect, plan, apply, verify, roll back, remove, adopt, idempotence, drift. */
+/** What host targets keep beyond the contract of all (common.ts): files in order, guards, rollback, records, every byte. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesOf } from '../../../src/node/apply.ts';
@@ -6,23 +6,45 @@ import { DEFAULT_LAYOUT, resolveFlags, sha256 } from '../../../src/targets/host-
 import { parseRecord, recordPath } from '../../../src/targets/record.ts';
 import type { HostChange, HostPath } from '../../../src/targets/types.ts';
 import { revision } from '../revisions.ts';
+import { A, B, common, SECRET } from './common.ts';
+import type { Place, Subject } from './common.ts';
 import { Host } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
-
-const A = revision();
-const B = revision({ policy: '{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[{"level":"Request"}]}\n' });
-const SECRET = revision({ webhook: 'token: hunter2\n', confidential: true });
 
 const pathOf = (c: HostChange): HostPath => ('path' in c ? c.path : c.unit);
 const wanted = (of: typeof A): ReadonlyMap<string, string> =>
   new Map(resolveFlags(of, DEFAULT_LAYOUT).map((f) => [f.name, f.value]));
 const policyOf = (of: typeof A): HostPath => `${DEFAULT_LAYOUT.revisionsDir}/${of.digest.slice(0, 16)}/policy.yaml`;
 
+function placeOn<Spec>(h: Host<Spec>, { theirs }: Fixture<Spec>): Place {
+  return {
+    bring: (to) => h.bring(to),
+    print: async (to) => JSON.stringify(await h.plan(to)),
+    refusals: (to) => h.refusals(to),
+    drift: (to) => h.drift(to),
+    flags: () => h.flags(),
+    snapshot: () => h.disk.snapshot(),
+    lines: async () => (h.disk.text(await h.edited()) ?? '').split('\n'),
+    theirs: () => h.edit(theirs.path, theirs.change),
+    tamper: async () => h.edit(await h.edited(), (t) => t.replace('audit-log-maxage=30', 'audit-log-maxage=1')),
+  };
+}
+
+function subjectOf<Spec>(fixture: Fixture<Spec>): Subject {
+  const files = { bare: fixture.bare, byHand: fixture.byHand.files, nothing: { '/etc/hostname': 'x\n' } };
+  return {
+    name: fixture.name,
+    place: (as) => placeOn(new Host(fixture, files[as]), fixture),
+    wanted,
+  };
+}
+
 /** Everything under our own folders. */
 const isBook = (path: string): boolean => path.includes('/auditconfig/');
 
 export function contract<Spec>(fixture: Fixture<Spec>): void {
   const host = (): Host<Spec> => new Host(fixture);
+  common(subjectOf(fixture));
 
   describe(`${fixture.name}: detect`, () => {
     it('says where the API server answers and which audit flags it has', async () => {
@@ -78,44 +100,6 @@ export function contract<Spec>(fixture: Fixture<Spec>): void {
       const text = JSON.stringify(await host().plan(SECRET));
       expect(text).not.toContain('hunter2');
       expect(text).toContain('[secret]');
-    });
-  });
-
-  describe(`${fixture.name}: apply and verify`, () => {
-    it('has exactly the flags of the revision in effect, and says that it is in place', async () => {
-      const h = host();
-      expect(await h.drift(A)).not.toEqual([]);
-      await h.bring(A);
-      expect(await h.flags()).toEqual(wanted(A));
-      expect(await h.drift(A)).toEqual([]);
-      expect(await h.drift(B)).not.toEqual([]);
-      expect(await h.drift(null)).not.toEqual([]);
-    });
-
-    it('changes nothing the second time', async () => {
-      const h = host();
-      await h.bring(A);
-      const again = await h.bring(A);
-      expect([again.changes, again.restarts]).toEqual([[], false]);
-    });
-
-    it('changes one line for another policy', async () => {
-      const h = host();
-      await h.bring(A);
-      const edited = await h.edited();
-      const before = (h.disk.text(edited) ?? '').split('\n');
-      expect((await h.bring(B)).restarts).toBe(true);
-      const after = (h.disk.text(edited) ?? '').split('\n');
-      expect(after.length).toBe(before.length);
-      expect(after.filter((l, i) => l !== before[i]).length).toBe(1);
-      expect(await h.drift(B)).toEqual([]);
-    });
-
-    it('takes a flag out that the next revision does not have', async () => {
-      const h = host();
-      await h.bring(revision({ flags: { '--audit-log-truncate-enabled': 'true' } }));
-      await h.bring(A);
-      expect(await h.flags()).toEqual(wanted(A));
     });
   });
 

@@ -1,0 +1,214 @@
+/**
+ * The volumes of a hosted API server: its revision (policy, webhook's kubeconfig and credentials in one projected folder)
+ * and, for a file log, an emptyDir whose size the retention gives. Never one without a limit: a full node's disk takes every
+ * pod of that node along. A volume that its owner mounted at the log's folder is used where it has an end of its own.
+ */
+import type { Finding } from '../../api/findings.ts';
+import { canonicalJson } from '../../config/canonical.ts';
+import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle.ts';
+import type { Revision } from '../../render/types.ts';
+import { CREDENTIAL_FILES } from '../../render/webhook/credentials.ts';
+import { logFileOf, refusal } from '../bookkeeping.ts';
+import { isWithin, revisionDir, tidyPath } from '../host-layout.ts';
+import type { HostLayout } from '../host-layout.ts';
+import { at, isJsonRecord } from './workload.ts';
+import type { Json, Workload } from './workload.ts';
+
+/** Folders inside the container. The first is nobody else's, so that no mount of an owner's is above it. */
+export const HOSTED_LAYOUT: HostLayout = { revisionsDir: '/etc/auditconfig', stateDir: '/var/lib/auditconfig' };
+
+export const REVISION_VOLUME = 'auditconfig-revision';
+export const LOG_VOLUME = 'auditconfig-log';
+const OWN: readonly string[] = [REVISION_VOLUME, LOG_VOLUME];
+
+export const isOwn = (v: Json): boolean => OWN.some((name) => at(v, 'name') === name);
+
+/** As the API server would read a projected volume back: its own default mode, files for whichever user it runs as. */
+const FILE_MODE = 0o644;
+const files = (...keys: readonly string[]): Json => keys.map((key) => ({ key, path: key }));
+
+function revisionVolume(to: Revision): Json {
+  const policy = { name: bundleName(to.digest), items: files('policy.yaml') };
+  const credentials = to.credentials?.reveal() ?? {};
+  const names = CREDENTIAL_FILES.filter((n) => credentials[n] !== undefined);
+  return {
+    name: REVISION_VOLUME,
+    projected: {
+      defaultMode: FILE_MODE,
+      sources: [
+        to.confidential ? { secret: policy } : { configMap: policy },
+        ...(to.webhook === undefined
+          ? []
+          : [{ secret: { name: webhookName(to.digest), items: files('webhook.yaml') } }]),
+        ...(names.length === 0 ? [] : [{ secret: { name: hostedCredentialsName(to.digest), items: files(...names) } }]),
+      ],
+    },
+  };
+}
+
+const MIB = 2 ** 20;
+const numberOf = (to: Revision, flag: string): number => {
+  const value = to.flags.find((f) => f.name === flag)?.value;
+  return typeof value === 'string' ? Number(value) : 0;
+};
+
+/**
+ * All that rotation may keep at once: the log, its backups, one more until the oldest is deleted (that is done later, beside
+ * the writing), and one that is just being packed. A kubelet evicts a pod that has more.
+ */
+export const logBytes = (to: Revision): number =>
+  (numberOf(to, '--audit-log-maxbackup') + 3) * numberOf(to, '--audit-log-maxsize') * MIB;
+
+/** As the API server would write it: the largest unit that leaves no fraction. */
+export function quantityOf(bytes: number): string {
+  const units = ['', 'Ki', 'Mi', 'Gi', 'Ti'];
+  let [n, unit] = [bytes, 0];
+  while (n > 0 && n % 1024 === 0 && unit < units.length - 1) [n, unit] = [n / 1024, unit + 1];
+  return `${n}${units[unit] ?? ''}`;
+}
+
+const logVolume = (to: Revision): Json => ({
+  name: LOG_VOLUME,
+  emptyDir: { sizeLimit: quantityOf(logBytes(to)) },
+});
+
+const PATH = 'spec.template.spec.volumes';
+
+type Mount = { readonly path: string; readonly volume: string; readonly readOnly: boolean };
+const mountOf = (v: Json): Mount => ({
+  path: tidyPath(String(at(v, 'mountPath') ?? '')),
+  volume: String(at(v, 'name') ?? ''),
+  readOnly: at(v, 'readOnly') === true,
+});
+
+const decisive = (mounts: readonly Mount[], dir: string): Mount | undefined =>
+  mounts.filter((x) => isWithin(dir, x.path)).sort((a, b) => b.path.length - a.path.length)[0];
+
+const READ_ONLY = ['configMap', 'secret', 'projected', 'downwardAPI', 'image'];
+
+/** May files be written to it, and does it end somewhere? */
+function kindOf(
+  name: string,
+  w: Pick<Workload, 'claims'>,
+  volumes: readonly Json[],
+): 'ReadOnly' | 'Endless' | 'Claim' | 'Sized' {
+  if (w.claims.includes(name)) return 'Claim';
+  const volume = volumes.find((v) => at(v, 'name') === name);
+  if (READ_ONLY.some((k) => at(volume, k) !== undefined)) return 'ReadOnly';
+  if (at(volume, 'persistentVolumeClaim') !== undefined) return 'Claim';
+  if (at(volume, 'ephemeral') !== undefined) return 'Claim';
+  if (at(volume, 'emptyDir', 'sizeLimit') !== undefined) return 'Sized';
+  return 'Endless';
+}
+
+/** Where the log goes: our own volume, the owner's, or nowhere. */
+function judgeLog(
+  to: Revision,
+  w: Workload,
+  theirs: { mounts: readonly Mount[]; volumes: readonly Json[] },
+): 'Ours' | 'Theirs' | Finding {
+  const log = logFileOf(to);
+  if (log === null) return 'Theirs';
+  const own = theirs.mounts.find((m) => m.path === log.path);
+  if (own !== undefined)
+    return refusal(
+      'LogFileMounted',
+      `Volume ${own.volume} mounts the log file ${log.path} itself. Rotation renames the file, and a mounted file cannot be renamed: take that mount out, or choose another path.`,
+      PATH,
+    );
+  const mount = decisive(theirs.mounts, log.dir);
+  if (mount === undefined) return 'Ours';
+  const kind = kindOf(mount.volume, w, theirs.volumes);
+  if (kind === 'ReadOnly' || mount.readOnly)
+    return refusal(
+      'LogFolderReadOnly',
+      `Volume ${mount.volume} is mounted read-only at ${mount.path}, where the API server must write its log.`,
+      PATH,
+    );
+  if (mount.path !== log.dir) return 'Ours';
+  if (kind === 'Endless')
+    return refusal(
+      'LogVolumeUnlimited',
+      `Volume ${mount.volume} at ${log.dir} has no limit, and a log that fills its node's disk ends every pod there. Give it a sizeLimit or a claim, or choose another log.file.path: that gets a volume of its own.`,
+      PATH,
+    );
+  return 'Theirs';
+}
+
+/** Several pods would rotate one file under each other. */
+function sharedClaim(to: Revision, volumes: readonly Json[], mounts: readonly Mount[]): readonly Finding[] {
+  const log = logFileOf(to);
+  const mount = log === null ? undefined : decisive(mounts, log.dir);
+  const isClaim =
+    mount !== undefined &&
+    at(
+      volumes.find((v) => at(v, 'name') === mount.volume),
+      'persistentVolumeClaim',
+    ) !== undefined;
+  if (!isClaim) return [];
+  return [
+    {
+      severity: 'warning',
+      code: 'LogVolumeShared',
+      message: `All pods write their log into one claim (volume ${mount.volume}); while two run, as in every rollout, they rotate one file under each other.`,
+      path: PATH,
+    },
+  ];
+}
+
+export type Volumes = {
+  readonly volumes: readonly Json[];
+  readonly mounts: readonly Json[];
+  readonly findings: readonly Finding[];
+};
+
+/** Those of the owner, with ours behind them: what the workload is to have for a revision, or without one. */
+export function volumesFor(to: Revision | null, w: Workload): Volumes {
+  const volumes = (w.volumes ?? []).filter((v) => !isOwn(v));
+  const mounts = (w.mounts ?? []).filter((m) => !isOwn(m));
+  if (to === null) return { volumes, mounts, findings: [] };
+  const theirs = { volumes, mounts: mounts.map(mountOf) };
+  const dir = revisionDir(to.digest, HOSTED_LAYOUT);
+  const above = decisive(theirs.mounts, dir);
+  const log = judgeLog(to, w, theirs);
+  const findings = [
+    ...(above === undefined
+      ? []
+      : [
+          refusal(
+            'FolderMountedElsewhere',
+            `Volume ${above.volume} is mounted at ${above.path}, above or at ${dir}, where the revision must be mounted. Take that mount out.`,
+            PATH,
+          ),
+        ]),
+    ...(typeof log === 'string' ? [] : [log]),
+    ...sharedClaim(to, volumes, theirs.mounts),
+  ];
+  const logDir = logFileOf(to)?.dir;
+  const withLog = log === 'Ours' && logDir !== undefined;
+  return {
+    volumes: [...volumes, revisionVolume(to), ...(withLog ? [logVolume(to)] : [])],
+    mounts: [
+      ...mounts,
+      { name: REVISION_VOLUME, mountPath: dir, readOnly: true },
+      ...(withLog ? [{ name: LOG_VOLUME, mountPath: logDir }] : []),
+    ],
+    findings,
+  };
+}
+
+/** Everything wanted is there; what an API server fills in besides is no difference. */
+function covers(is: Json | undefined, wanted: Json): boolean {
+  if (Array.isArray(wanted))
+    return (
+      Array.isArray(is) &&
+      is.length === wanted.length &&
+      wanted.every((v, i) => covers((is as readonly Json[])[i], v as Json))
+    );
+  if (isJsonRecord(wanted)) return isJsonRecord(is) && Object.entries(wanted).every(([k, v]) => covers(is[k], v));
+  return is !== undefined && canonicalJson(is) === canonicalJson(wanted);
+}
+
+/** The list as it is where it says the same as the wanted one, which then is no change. */
+export const unlessSame = (is: readonly Json[] | null, wanted: readonly Json[]): readonly Json[] =>
+  is !== null && covers(is, wanted) ? is : wanted;
