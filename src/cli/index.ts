@@ -18,6 +18,11 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import('./explain.ts'),
   },
   {
+    name: 'explain-config',
+    summary: 'which resource set each field of an AuditConfig, its own or a datacenter, and what it overrode',
+    load: () => import('./explain-config.ts'),
+  },
+  {
     name: 'render',
     summary: 'print what an AuditConfig becomes: flags, policy, and where each setting is from',
     load: () => import('./render.ts'),

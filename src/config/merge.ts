@@ -7,7 +7,8 @@
  *    its enforced ones stand in front of everything, and nothing that an AuditConfig sets for a whole policy reaches
  *    them, or an enforced preset or reference.
  * 3. References (fields named ...Ref) replace whole: a key of one layer and a name of another is nobody's wish.
- *    configMapRef and secretRef replace each other.
+ *    configMapRef and secretRef replace each other, and so does a preset the reference of a weaker layer (of one
+ *    layer they go together).
  * 4. A datacenter's enforced webhook replaces whole, over the built-in defaults only.
  * 5. preset '' unsets. No preset, no rules and no reference in any layer: the preset metadata.
  */
@@ -94,6 +95,7 @@ class Merge {
       const at = path === '' ? key : `${path}.${key}`;
       const excluded = path === 'policy' ? EXCLUDES[key] : undefined;
       if (excluded !== undefined) this.#drop(target, excluded, at, `${path}.${excluded}`);
+      if (at === 'policy.preset' && value !== '') this.#dropWeakerReferences(target, layer);
       if (isTree(value) && !key.endsWith('Ref')) {
         const inner = isTree(target[key]) ? target[key] : {};
         target[key] = inner;
@@ -105,12 +107,21 @@ class Merge {
     }
   }
 
+  #dropWeakerReferences(policy: Tree, layer: Layer): void {
+    for (const ref of Object.keys(EXCLUDES)) {
+      const origin = this.#origins.get(`policy.${ref}`);
+      if (origin !== undefined && origin.set !== layer) this.#drop(policy, ref, 'policy.preset', `policy.${ref}`);
+    }
+  }
+
   /** What the excluded field had overrides goes to the field that excludes it. */
   #drop(target: Tree, key: string, to: FieldPath, from: FieldPath): void {
     const origin = this.#origins.get(from);
     delete target[key];
     this.#origins.delete(from);
-    if (origin !== undefined) this.#origins.set(to, origin);
+    const there = this.#origins.get(to);
+    const before = there === undefined ? [] : [...there.overrode, there.set];
+    if (origin !== undefined) this.#origins.set(to, { ...origin, overrode: [...before, ...origin.overrode] });
   }
 
   #origin(path: FieldPath, layer: Layer): void {

@@ -79,6 +79,28 @@ describe('layers', () => {
     expect(mergeLayers([...layers, unset]).spec.policy.preset).toBeUndefined();
   });
 
+  it("override a weaker layer's referenced policy with a preset, and get it back with ''", () => {
+    const weaker = on(DEFAULTS, { policy: { configMapRef: { name: 'audit-config' } } });
+    const preset = mergeLayers([weaker, on(CONFIG, { policy: { preset: 'minimal' } })]);
+    expect(preset.spec.policy).toMatchObject({ preset: 'minimal' });
+    expect(preset.spec.policy.reference).toBeUndefined();
+    expect(preset.provenance['policy.preset']).toEqual({ set: CONFIG, overrode: [DEFAULTS] });
+    const unset = mergeLayers([weaker, on(CONFIG, { policy: { preset: '' } })]);
+    expect(unset.spec.policy).toMatchObject({ reference: { name: 'audit-config' } });
+    expect(unset.spec.policy.preset).toBeUndefined();
+    for (const policy of [
+      { preset: 'minimal', configMapRef: { name: 'p' } },
+      { configMapRef: { name: 'p' }, preset: 'minimal' },
+    ] as const)
+      expect(mergeLayers([on(CONFIG, { policy })]).spec.policy).toMatchObject({
+        preset: 'minimal',
+        reference: { name: 'p' },
+      });
+    const own = on(CONFIG, { policy: { configMapRef: { name: 'mine' }, preset: 'minimal' } });
+    const enforced = mergeLayers([own, on(ENFORCED, { policy: { preset: 'recommended' } })]);
+    expect(enforced.spec.policy.reference).toBeUndefined();
+  });
+
   it('concatenate own rules, the strongest layer first, and enforced ones in front of everything', () => {
     const { spec } = mergeLayers([
       on(DEFAULTS, { policy: { rules: [{ level: 'Metadata' }] } }),

@@ -2,14 +2,16 @@
  * A datacenter and an owner who wants to leave it, on a real kube-apiserver with the controller, agent, RBAC and admission
  * that ship: what is enforced reaches a control plane whatever its owner writes, and what the owner wrote comes back.
  */
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import type { PlaneVersion } from '../control-plane/versions.ts';
-import { apply } from './install.ts';
+import { ROOT, apply } from './install.ts';
 import type { Applied, Manifest } from './install.ts';
 import { Operator, conditionOf } from './operator.ts';
 import type { AuditConfigView } from './operator.ts';
@@ -34,6 +36,7 @@ const datacenter = (spec: Record<string, unknown>, name = 'eu'): Manifest => ({
   metadata: { name },
   spec: { selector: { namespaceSelector: { matchLabels: { datacenter: 'eu' } } }, ...spec },
 });
+const cli = (...args: string[]) => promisify(execFile)(process.execPath, [join(ROOT, 'dist/auditconfig.js'), ...args]);
 const MANDATORY = { level: 'Metadata', resources: [{ resources: ['secrets'] }] };
 const enforcing = (maxAgeDays: number, more: object = {}): Manifest =>
   datacenter({
@@ -144,6 +147,9 @@ describe('a datacenter and an owner', () => {
       { path: 'log.retention.maxAgeDays', set: 'Datacenter/eu enforced', overrode: ['AuditConfig'] },
     ]);
     expect(status.datacenters).toMatchObject([{ name: 'eu', binding: true }]);
+    const shown = await cli('explain-config', 'main', '-n', NAMESPACE, '--kubeconfig', plane.kubeconfigPath);
+    expect(shown.stdout).toMatch(/^log\.retention\.maxAgeDays +90 +Datacenter\/eu enforced +7 \(AuditConfig\)$/m);
+    expect(shown.stderr).toBe('');
     const dc = datacenter({});
     const ready = await operator.until(dc, { type: 'Ready', status: 'True' });
     expect(ready.status).toMatchObject({
