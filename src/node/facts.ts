@@ -70,6 +70,8 @@ export class Watch {
   #lookedAt: number | null = null;
   #view: View | null = null;
   #otherSince: number | null = null;
+  /** Crashes that were counted while the manifest was one of ours: its end by another one is none. */
+  #crashed: number | null = null;
   #server: ServerView | null = null;
   #blockedSince: number | null = null;
   #failedSince: number | null = null;
@@ -85,9 +87,13 @@ export class Watch {
     const view = (this.#view ??= await at.spec.view(host.disk, journal.manifest));
     const server = (this.#server ??= wantedServer(state, journal, view));
     if (server === null) return null;
-    const [health, running, manifest, hold] = await Promise.all([
+    // All at once: a probe may take seconds, in which the kubelet acts on what somebody wrote.
+    const [health, { running, started }, manifest, hold] = await Promise.all([
       host.probe(server.address, signal),
-      lookAt(host, server, signal),
+      lookAt(host, server, signal).then(async (seen) => ({
+        running: seen,
+        started: await startsIn(host, server, journal.knownLogs, seen),
+      })),
       host.disk.read(journal.manifest),
       host.disk.stat(holdPath(at.spec.layout.stateDir)),
     ]);
@@ -97,11 +103,12 @@ export class Watch {
     this.#lookedAt = now;
     this.#count(health === 'Ready' && process !== 'Old', health, now);
     // What still runs from before is none of the starts that systemd counts.
-    const counts = process !== 'Old' || server.runs.in === 'Pod';
-    const starts = counts ? await startsIn(host, server, journal.knownLogs, running) : 0;
+    const starts = process !== 'Old' || server.runs.in === 'Pod' ? started : 0;
+    const crashes = journal.restart === 'Due' ? 0 : this.#crashes(process, starts) + this.#givenUp(running.unit, now);
     const compared = compareManifest(manifest, journal, view);
-    if (compared !== 'Other') this.#otherSince = null;
-    else this.#otherSince ??= now;
+    if (compared !== 'Other') [this.#otherSince, this.#crashed] = [null, crashes];
+    this.#crashed ??= crashes;
+    if (compared === 'Other') this.#otherSince ??= now;
     return {
       hold: hold !== null,
       manifest: compared,
@@ -109,7 +116,7 @@ export class Watch {
       health,
       process,
       wentDown: this.#wentDown,
-      crashes: journal.restart === 'Due' ? 0 : this.#crashes(process, starts) + this.#givenUp(running.unit, now),
+      crashes: this.#crashed,
       readyInARow: this.#readyInARow,
       readyMs: this.#readySince === null ? 0 : now - this.#readySince,
       blockedMs:

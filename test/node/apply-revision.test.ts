@@ -309,6 +309,40 @@ describe('a change in flight', () => {
     expect(w.disk.text(MANIFEST)).toContain('v1.36.4');
   });
 
+  it.each([0, 100, 1_500, 5_000])(
+    'gives way to whoever writes the manifest anew %s ms after it, and blames nobody',
+    async (after) => {
+      const w = worldWith();
+      const theirs = KUBEADM.replace('v1.36.3', 'v1.36.4');
+      let since: number | undefined;
+      w.onTick = () => {
+        if (since === undefined && w.disk.text(MANIFEST)?.includes('--audit-policy-file') === true) since = w.now;
+        if (since === undefined || w.now - since !== after) return;
+        w.disk.put(MANIFEST, theirs);
+      };
+      // Healthy a while after that is soon enough.
+      expect(await apply(w, A, { rules: { ...DEFAULT_RULES, minReadyMs: 10_000 } })).toEqual({
+        kind: 'Overtaken',
+        path: MANIFEST,
+      });
+      expect(w.disk.text(MANIFEST)).toBe(theirs);
+      expect(await stateOf(w)).toEqual({ phase: 'Settled', current: null, lastGood: null });
+    },
+  );
+
+  it('takes what is written after a crash for a rescue', async () => {
+    const w = worldWith();
+    const theirs = KUBEADM.replace('v1.36.3', 'v1.36.4');
+    let crashed: number | undefined;
+    w.onTick = () => {
+      if (w.lines.length > 0) crashed ??= w.now;
+      // Before the second one, at which it would go back by itself.
+      if (crashed !== undefined && w.now - crashed === 400) w.disk.put(MANIFEST, theirs);
+    };
+    expect(await force(w, BROKEN)).toMatchObject({ kind: 'RolledBack', failure: { reason: 'Rescued' } });
+    expect(w.disk.text(MANIFEST)).toBe(theirs);
+  });
+
   it('stops at a HOLD file and goes on without it', async () => {
     const w = worldWith();
     const since = w.now;
