@@ -65,7 +65,7 @@ export async function lookForDrift(p: DriftPlace): Promise<DriftLook> {
   const view = await host.processes();
   const running = view === null || server === null ? null : runningAs(view, server);
   const recorded = recordedText(seen, spec);
-  const kind = kindOf(findings, bytes, p.base ?? recorded);
+  const kind = kindOf(findings, seen, { bytes, base: p.base ?? recorded });
   const loaded = await loadedBy(p, { bytes, findings, view, running });
   const asks = (kind !== 'None' || loaded === 'Unsure') && server !== null;
   return {
@@ -75,7 +75,7 @@ export async function lookForDrift(p: DriftPlace): Promise<DriftLook> {
     health: asks ? await host.probe(server.address, signal) : 'Down',
     loaded,
     text: bytes === null ? null : decode(bytes),
-    changedAt: await lastChange(host, kind === 'Files' ? filesOf(bytes) : [spec.manifest]),
+    changedAt: await lastChange(host, kind === 'Files' || kind === 'Gone' ? filesOf(bytes) : [spec.manifest]),
     foreign: recorded !== null && bytes !== null && decode(bytes) !== recorded,
     diff: kind === 'None' ? [] : diffLines(p, seen, findings, server),
     process:
@@ -110,10 +110,14 @@ function recordedText(seen: HostObserved, { manifest, layout }: StaticPodSpec): 
   return file === null ? null : (parseRecord(file.bytes)?.after ?? null);
 }
 
-function kindOf(findings: readonly Finding[], bytes: Uint8Array | null, base: string | null): DriftKind {
+function kindOf(
+  findings: readonly Finding[],
+  seen: HostObserved,
+  { bytes, base }: { readonly bytes: Uint8Array | null; readonly base: string | null },
+): DriftKind {
   if (findings.length === 0) return 'None';
-  if (findings.every((f) => f.code === 'FileDrift')) return 'Files';
-  return bytes === null ? 'Unreadable' : changeOf(base, bytes);
+  if (findings.some((f) => f.code !== 'FileDrift')) return bytes === null ? 'Unreadable' : changeOf(base, bytes);
+  return findings.every((f) => (seen.files.get(f.path) ?? null) === null) ? 'Gone' : 'Files';
 }
 
 type Running = {

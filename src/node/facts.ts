@@ -11,6 +11,7 @@ import { sameFlags } from '../targets/audit-flags.ts';
 import { sha256 } from '../targets/host-layout.ts';
 import type { ServerView } from '../targets/server.ts';
 import type { HostPath } from '../targets/types.ts';
+import { filesOf } from './drift.ts';
 import type { NodeHost } from './host.ts';
 import type { Place, View } from './place.ts';
 import { hasFlags, lookAt, processesOf, startsIn } from './running.ts';
@@ -31,10 +32,17 @@ export function compareManifest(now: Uint8Array | null, journal: Journal, view: 
   return is !== null && after !== null && sameFlags(is.auditFlags, after.auditFlags) ? 'After' : 'Other';
 }
 
-/** Equal ones: nobody has written, moved or touched the file in between. null where none is there. */
+/** Equal ones: nobody has written, moved or touched it, or a file that it names, in between. null where none is there. */
 export async function stampOf(disk: Disk, path: HostPath): Promise<string | null> {
+  const bytes = await disk.read(path);
+  if (bytes === null) return null;
+  const all = await Promise.all([path, ...filesOf(bytes)].map((file) => stampOfFile(disk, file)));
+  return all.join('\n');
+}
+
+async function stampOfFile(disk: Disk, path: HostPath): Promise<string> {
   const [is, stat] = [await disk.read(path), await disk.stat(path)];
-  return is === null ? null : `${sha256(is)} ${stat?.changedAt ?? ''}`;
+  return is === null ? '' : `${sha256(is)} ${stat?.changedAt ?? ''}`;
 }
 
 /** The server of that phase: what the file that should be there says. */
@@ -108,7 +116,8 @@ export class Watch {
     const compared = compareManifest(manifest, journal, view);
     if (compared !== 'Other') [this.#otherSince, this.#crashed] = [null, crashes];
     this.#crashed ??= crashes;
-    if (compared === 'Other') this.#otherSince ??= now;
+    // One that is away was written by nobody yet: who restarts an API server by moving its manifest brings it back.
+    if (compared === 'Other' && manifest !== null) this.#otherSince ??= now;
     return {
       hold: hold !== null,
       manifest: compared,

@@ -14,10 +14,11 @@
 import type { Instant } from './node-state.ts';
 
 /**
- * `Files`: the manifest is right, a policy or webhook file is not. `Ours`: of the manifest, only what is ours was changed.
+ * `Gone`: the manifest is right, and files that it names are not there: no API server starts without them, so that their
+ * removal rescues none. `Files`: the manifest is right, a policy or webhook file is not. `Ours`: of the manifest, only what is ours was changed.
  * `Rewrite`: more than that. `Upgrade`: the image too.
  */
-export type DriftKind = 'None' | 'Files' | 'Ours' | 'Rewrite' | 'Upgrade' | 'Unreadable';
+export type DriftKind = 'None' | 'Gone' | 'Files' | 'Ours' | 'Rewrite' | 'Upgrade' | 'Unreadable';
 
 /** Was the API server serving when the node became as it is now? */
 export type Edited = 'Serving' | 'Down' | 'Unknown';
@@ -88,7 +89,7 @@ const stopped: Rule = (f) => (f.stopped === null ? undefined : { do: 'Stop', why
 const unreadable: Rule = (f) => (f.kind === 'Unreadable' ? { do: 'Wait', why: 'Unreadable' } : undefined);
 
 const rescued: Rule = (f) => {
-  if (f.kind === 'None') return undefined;
+  if (f.kind === 'None' || f.kind === 'Gone') return undefined;
   const isRescue = f.edited === 'Down' || (f.edited === 'Unknown' && f.kind !== 'Upgrade');
   return isRescue ? { do: 'Stop', why: 'Rescued' } : undefined;
 };
@@ -111,7 +112,7 @@ const starting: Rule = (f) =>
 /** A process is only ended while it serves: one that does not is somebody's trouble already. Its files come first. */
 const repaired: Rule = (f) => {
   if (isManifest(f)) return { do: 'Repair', restart: 'Manifest' };
-  if (f.kind === 'Files') return { do: 'Repair', restart: 'No' };
+  if (f.kind === 'Files' || f.kind === 'Gone') return { do: 'Repair', restart: 'No' };
   return f.health === 'Ready'
     ? { do: 'Repair', restart: 'Process' }
     : { do: 'Wait', why: 'NotReady', afterMs: LOOK_AGAIN_MS };

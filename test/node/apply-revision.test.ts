@@ -330,6 +330,25 @@ describe('a change in flight', () => {
     },
   );
 
+  it.each([0, 100, 1_500])('waits where the manifest is moved away %s ms after it, until it is back', async (after) => {
+    const w = worldWith();
+    let since: number | undefined;
+    let moved: string | null = null;
+    w.onTick = () => {
+      const text = w.disk.text(MANIFEST);
+      if (since === undefined && text?.includes('--audit-policy-file') === true) since = w.now;
+      if (since === undefined) return;
+      if (w.now - since === after) {
+        moved = text;
+        w.disk.live.delete(MANIFEST);
+      }
+      if (w.now - since === after + 20_000) w.disk.put(MANIFEST, moved ?? '');
+    };
+    const rules = { ...DEFAULT_RULES, minReadyMs: 5_000 };
+    expect(await apply(w, A, { rules })).toMatchObject({ kind: 'Settled', current: A.digest });
+    expect(w.disk.text(MANIFEST)).toBe(moved);
+  });
+
   it('takes what is written after a crash for a rescue', async () => {
     const w = worldWith();
     const theirs = KUBEADM.replace('v1.36.3', 'v1.36.4');

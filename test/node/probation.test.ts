@@ -208,6 +208,22 @@ describe('a revision on probation', () => {
       },
     ],
   ];
+  it('is not blamed for a policy file that somebody took away, with or without an agent', async () => {
+    const w = await nodeOn(A, B);
+    w.disk.clock = () => w.now;
+    const path = `${revisionsDir}/${B.digest.slice(0, 16)}/policy.yaml`;
+    await w.disk.remove(path);
+    for (let i = 0; i < 4; i++) {
+      w.crash();
+      await pass(w, 5_000);
+    }
+    const watch = new ProbationWatch();
+    expect(await look(w, watch)).toEqual({ kind: 'Watching' });
+    expect(await apply(w, B)).toBe('Settled');
+    expect(w.disk.text(path)).not.toBeNull();
+    expect(await watched(w, watch)).toEqual({ kind: 'Passed' });
+  });
+
   const right = (w: World): string => w.disk.text(MANIFEST) ?? '';
   it.each(HANDS)('is not blamed for hands %s', async (_, hands) => {
     const w = await nodeOn(A, B);

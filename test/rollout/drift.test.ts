@@ -61,6 +61,7 @@ describe('drift', () => {
     ['made while it was down is a rescue', { kind: 'Ours', edited: 'Down' }, stop('Rescued')],
     ['made while it was down is a rescue, a rewrite too', { kind: 'Rewrite', edited: 'Down' }, stop('Rescued')],
     ['made while it was down is a rescue, an upgrade too', { kind: 'Upgrade', edited: 'Down' }, stop('Rescued')],
+    ['that takes a file away rescues nothing', { kind: 'Gone', edited: 'Down', health: 'Down' }, repair('No')],
     ['made while it was down is a rescue, in a policy file too', { kind: 'Files', edited: 'Down' }, stop('Rescued')],
     ['that nobody saw may be a rescue', { kind: 'Ours', edited: 'Unknown' }, stop('Rescued')],
     ['by an upgrade that nobody saw is none', { kind: 'Upgrade', edited: 'Unknown' }, repair('Manifest')],
@@ -96,7 +97,7 @@ describe('drift', () => {
 
   const facts: fc.Arbitrary<DriftFacts> = fc.record({
     hold: fc.boolean(),
-    kind: fc.constantFrom('None', 'Files', 'Ours', 'Rewrite', 'Upgrade', 'Unreadable'),
+    kind: fc.constantFrom('None', 'Gone', 'Files', 'Ours', 'Rewrite', 'Upgrade', 'Unreadable'),
     edited: fc.constantFrom('Serving', 'Down', 'Unknown'),
     health: fc.constantFrom('Down', 'NotReady', 'Forbidden', 'Ready'),
     quietMs: fc.oneof(fc.nat(10 * MINUTE), fc.constant(Infinity)),
@@ -112,7 +113,8 @@ describe('drift', () => {
     fc.assert(
       fc.property(facts, (f) => {
         const { do: what } = driftStep(f, RULES);
-        if (f.kind !== 'None' && (f.edited === 'Down' || f.hold)) expect(what).not.toBe('Repair');
+        const isRescue = f.edited === 'Down' && f.kind !== 'Gone';
+        if (f.kind !== 'None' && (isRescue || f.hold)) expect(what).not.toBe('Repair');
       }),
       { numRuns: 2_000 },
     );
