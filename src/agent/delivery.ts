@@ -4,7 +4,7 @@
  * reads the metrics of that one API server twice, and a few times more where no answer has come yet. Sends no event
  * itself: the API server has its own, and its own proof. Called by agent.ts.
  */
-import { CounterReader, judgeDelivery, receiverOf } from '../analysis/delivery.ts';
+import { CounterReader, judgeDelivery, receiverOf, since } from '../analysis/delivery.ts';
 import type { Counters, Delivery, Wanted } from '../analysis/delivery.ts';
 import { lookEveryMs } from '../analysis/proof-schedule.ts';
 import type { AuditNodeStatus } from '../api/auditnode.ts';
@@ -136,7 +136,7 @@ export class DeliveryWatch {
   ): Promise<{ readonly delivery: Delivery; readonly counters?: Counters }> {
     const { host } = this.#o;
     const noAnswer: Delivery = { result: 'NoAnswer', lost: 0, message: "the API server's metrics could not be read" };
-    const first = await this.#counters(place, wanted, signal);
+    let first = await this.#counters(place, wanted, signal);
     if (first === undefined) return { delivery: noAnswer };
     const wait = batchWaitMs('webhook', place.flags) + SEND_MS;
     const end = host.ticks() + wait + ATTEMPT_MS;
@@ -147,6 +147,8 @@ export class DeliveryWatch {
       const isOver = host.ticks() >= end || signal.aborted;
       const delivery = judgeDelivery({ first, now, last: this.#last?.counters, isOver });
       if (delivery !== undefined) return { delivery, counters: now };
+      // Some were taken, and some failed: whether it has just recovered is told by what comes from here on.
+      if (since(first, now).taken > 0) first = now;
       await delay(POLL_MS, signal);
     }
   }

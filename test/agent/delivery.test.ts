@@ -112,6 +112,23 @@ describe('the watch over a webhook', () => {
     await t.stop();
   });
 
+  it('says at the next poll that it has recovered, and does not wait for what failed before', async () => {
+    const t = await watched();
+    let fails = true;
+    const traffic = setInterval(() => {
+      t.server.events += 1;
+      if (fails) t.server.failed += 1;
+      t.server.taken += 1;
+    }, SECOND);
+    await t.pass(3 * SECOND);
+    expect(t.said).toEqual([]);
+    fails = false;
+    await t.pass(10 * SECOND);
+    expect(t.results()).toEqual(['Delivering']);
+    clearInterval(traffic);
+    await t.stop();
+  });
+
   it('tells within the hour of what was lost between two looks, though both found it well', async () => {
     const t = await watched();
     const traffic = setInterval(() => void ((t.server.events += 1), (t.server.taken += 1)), SECOND);

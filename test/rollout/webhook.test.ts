@@ -1,0 +1,157 @@
+/** A webhook in the life of an AuditConfig: its credentials rotate beside every rollout, its certificate ends, its condition comes and goes. */
+import { describe, expect, it } from 'vitest';
+import { credentialsName } from '../../src/render/bundle.ts';
+import { Secret } from '../../src/render/types.ts';
+import type { Digest } from '../../src/render/types.ts';
+import { decide } from '../../src/rollout/decide.ts';
+import { Authority } from '../control-plane/pki.ts';
+import { World } from './world.ts';
+
+const DAY = 86_400_000;
+const authority = new Authority('ca');
+const b64 = (text: string): string => Buffer.from(text).toString('base64');
+const user = (commonName: string, to: number): object => {
+  const { cert, key } = authority.issue({
+    commonName,
+    usages: ['client'],
+    valid: { from: new Date(to - 30 * DAY), to: new Date(to) },
+  });
+  return { 'client-certificate-data': b64(cert), 'client-key-data': b64(key) };
+};
+const kubeconfig = (of: object, server = 'https://r'): string =>
+  JSON.stringify({
+    clusters: [{ name: 'c', cluster: { server } }],
+    users: [{ name: 'u', user: of }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+    'current-context': 'x',
+  });
+
+function hooked(names: readonly string[], text: string): World {
+  const w = new World(names);
+  w.change({ webhook: { secretRef: { name: 'w' } } });
+  give(w, text);
+  return w;
+}
+function give(w: World, text: string): void {
+  const data = { 'webhook.yaml': new TextEncoder().encode(text) };
+  w.references = { webhook: { found: true, data: new Secret(data) } };
+}
+const credentialsOf = (w: World): readonly (string | undefined)[] =>
+  [...w.nodes.values()].map((n) => n.spec?.desired.revision?.credentials);
+
+describe('another certificate or token', () => {
+  it('reaches all nodes, restarts none, and is published before it is named', () => {
+    const w = hooked(['a', 'b', 'c'], kubeconfig({ token: 'one' }));
+    w.run();
+    const digest = w.status.revision?.digest;
+    const before = credentialsOf(w);
+    expect(new Set(before).size).toBe(1);
+    // Paused, and outside of every window: nothing restarts, so nothing waits.
+    w.change({ rollout: { paused: true, windows: [{ start: '03:00', durationMinutes: 1 }] } });
+    w.run();
+    give(w, kubeconfig({ token: 'two' }));
+    const d = decide(w.facts());
+    expect(d.publish?.credentials?.reveal().token).toEqual(new TextEncoder().encode('two'));
+    const told = d.assign?.spec.desired.revision;
+    expect(credentialsName(told?.digest as Digest, told?.credentials as Digest)).toMatch(
+      new RegExp(`^auditconfig-${digest?.slice(0, 16)}-credentials-[0-9a-f]{16}$`),
+    );
+    let restarted = 0;
+    for (let i = 0; i < 10; i++) {
+      w.act(decide(w.facts()));
+      restarted += w.runAgents().length;
+    }
+    expect(restarted).toBe(0);
+    expect(w.status.revision?.digest).toBe(digest);
+    expect(new Set(credentialsOf(w)).size).toBe(1);
+    expect(credentialsOf(w)[0]).not.toBe(before[0]);
+    expect(w.condition('RolledOut')).toMatchObject({ status: 'True' });
+    expect(decide(w.facts()).assign).toBeUndefined();
+  });
+
+  it('that comes with another receiver is a rollout', () => {
+    const w = hooked(['a'], kubeconfig({ token: 'one' }));
+    w.run();
+    const digest = w.status.revision?.digest;
+    give(w, kubeconfig({ token: 'two' }, 'https://other'));
+    w.run();
+    expect(w.status.revision?.digest).not.toBe(digest);
+    expect(w.currents()).toEqual([w.status.revision?.digest]);
+  });
+});
+
+describe('a client certificate', () => {
+  it('is looked at again when it comes to its end, is refused then, and what runs stays', () => {
+    const w = hooked(['a'], '');
+    const end = w.now + 20 * DAY;
+    give(w, kubeconfig(user('one', end)));
+    for (let i = 0; i < 6; i++) {
+      w.act(decide(w.facts()));
+      w.runAgents();
+    }
+    const { digest } = w.status.revision ?? {};
+    expect(w.currents()).toEqual([digest]);
+    w.now = end - 15 * DAY;
+    expect(w.condition('Accepted')?.message).not.toContain('WebhookCertificateExpiring');
+    // No timer lasts for weeks, so it is a day at most.
+    expect(decide(w.facts()).requeueAfterMs).toBeLessThanOrEqual(DAY);
+    w.now = end - 14 * DAY;
+    w.act(decide(w.facts()));
+    expect(w.condition('Accepted')).toMatchObject({ status: 'True' });
+    expect(w.condition('Accepted')?.message).toContain('WebhookCertificateExpiring');
+    w.now = end - 3_600_000;
+    expect(decide(w.facts()).requeueAfterMs).toBeLessThanOrEqual(3_600_000);
+    w.now = end;
+    w.act(decide(w.facts()));
+    expect(w.condition('Accepted')).toMatchObject({ status: 'False', reason: 'InvalidWebhook' });
+    expect(w.condition('Accepted')?.message).toMatch(/line 1, column \d+: .*\(WebhookCertificateExpired\)/);
+    expect(decide(w.facts()).requeueAfterMs).toBeUndefined();
+    expect(w.currents()).toEqual([digest]);
+    give(w, kubeconfig(user('two', end + 300 * DAY)));
+    w.act(decide(w.facts()));
+    expect(w.condition('Accepted')).toMatchObject({ status: 'True' });
+    expect(w.status.revision?.digest).toBe(digest);
+  });
+});
+
+describe('WebhookDelivering', () => {
+  it('is there with a webhook only, and makes Ready false where it is false', () => {
+    const w = hooked(['a'], kubeconfig({ token: 'one' }));
+    w.run();
+    expect(w.condition('WebhookDelivering')).toMatchObject({ status: 'Unknown', reason: 'Pending' });
+    expect(w.condition('Ready')?.status).toBe('True');
+    const node = w.nodes.get('a');
+    if (node === undefined) throw new Error('there is a node');
+    const say = (result: 'Failing' | 'Delivering'): void => {
+      const time = new Date(w.now).toISOString();
+      node.status = { ...node.status, webhook: { digest: node.status.current ?? '', result, time, message: 'm' } };
+      w.act(decide(w.facts()));
+    };
+    say('Failing');
+    expect(w.condition('Ready')).toMatchObject({ status: 'False', reason: 'Failing' });
+    say('Delivering');
+    expect(w.condition('Ready')).toMatchObject({ status: 'True' });
+    // A Secret that is gone says nothing of what runs.
+    w.references = {};
+    w.act(decide(w.facts()));
+    expect(w.condition('Accepted')).toMatchObject({ status: 'False', reason: 'ReferenceNotFound' });
+    expect(w.condition('WebhookDelivering')).toMatchObject({ status: 'True', reason: 'Delivering' });
+    w.change({ webhook: undefined });
+    delete w.spec['webhook'];
+    w.run();
+    expect(w.condition('WebhookDelivering')).toBeUndefined();
+  });
+});
+
+it('a mode that blocks is refused by name, until a datacenter can permit it', () => {
+  const w = hooked(['a'], kubeconfig({ token: 'one' }));
+  w.run();
+  const before = w.currents();
+  for (const mode of ['Blocking', 'BlockingStrict']) {
+    w.change({ webhook: { secretRef: { name: 'w' }, mode } });
+    w.run();
+    expect(w.condition('Accepted')).toMatchObject({ status: 'False', reason: 'Unsupported' });
+    expect(w.condition('Accepted')?.message).toContain("needs a datacenter's permission");
+    expect(w.currents()).toEqual(before);
+  }
+});
