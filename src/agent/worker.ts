@@ -114,6 +114,7 @@ export class Worker {
   #reports = 0;
   readonly #probation = new ProbationWatch();
   #wantsTurn = false;
+  #tried: { readonly digest: string | undefined; readonly credentials: string | undefined } | undefined;
   /** Since when neither the API nor the node's own API server answers, as far as turns were asked for; in ticks. */
   #lostSince: number | undefined;
   /** The last revision was refused for what stands on this node: a file that changes may be the cure. */
@@ -287,6 +288,14 @@ export class Worker {
     return { kind: 'Again', afterMs: BUNDLE_RETRY_MS };
   }
 
+  /** The webhook's certificate or token is no part of a digest, and may be what an API server did not start with. */
+  #isRotated(task: Task, to: Revision | null): boolean {
+    const { digest, credentials } = { digest: to?.digest, credentials: task.spec.desired.revision?.credentials };
+    const last = this.#tried;
+    this.#tried = { digest, credentials };
+    return last !== undefined && last.digest === digest && last.credentials !== credentials;
+  }
+
   async #run(task: Task, to: Revision | null, signal: AbortSignal): Promise<Outcome> {
     const { host, spec, log, drift } = this.#o;
     const { timeoutSeconds } = task.spec;
@@ -313,7 +322,7 @@ export class Worker {
         if (turn.granted && before?.kind === 'Repair') await drift?.correcting();
         return turn;
       },
-      ...(before?.kind === 'Go' && before.again ? { again: true } : {}),
+      ...((before?.kind === 'Go' && before.again) || this.#isRotated(task, to) ? { again: true } : {}),
       onState: (next) => {
         log.info({ phase: next.state.phase, digest: to?.digest ?? 'none' }, 'node state');
         if (next.journal !== null) void this.#say(task, { file: next });

@@ -23,7 +23,7 @@ const ROWS: readonly Row[] = [
   {
     path: 'spec.webhook.mode',
     used: (s) => isBlocking(s.webhook?.mode),
-    why: "a blocking webhook hangs the API when its receiver dies, so it needs a datacenter's permission, which this release cannot give: use Batch",
+    why: "a blocking webhook hangs the API when its receiver dies, so it needs a datacenter's permission and a way back to Batch, which this release does not have: use Batch",
   },
   {
     path: 'spec.shipping',

@@ -10,11 +10,14 @@ import type { KubeObject } from '../../src/kube/types.ts';
 import { applyRevision } from '../../src/node/apply-revision.ts';
 import { readState } from '../../src/node/state-file.ts';
 import { toBundle } from '../../src/render/bundle.ts';
+import type { Revision } from '../../src/render/types.ts';
+import { credentialsDigest } from '../../src/render/webhook/credentials.ts';
 import type { Turn } from '../../src/rollout/turn.ts';
 import { DEFAULT_RULES } from '../../src/rollout/node-state.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { World } from '../node/world.ts';
 import type { Behaviour } from '../node/world.ts';
+import { holding, render, revisionOf, WEBHOOK } from '../render/inputs.ts';
 import { revision } from '../targets/revisions.ts';
 import { MANIFEST, SPEC, nodeWith } from '../targets/static-pod-host.ts';
 
@@ -26,8 +29,22 @@ const behaves = (args: readonly string[]): Behaviour => (args.includes('--audit-
 const never = new AbortController().signal;
 const silent = createLogger({ name: 'test', level: 'error' });
 
+const credentialsIn = (r: Revision): { credentials?: string } =>
+  r.credentials === undefined ? {} : { credentials: credentialsDigest(r.credentials.reveal()) };
+const hooked = (token: string): Revision =>
+  revisionOf(
+    render(
+      { webhook: { secretRef: { name: 'w' } } },
+      { webhook: holding({ 'webhook.yaml': WEBHOOK.replace('CANARY-token', token) }) },
+    ),
+  );
+
 class Setup {
-  readonly world = new World(nodeWith(KUBEADM), MANIFEST, behaves);
+  /** An API server that does not start with what lies beside its kubeconfig. */
+  badCredentials = false;
+  readonly world = new World(nodeWith(KUBEADM), MANIFEST, (args) =>
+    this.badCredentials && args.some((a) => a.startsWith('--audit-webhook')) ? 'crashes' : behaves(args),
+  );
   readonly objects = new Map<string, KubeObject>();
   readonly reports: AuditNodeStatus[] = [];
   away = false;
@@ -94,7 +111,9 @@ class Setup {
         nodeName: 'cp-1',
         auditConfigRef: { namespace: 'sys', name: 'main', uid: 'c' },
         desired:
-          r === null ? { type: 'Removed' } : { type: 'Revision', revision: { ...revisionRef, digest: r.digest } },
+          r === null
+            ? { type: 'Removed' }
+            : { type: 'Revision', revision: { ...revisionRef, digest: r.digest, ...credentialsIn(r) } },
         timeoutSeconds: 60,
       },
     };
@@ -128,6 +147,41 @@ describe('the agent', () => {
     s.ask(A);
     expect(await s.worker.work(never)).toEqual({ kind: 'Done' });
     expect(s.said).toMatchObject({ observedGeneration: 1, phase: 'Settled', current: A.digest });
+  });
+
+  it('writes another token beside the kubeconfig, and restarts nothing', async () => {
+    const s = new Setup();
+    const [one, two] = [hooked('one'), hooked('two')];
+    s.publish(one);
+    s.ask(one);
+    await s.worker.work(never);
+    const starts = s.world.starts;
+    s.publish(two);
+    s.ask(two, 2);
+    s.turn = { granted: false, reason: 'LeaseHeld', message: '' };
+    expect(await s.worker.work(never)).toEqual({ kind: 'Done' });
+    expect(s.said).toMatchObject({ observedGeneration: 2, phase: 'Settled', current: one.digest });
+    expect(s.world.starts).toBe(starts);
+    const path = `${SPEC.layout.revisionsDir}/${one.digest.slice(0, 16)}/token`;
+    expect(s.world.disk.text(path)).toBe('two');
+    expect(JSON.stringify(s.reports)).not.toMatch(/"(one|two)"/);
+  });
+
+  it('tries a revision again that it went back from, when its credentials are others', async () => {
+    const s = new Setup();
+    const [one, two] = [hooked('one'), hooked('two')];
+    s.publish(one);
+    s.ask(one);
+    s.badCredentials = true;
+    await s.worker.work(never);
+    expect(s.said).toMatchObject({ phase: 'Held', lastFailure: { digest: one.digest } });
+    s.badCredentials = false;
+    await s.worker.work(never);
+    expect(s.said.phase).toBe('Held');
+    s.publish(two);
+    s.ask(two, 2);
+    await s.worker.work(never);
+    expect(s.said).toMatchObject({ observedGeneration: 2, phase: 'Settled', current: one.digest });
   });
 
   it('does nothing where nothing is asked', async () => {

@@ -104,6 +104,8 @@ export class Receiver {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const socket = request.socket as TLSSocket;
+    const client = String(socket.getPeerCertificate().subject.CN);
     const chunks: Buffer[] = [];
     try {
       for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -112,6 +114,8 @@ export class Receiver {
     }
     const { status = 200, delayMs = 0 } = this.behaviour;
     if (delayMs > 0) await sleep(delayMs);
+    // Nobody hears an answer any more: whoever sent this sends it again.
+    if (socket.destroyed) return;
     const { authorization } = request.headers;
     if (!this.tokens.has((authorization ?? '').replace('Bearer ', ''))) {
       response.writeHead(401).end();
@@ -121,10 +125,9 @@ export class Receiver {
     if (status !== 200)
       for (const { auditID } of list.items) this.refused.set(auditID, (this.refused.get(auditID) ?? 0) + 1);
     else {
-      const subject = (request.socket as TLSSocket).getPeerCertificate().subject;
       this.batches.push({
         at: Date.now(),
-        client: String(subject.CN),
+        client,
         authorization,
         kind: list.kind,
         events: list.items,
