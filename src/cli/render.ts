@@ -13,6 +13,7 @@ import type { Minor } from '../api/versions.ts';
 import { layerName } from '../config/merge.ts';
 import type { EffectiveConfig } from '../config/types.ts';
 import { bundleName, BUNDLES_NAMESPACE, toBundle } from '../render/bundle.ts';
+import { credentialFiles } from '../render/webhook/credentials.ts';
 import { renderFile } from '../render/file.ts';
 import type { RenderedFile } from '../render/file.ts';
 import type { Revision } from '../render/types.ts';
@@ -112,7 +113,8 @@ function placeOf(target: TargetSpec, revision: Revision): object {
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 function describe(revision: Revision, showSecrets: boolean): object {
-  const { digest, versions, logDir, readerGroup, webhook, confidential } = revision;
+  const { digest, versions, logDir, readerGroup, webhook, credentials, confidential } = revision;
+  const files = credentialFiles(credentials?.reveal() ?? {});
   return {
     revision: bundleName(digest),
     digest,
@@ -120,6 +122,12 @@ function describe(revision: Revision, showSecrets: boolean): object {
     flags: resolveFlags(revision, DEFAULT_LAYOUT).map((f) => `${f.name}=${f.value}`),
     ...(logDir === undefined ? {} : { logFolder: { path: logDir, readerGroup } }),
     ...(webhook === undefined ? {} : { webhook: showSecrets ? textOf(webhook.reveal()) : String(webhook) }),
+    // Files beside the webhook's kubeconfig, by name.
+    ...(files.length === 0
+      ? {}
+      : {
+          credentials: Object.fromEntries(files.map((f) => [f.name, showSecrets ? textOf(f.bytes) : '[secret]'])),
+        }),
     policy: confidential && !showSecrets ? '[secret]' : textOf(revision.policy),
   };
 }

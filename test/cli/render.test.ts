@@ -78,6 +78,7 @@ describe('auditconfig render', () => {
   it("never shows a webhook's kubeconfig unless asked", async () => {
     const { stdout } = await render('-f webhook.yaml');
     expect(stdout).toContain('webhook: "[secret]"');
+    expect(stdout).toContain('token: "[secret]"');
     expect(stdout).not.toContain('put-a-token-here');
     expect((await render('-f webhook.yaml --show-secrets')).stdout).toContain('put-a-token-here');
   });
