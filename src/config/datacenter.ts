@@ -14,7 +14,7 @@ import type { DatacenterAuditConfigSpec, DatacenterLayer, Forbiddable } from '..
 import { canonicalJson, sha256 } from './canonical.ts';
 import { fieldOf, withoutField } from './fields.ts';
 import { limitLayers, withoutDisallowed } from './limits.ts';
-import { mergeLayers } from './merge.ts';
+import { effectiveOf, mergeLayers } from './merge.ts';
 import type {
   Conflict,
   Datacenter,
@@ -57,6 +57,8 @@ const layerOf = ({ name }: Datacenter, part: DatacenterPart): Layer => ({ from: 
 
 /** `own`: an AuditConfig's spec, without its target. `datacenters`: those that select it, in any order. */
 export function mergeDatacenters(own: LayerSpec, datacenters: readonly Datacenter[]): DatacenterEffect {
+  // Most AuditConfigs have none, and are merged for each decision about them.
+  if (datacenters.length === 0) return { ...effectiveOf(own), ignored: [], conflicts: [] };
   const weakestFirst = byStrength(datacenters);
   const strongestFirst = [...weakestFirst].reverse();
   const allowed = withoutForbidden(own, strongestFirst);

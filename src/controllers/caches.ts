@@ -7,7 +7,8 @@ import type { Kube } from '../kube/connect.ts';
 import { LEASES } from '../kube/lease.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
-import { isRecord } from '../kube/types.ts';
+import { isRecord, keyOf, refOf } from '../kube/types.ts';
+import { hadBy } from './governed.ts';
 import { reflectKubeadm } from './kubeadm.ts';
 import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, DATACENTERS, NAMESPACES, NODES, SECRETS } from './resources.ts';
 import { keepData, keepNamespace, keepNode, keepOwn } from './resources.ts';
@@ -88,8 +89,9 @@ export const essential = (
 ];
 
 /**
- * Calls `enqueue` with the name of every datacenter that a change may concern, and `configs` with AuditConfigs that a
- * change of a datacenter may concern at once. Returns the unhook.
+ * Calls `enqueue` with the name of every datacenter that a change may concern, and `configs` with every AuditConfig that
+ * has a datacenter whose ConfigMap or Secret changed. What else a datacenter changes is told by its plan (datacenters.ts):
+ * thousands of AuditConfigs are not looked at because one number in its status changed. Returns the unhook.
  */
 export function wireDatacenters(
   caches: Caches,
@@ -101,22 +103,29 @@ export function wireDatacenters(
   };
   const labels = (key: ObjectKey): string => JSON.stringify(caches.namespaces.store.get(key)?.metadata.labels);
   const known = new Map([...caches.namespaces.store.keys()].map((key) => [key, labels(key)]));
+  /** By its name alone: once too often is no harm. */
+  const referred = (key: ObjectKey): void => {
+    for (const { metadata, spec } of caches.datacenters.store.values()) {
+      if (!JSON.stringify(spec).includes(JSON.stringify(refOf(key).name))) continue;
+      enqueue(metadata.name, 'Now');
+      for (const config of caches.configs.store.values())
+        if (hadBy(config).some((d) => d.name === metadata.name)) configs(keyOf(config.metadata));
+    }
+  };
   const unhooks = [
     caches.datacenters.onChange(({ key }) => {
       enqueue(key, 'Now');
+      // Who it conflicts with has something to say too.
       all();
-      for (const config of caches.configs.store.keys()) configs(config);
     }),
     caches.configs.onChange(all),
     caches.namespaces.onChange(({ key }) => {
       if (known.get(key) === labels(key)) return;
       known.set(key, labels(key));
       all();
-      for (const config of caches.configs.store.keys()) if (config.startsWith(`${key}/`)) configs(config);
     }),
-    // What a datacenter refers to; few, and all of them are in the operator's namespace.
-    caches.configMaps.onChange(all),
-    caches.secrets.onChange(all),
+    caches.configMaps.onChange(({ key }) => referred(key)),
+    caches.secrets.onChange(({ key }) => referred(key)),
   ];
   return () => unhooks.forEach((unhook) => unhook());
 }

@@ -170,12 +170,12 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   const queue = createWorkQueue({ name: 'auditconfigs', log, metrics });
   const unwire = wire(caches, (key) => queue.add(key));
   const unwireRestarts = wireRestarts(caches, () => queue.add(RESTART_KEY));
-  queue.add(RESTART_KEY);
   const governed = new GovernedView({
     caches,
     client: kube.client,
     bundlesNamespace: l.o.bundlesNamespace,
     now: Date.now,
+    rolloutChanged: () => queue.add(RESTART_KEY),
   });
   const settings = { operatorNamespace: l.o.namespace, bundlesNamespace: l.o.bundlesNamespace };
   const unwireDatacenters = wireDatacenters(
@@ -186,6 +186,8 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   // Before the AuditConfigs: they ask whose turn it is.
   for (const { metadata } of caches.datacenters.store.values()) queue.add(datacenterKey(metadata.name));
   for (const key of caches.configs.store.keys()) queue.add(key);
+  // After them: what datacenters make of a pause is known then.
+  queue.add(RESTART_KEY);
   const reconcileDatacenter = createDatacenters({
     caches,
     client: kube.client,

@@ -5,7 +5,7 @@
  */
 import { auditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
-import { datacenterAuditConfigSpec, datacenterAuditConfigStatus } from '../api/datacenterauditconfig.ts';
+import { datacenterAuditConfigStatus } from '../api/datacenterauditconfig.ts';
 import type { DatacenterAuditConfigSpec } from '../api/datacenterauditconfig.ts';
 import { matchesLabels } from '../api/label-selector.ts';
 import type { Minor } from '../api/versions.ts';
@@ -20,7 +20,7 @@ import type { Outcome } from '../kube/queue.ts';
 import type { StatusWriter } from '../kube/status.ts';
 import { keyOf } from '../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
-import { decideDatacenter } from '../rollout/datacenter.ts';
+import { contentName, decideDatacenter } from '../rollout/datacenter.ts';
 import type { DatacenterDecision, DatacenterFacts, MemberFact } from '../rollout/datacenter.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { FIELD_MANAGER } from './act.ts';
@@ -39,6 +39,7 @@ export const datacenterOfKey = (key: string): string | undefined =>
 /** Each control plane says several things during a rollout; once in a while is often enough to hear them. */
 export const DATACENTER_PAUSE_MS = 500;
 
+const CONTENT_MIN_AGE_MS = 10 * 60_000;
 const CONTENT_LABELS = {
   'app.kubernetes.io/managed-by': 'auditconfig',
   'auditconfig.dev/content': 'datacenter',
@@ -64,7 +65,7 @@ export function createDatacenters(o: DatacentersOptions): (name: string, signal:
   return async (name, signal) => {
     const object = o.caches.datacenters.store.get({ name });
     if (object === undefined) {
-      o.governed.plan(name, []);
+      o.governed.plan(name, new Map());
       return { kind: 'Done' };
     }
     const facts = await gather(o, object, signal);
@@ -75,10 +76,38 @@ export function createDatacenters(o: DatacentersOptions): (name: string, signal:
       o.events.record({ regarding: object, ...note });
       o.log.info({ datacenter: name, reason: note.reason }, note.note);
     }
-    for (const key of o.governed.plan(name, decision.admit)) o.wake(key);
+    for (const key of o.governed.plan(name, decision.takes ?? new Map())) o.wake(key);
+    if (decision.settled === true && !wasSettled(facts)) await pruneContents(o, signal);
     const { requeueAfterMs: afterMs } = decision;
     return afterMs === undefined ? { kind: 'Done' } : { kind: 'Again', afterMs };
   };
+}
+
+const wasSettled = ({ status }: DatacenterFacts): boolean =>
+  status.conditions?.find((c) => c.type === 'RolledOut')?.status === 'True';
+
+/** Contents that no datacenter has, and no AuditConfig: those that are young may be about to be named. */
+async function pruneContents(o: DatacentersOptions, signal: AbortSignal): Promise<void> {
+  const named = new Set<string>();
+  for (const config of o.caches.configs.store.values())
+    for (const { digest } of hadBy(config)) named.add(contentName(digest));
+  for (const object of o.caches.datacenters.store.values()) {
+    const status = datacenterAuditConfigStatus.safeParse(object['status'] ?? {});
+    // What cannot be read may name anything.
+    if (!status.success) return;
+    if (status.data.content !== undefined) named.add(status.data.content.name);
+  }
+  const labelSelector = Object.entries(CONTENT_LABELS)
+    .map(([k, v]) => `${k}=${v}`)
+    .join(',');
+  const namespace = o.bundlesNamespace;
+  const list = await o.client.list(CONFIG_MAPS, { signal, namespace, labelSelector, metadataOnly: true });
+  for (const { metadata } of list.ok ? list.value : []) {
+    const age = o.now() - Date.parse(metadata.creationTimestamp ?? '');
+    if (named.has(metadata.name) || !(age > CONTENT_MIN_AGE_MS)) continue;
+    const gone = await o.client.delete(CONFIG_MAPS, { namespace, name: metadata.name }, { signal });
+    if (!gone.ok) o.log.warn({ code: gone.error.code }, `${metadata.name} stays: ${gone.error.message}`);
+  }
 }
 
 function failed(o: DatacentersOptions, datacenter: string, error: KubeError): Outcome {
@@ -89,11 +118,12 @@ function failed(o: DatacentersOptions, datacenter: string, error: KubeError): Ou
 async function gather(o: DatacentersOptions, object: KubeObject, signal: AbortSignal): Promise<DatacenterFacts> {
   const { name, generation = 0, deletionTimestamp, finalizers = [] } = object.metadata;
   const status = datacenterAuditConfigStatus.safeParse(object['status'] ?? {});
-  const spec = datacenterAuditConfigSpec.safeParse(object['spec']);
-  const own = spec.success ? [{ name, content: contentOf(spec.data) }] : [];
+  const spec = o.governed.specOf(object);
+  const own = spec === undefined ? [] : [{ name, content: contentOf(spec) }];
   const configs = [...o.caches.configs.store.values()];
-  const members = configs.flatMap((c) => memberOf(o, { object, ...(spec.success ? { spec: spec.data } : {}) }, c));
-  const governed = configs.filter((c) => members.some((m) => m.governed && m.key === keyOf(c.metadata)));
+  const members = configs.flatMap((c) => memberOf(o, { object, ...(spec === undefined ? {} : { spec }) }, c));
+  const keys = new Set(members.filter((m) => m.governed).map((m) => m.key));
+  const governed = configs.filter((c) => keys.has(keyOf(c.metadata)));
   return {
     meta: {
       name,
@@ -118,9 +148,10 @@ function neighboursOf(
   governed: readonly KubeObject[],
 ): DatacenterFacts['neighbours'] {
   return [...o.caches.datacenters.store.values()].flatMap((other) => {
-    const spec = datacenterAuditConfigSpec.safeParse(other['spec']);
-    if (other.metadata.name === name || !spec.success || !governed.some((c) => o.governed.governs(other, c))) return [];
-    return [{ name: other.metadata.name, content: contentOf(spec.data) }];
+    const spec = o.governed.specOf(other);
+    const isOther = other.metadata.name !== name && other.metadata.deletionTimestamp === undefined;
+    if (!isOther || spec === undefined || !governed.some((c) => o.governed.governs(other, c))) return [];
+    return [{ name: other.metadata.name, content: contentOf(spec) }];
   });
 }
 
@@ -131,8 +162,8 @@ function memberOf(o: DatacentersOptions, { object, spec }: Subject, config: Kube
   const subject = o.governed.subjectOf(config);
   const selected = spec !== undefined && selects(spec, subject);
   const exempt = spec !== undefined && selected && exemptionOf(spec, subject, o.now()) !== undefined;
-  // Of a spec that cannot be read nobody leaves.
-  const governed = spec === undefined ? has !== null : selected && !exempt;
+  // Where the spec cannot be read, or the Namespace is not known, nobody leaves.
+  const governed = spec === undefined || !o.governed.isPlaced(config) ? has !== null : selected && !exempt;
   if (!governed && !exempt && has === null) return [];
   const canary = matchesLabels(spec?.rollout?.canary?.selector, subject.namespaceLabels);
   return [{ key: keyOf(config.metadata), canary, has, governed, exempt, ...stateOf(config) }];
@@ -142,7 +173,17 @@ function memberOf(o: DatacentersOptions, { object, spec }: Subject, config: Kube
 const FAILED: ReadonlySet<string> = new Set(['NodeHeld', 'DriftFight', 'FieldFight', 'Inconclusive']);
 const STUCK: ReadonlySet<string> = new Set(['NotAccepted', 'NoNodes', 'Blocked']);
 
-function stateOf(config: KubeObject): Pick<MemberFact, 'state' | 'readySince' | 'failure'> {
+type State = Pick<MemberFact, 'state' | 'readySince' | 'failure'>;
+/** Objects of a store are replaced, never changed; and a datacenter looks at all of them again and again. */
+const STATES = new WeakMap<KubeObject, State>();
+
+function stateOf(config: KubeObject): State {
+  const state = STATES.get(config) ?? stateIn(config);
+  STATES.set(config, state);
+  return state;
+}
+
+function stateIn(config: KubeObject): State {
   if (isFresh(config)) return { state: 'Fresh' };
   const parsed = auditConfigStatus.safeParse(config['status']);
   const status: AuditConfigStatus = parsed.success ? parsed.data : {};

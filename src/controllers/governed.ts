@@ -8,6 +8,7 @@ import { auditConfigStatus } from '../api/auditconfig.ts';
 import type { LayerSpec } from '../api/auditconfig.ts';
 import { rolloutSpec } from '../api/auditconfig.ts';
 import { datacenterAuditConfigSpec, datacenterAuditConfigStatus } from '../api/datacenterauditconfig.ts';
+import type { DatacenterAuditConfigSpec } from '../api/datacenterauditconfig.ts';
 import { contentDigest, contentOf, mergeDatacenters } from '../config/datacenter.ts';
 import { governs } from '../config/selection.ts';
 import type { Subject } from '../config/selection.ts';
@@ -33,6 +34,8 @@ export type GovernedOptions = {
   readonly bundlesNamespace: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** When and whether API servers may restart came to be something else. */
+  readonly rolloutChanged: () => void;
 };
 
 export type ReadReference = (
@@ -49,7 +52,9 @@ export const hadBy = (config: KubeObject): readonly { readonly name: string; rea
 
 export class GovernedView {
   readonly #o: GovernedOptions;
-  readonly #admitted = new Map<string, ReadonlySet<ObjectKey>>();
+  readonly #admitted = new Map<string, ReadonlyMap<ObjectKey, string | null>>();
+  /** Objects of a store are replaced, never changed. */
+  readonly #specs = new WeakMap<KubeObject, { readonly spec?: DatacenterAuditConfigSpec }>();
   readonly #contents = new Map<string, DatacenterContent>();
   /** As they were when it was last decided about an AuditConfig. */
   readonly #last = new Map<ObjectKey, readonly Datacenter[]>();
@@ -58,11 +63,24 @@ export class GovernedView {
     this.#o = options;
   }
 
-  /** Keys that came to be admitted. */
-  plan(name: string, admit: readonly ObjectKey[]): readonly ObjectKey[] {
+  /** Who may take what of a datacenter (null: nothing any more). Gives the keys for which that is new. */
+  plan(name: string, takes: ReadonlyMap<ObjectKey, string | null>): readonly ObjectKey[] {
     const before = this.#admitted.get(name);
-    this.#admitted.set(name, new Set(admit));
-    return admit.filter((key) => before?.has(key) !== true);
+    this.#admitted.set(name, takes);
+    return [...takes].filter(([key, digest]) => before?.get(key) !== digest).map(([key]) => key);
+  }
+
+  specOf(datacenter: KubeObject): DatacenterAuditConfigSpec | undefined {
+    const known = this.#specs.get(datacenter);
+    if (known !== undefined) return known.spec;
+    const parsed = datacenterAuditConfigSpec.safeParse(datacenter['spec']);
+    this.#specs.set(datacenter, parsed.success ? { spec: parsed.data } : {});
+    return parsed.data;
+  }
+
+  /** Before its Namespace is known nobody can say who selects it. */
+  isPlaced({ metadata: { namespace = '' } }: KubeObject): boolean {
+    return this.#o.caches.namespaces.store.get({ name: namespace }) !== undefined;
   }
 
   subjectOf({ metadata }: KubeObject): Subject {
@@ -75,7 +93,10 @@ export class GovernedView {
   async of(config: KubeObject, read: ReadReference, signal: AbortSignal): Promise<Governed | undefined> {
     const { datacenters } = this.#o.caches;
     const had = hadBy(config);
-    if (datacenters.store.size === 0 && had.length === 0) return undefined;
+    if (datacenters.store.size === 0 && had.length === 0) {
+      if (this.#last.delete(keyOf(config.metadata))) this.#o.rolloutChanged();
+      return undefined;
+    }
     const counting: Datacenter[] = [];
     const unreadable: string[] = [];
     for (const { name, digest } of this.#wanted(config, had)) {
@@ -83,7 +104,9 @@ export class GovernedView {
       if (content === undefined) unreadable.push(name);
       else counting.push({ name, content });
     }
+    const before = JSON.stringify(this.rolloutOf(config));
     this.#last.set(keyOf(config.metadata), counting);
+    if (JSON.stringify(this.rolloutOf(config)) !== before) this.#o.rolloutChanged();
     return { datacenters: counting, unreadable, references: await this.references(counting, read, signal) };
   }
 
@@ -109,13 +132,13 @@ export class GovernedView {
     return [...names].sort().flatMap((name) => {
       const has = had.find((h) => h.name === name);
       const object = datacenters.store.get({ name });
+      const keeps = has === undefined ? [] : [has];
       // Not there, or its cache is not: what it said counts on.
-      if (object === undefined || !datacenters.synced) return has === undefined ? [] : [has];
-      const digest = this.wants(object, config);
-      if (digest === has?.digest) return has === undefined ? [] : [has];
-      const admitted = this.#admitted.get(name)?.has(key) === true || (fresh && digest !== undefined);
-      if (!admitted) return has === undefined ? [] : [has];
-      return digest === undefined ? [] : [{ name, digest }];
+      if (object === undefined || !datacenters.synced || !this.isPlaced(config)) return keeps;
+      const told = this.#admitted.get(name)?.get(key);
+      if (told !== undefined) return told === null ? [] : [{ name, digest: told }];
+      const digest = fresh ? this.wants(object, config) : undefined;
+      return digest === undefined ? keeps : [{ name, digest }];
     });
   }
 
@@ -128,8 +151,8 @@ export class GovernedView {
   }
 
   governs(datacenter: KubeObject, config: KubeObject): boolean {
-    const spec = datacenterAuditConfigSpec.safeParse(datacenter['spec']);
-    return spec.success && governs(spec.data, this.subjectOf(config), this.#o.now());
+    const spec = this.specOf(datacenter);
+    return spec !== undefined && governs(spec, this.subjectOf(config), this.#o.now());
   }
 
   async #content(name: string, digest: string, signal: AbortSignal): Promise<DatacenterContent | undefined> {
@@ -145,8 +168,9 @@ export class GovernedView {
   }
 
   #contentInSpec(name: string, digest: string): DatacenterContent | undefined {
-    const spec = datacenterAuditConfigSpec.safeParse(this.#o.caches.datacenters.store.get({ name })?.['spec']);
-    const content = spec.success ? contentOf(spec.data) : undefined;
+    const object = this.#o.caches.datacenters.store.get({ name });
+    const spec = object === undefined ? undefined : this.specOf(object);
+    const content = spec === undefined ? undefined : contentOf(spec);
     if (content === undefined || contentDigest(content) !== digest) return undefined;
     this.#contents.set(digest, content);
     return content;

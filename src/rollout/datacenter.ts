@@ -52,6 +52,10 @@ export type DatacenterDecision = {
   readonly status?: DatacenterAuditConfigStatus;
   /** AuditConfigs that may take what it says now; all others keep what they have of it. */
   readonly admit: readonly string[];
+  /** Digest of what those are to have; null: nothing of it. */
+  readonly takes?: ReadonlyMap<string, string | null>;
+  /** Everybody has what it says: what it said before may go. */
+  readonly settled?: true;
   readonly requeueAfterMs?: number;
 };
 
@@ -76,6 +80,7 @@ export function decideDatacenter(facts: DatacenterFacts): DatacenterDecision {
   }));
   const plan = planFleet(members, rulesOf(accepted.spec), now);
   if (meta.deleting && members.every((m) => m.has === null)) return { finalizer: 'Remove', admit: plan.admit };
+  const takes = new Map(members.filter((m) => plan.admit.includes(m.key)).map((m) => [m.key, m.wants]));
   const status = statusOf(facts, accepted, { digest, members, plan });
   if (!meta.hasFinalizer && !meta.deleting)
     return { finalizer: 'Add', admit: [], status: { ...status, content: undefined } };
@@ -86,6 +91,8 @@ export function decideDatacenter(facts: DatacenterFacts): DatacenterDecision {
     ...(isNew ? { publish: { name: contentName(digest), content } } : {}),
     status,
     admit: plan.admit,
+    takes,
+    ...(plan.phase === 'Complete' && !isNew ? { settled: true as const } : {}),
     ...(later.length === 0 ? {} : { requeueAfterMs: Math.min(...later) }),
   };
 }

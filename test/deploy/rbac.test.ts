@@ -52,6 +52,8 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     // What a datacenter says, and an AuditConfig's last valid settings: beside the revisions.
     'create CONFIG_MAPS': { resources: ['configmaps'], where: BUNDLES_NAMESPACE },
     'get CONFIG_MAPS': { resources: ['configmaps'], where: BUNDLES_NAMESPACE },
+    'list CONFIG_MAPS': { resources: ['configmaps'], where: BUNDLES_NAMESPACE },
+    'delete CONFIG_MAPS': { resources: ['configmaps'], where: BUNDLES_NAMESPACE },
     'create SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
     'get SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
     'delete SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },

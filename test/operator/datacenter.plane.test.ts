@@ -238,6 +238,12 @@ describe('a datacenter and an owner', () => {
     const status = await untilFlag('--audit-log-maxage=94');
     expect(await manifest()).toContain('--audit-log-maxbackup=6\n');
     expect(status.effective?.ignored ?? []).toEqual([]);
+    // Nor for a controller that has just started and finds it paused.
+    await operator.controller.end(10_000);
+    operator.startController();
+    await must(operator.apply(enforcing(95)));
+    await untilFlag('--audit-log-maxage=95');
+    expect(await manifest()).toContain('--audit-log-maxbackup=6\n');
   });
 
   it('mandatory rules record in all stages what an owner wants to omit', async () => {
