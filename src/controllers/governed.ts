@@ -191,10 +191,12 @@ export class GovernedView {
   }
 }
 
-/** Nothing was ever rolled out for it. */
+/** It is new: nothing runs there that a change could harm. One that was switched off from the beginning is not new. */
 export const isFresh = (config: KubeObject): boolean => {
   const status = isRecord(config['status']) ? config['status'] : {};
-  return status['revision'] === undefined;
+  const conditions: readonly unknown[] = Array.isArray(status['conditions']) ? status['conditions'] : [];
+  const done = conditions.some((c) => isRecord(c) && c['type'] === 'RolledOut' && c['status'] === 'True');
+  return status['revision'] === undefined && !done;
 };
 
 function contentIn(text: unknown): DatacenterContent | undefined {
