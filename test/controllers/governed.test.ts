@@ -123,7 +123,8 @@ describe('what counts for an AuditConfig', () => {
   });
 
   it('stays where its Namespace is not known: no label that is not there may free anybody', async () => {
-    const { countsFor } = viewOf({ datacenters: [eu(NEW)], namespaces: [], published: published(OLD) });
+    const { view, countsFor } = viewOf({ datacenters: [eu(NEW)], namespaces: [], published: published(OLD) });
+    view.plan('eu', new Map([['a/main', null]]));
     expect(await countsFor(having(OLD_DIGEST))).toEqual([[OLD_DIGEST], []]);
   });
 
