@@ -285,8 +285,6 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     log,
     now: host.now,
   });
-  // Elsewhere nobody watches yet: a node that is asked again puts right what differs.
-  const isPod = spec.kind === 'StaticPod';
   const keeper = new DriftKeeper({
     host,
     spec,
@@ -295,7 +293,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     log,
     onChange: () => queue.add(DRIFT),
   });
-  const heard = isPod ? keeper.listening() : host;
+  const heard = keeper.listening();
   const worker = new Worker({
     host: heard,
     spec,
@@ -306,7 +304,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     askVersion: (address, s) => askGitVersion(peers, address, s),
     log,
     agentVersion: o.version,
-    ...(isPod ? { drift: new DriftWork({ host: heard, spec, keeper, log }) } : {}),
+    drift: new DriftWork({ host: heard, spec, keeper, log }),
     mismatch: (target) => mismatch(target, spec),
     ...(o.guard === undefined ? {} : { guard: o.guard }),
     again: () => queue.addAfter(o.nodeName, 1_000),
@@ -362,7 +360,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
       reporter.run(signal),
       events.run(signal),
       prover.run(signal),
-      ...(isPod ? [keeper.run(signal)] : []),
+      keeper.run(signal),
       gaps.run(signal),
       deliveries.run(signal),
       work(),

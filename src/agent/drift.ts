@@ -1,5 +1,5 @@
 /**
- * Holds a revision in place: watches the manifests folder and the files that the manifest names, bears witness to edits,
+ * Holds a revision in place: watches what starts the API server and the files that its flags name, bears witness to edits,
  * and says what is to be done about them (rules: src/rollout/drift.ts). It changes nothing but its own memory; the worker
  * acts. No API server is asked for anything but its health, by its own node, when something differs.
  */
@@ -7,26 +7,26 @@ import { firstTimeFrom } from '../host/log-files.ts';
 import { FolderWatch } from '../host/watch-folders.ts';
 import { delay, scope } from '../kube/wait.ts';
 import { diskCode } from '../host/disk-error.ts';
-import { filesOf, fingerprint, lookForDrift } from '../node/drift.ts';
+import { lookForDrift } from '../node/drift.ts';
 import type { DriftLook } from '../node/drift.ts';
 import { forgetDrift, readDrift, writeDrift } from '../node/drift-file.ts';
 import type { DriftMemory } from '../node/drift-file.ts';
 import { EditWitness, TICK_MS } from '../node/edits.ts';
 import { guardPath } from '../node/guard-pod.ts';
 import type { NodeHost } from '../node/host.ts';
+import type { Place } from '../node/place.ts';
 import { readState } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
 import { beforeInstall, driftStep } from '../rollout/drift.ts';
 import type { DriftRules, DriftStep, Edited } from '../rollout/drift.ts';
 import { baseOf, parentOf } from '../targets/host-layout.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { logFileOf } from '../targets/bookkeeping.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { timeIn } from './retention.ts';
 
 export type DriftOptions = {
   readonly host: NodeHost;
-  readonly spec: StaticPodSpec;
+  readonly spec: Place;
   /** Where the host's file system is. */
   readonly root: string;
   readonly rules: DriftRules;
@@ -66,7 +66,7 @@ const SERVED_MS = 10_000;
 export class DriftKeeper {
   readonly #o: DriftOptions;
   readonly #witness: EditWitness;
-  /** The manifest as it was when nothing differed from the revision of that digest. */
+  /** The edited file as it was when nothing differed from the revision of that digest. */
   #base: { readonly digest: string; readonly text: string | null } | null = null;
   /** The state that a person told us to put right all the same. */
   #forgiven: string | null = null;
@@ -150,7 +150,7 @@ export class DriftKeeper {
     const file = await readState(host.disk, stateDir);
     if (to === null || file === null || file.journal !== null) return NOTHING;
     if (file.state.phase !== 'Settled') return { ...NOTHING, again: await this.#isNewWord(again) };
-    const print = await fingerprint(host, spec);
+    const { print } = await spec.sources(host.disk);
     const memory = await this.#heard(to, again, print);
     const look = await this.#look(to, memory.loaded, signal);
     const edited = await this.#edited(to, print, look);
@@ -248,16 +248,15 @@ export class DriftKeeper {
 
   async #folders(): Promise<readonly string[]> {
     const { host, spec } = this.#o;
-    const bytes = await host.disk.read(spec.manifest);
-    return [...new Set([spec.manifest, ...filesOf(bytes)].map(parentOf))];
+    return (await spec.sources(host.disk)).folders;
   }
 
   #told(dir: string, name: string | null): void {
-    const { manifest } = this.#o.spec;
-    const isManifests = dir === parentOf(manifest);
-    if (isManifests && name !== null) {
-      // The kubelet does not see these either; and the guard is ours.
-      if (name.startsWith('.') || name === baseOf(guardPath(manifest))) return;
+    const { kind, manifest } = this.#o.spec;
+    // Nobody reads these, neither kubelet nor systemd: they are staged.
+    if (name?.startsWith('.') === true) return;
+    if (kind === 'StaticPod' && dir === parentOf(manifest) && name !== null) {
+      if (name === baseOf(guardPath(manifest))) return;
       if (name !== baseOf(manifest)) return this.#witness.disturbed();
     }
     this.#dirty = true;
@@ -289,16 +288,16 @@ export function driftMessage(step: DriftStep, diff: readonly string[]): string {
 
 const WAITS: Readonly<Record<Extract<DriftStep, { do: 'Wait' }>['why'], string>> = {
   Hold: 'a file HOLD on the node stops the agent, and something differs from the revision',
-  Unreadable: 'the manifest cannot be read as that of a kube-apiserver; it is left alone',
+  Unreadable: 'what starts the API server cannot be read as such; it is left alone',
   Rewritten:
-    'the manifest was written anew; it is patched again when the API server is ready and nobody has changed it for a while',
-  Settling: 'the manifest was just changed',
-  Starting: 'the API server is just starting; then the manifest is put right',
+    'what starts the API server was written anew; it is patched again when the API server is ready and nobody has changed it for a while',
+  Settling: 'what starts the API server was just changed',
+  Starting: 'the API server is just starting; then its flags are put right',
   NotReady: 'the API server may have read another policy; it is restarted when it is ready',
 };
 
 const AGAIN = 'a new revision, or another value of the annotation auditconfig.dev/again on this AuditNode, goes on';
 const STOPS: Readonly<Record<Extract<DriftStep, { do: 'Stop' }>['why'], string>> = {
   Rescued: `audit settings were changed while the API server was down, or while nobody watched: that may be a rescue, and is not undone; ${AGAIN}`,
-  DriftFight: `three corrections within an hour were undone again; find who else writes this manifest; ${AGAIN}`,
+  DriftFight: `three corrections within an hour were undone again; find who else writes these settings; ${AGAIN}`,
 };

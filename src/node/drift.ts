@@ -7,66 +7,61 @@ import type { Finding } from '../api/findings.ts';
 import type { ApiServerProcess, ProcessView } from '../host/processes.ts';
 import type { Revision } from '../render/types.ts';
 import type { DriftFacts, DriftKind } from '../rollout/drift.ts';
-import { parentOf, resolveFlags, revisionDir, sha256 } from '../targets/host-layout.ts';
+import { parentOf, resolveFlags, revisionDir } from '../targets/host-layout.ts';
 import { unifiedDiff } from '../targets/diff.ts';
-import { staticPod } from '../targets/static-pod.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
-import { namedFiles } from '../targets/in-place.ts';
-import { readManifest } from '../targets/static-pod/manifest.ts';
 import { parseRecord, recordPath } from '../targets/record.ts';
-import { setUpOf } from '../targets/static-pod/set-up.ts';
-import { changeOf } from '../targets/static-pod/rewrite.ts';
-import { auditFlagsOf, portOf, sameFlags } from '../targets/audit-flags.ts';
-import { serverView } from '../targets/static-pod/server.ts';
 import type { ServerView } from '../targets/server.ts';
-import type { HostObserved } from '../targets/types.ts';
+import type { HostObserved, HostPath } from '../targets/types.ts';
 import type { DriftMemory } from './drift-file.ts';
-import { gather } from './gather.ts';
 import type { NodeHost } from './host.ts';
+import type { Place } from './place.ts';
+import { hasFlags, lookAt, processesOf } from './running.ts';
+import { decode } from './sources.ts';
 import { holdPath } from './state-file.ts';
 
 export type ProcessStart = NonNullable<DriftMemory['loaded']>;
 
 export type DriftLook = Pick<DriftFacts, 'hold' | 'kind' | 'health' | 'loaded'> & {
+  /** Of the file that is edited. */
   readonly text: string | null;
   /** Of the webhook: those on disk and those that it should have. Written without a restart, and counted by nobody. */
   readonly credentials: 'Same' | 'Differ';
-  /** When what differs was last changed, in ms since 1970: the manifest, or only the files that it names. */
+  /** When what differs was last changed, in ms since 1970: that file, or only those that the flags name. */
   readonly changedAt: number | null;
   /** The node room left another text here: somebody else wrote this one. */
   readonly foreign: boolean;
   /** What differs: `-` is there, `+` is wanted. Nothing of a Secret. */
   readonly diff: readonly string[];
-  /** The process that runs with the manifest's flags. */
+  /** The process that runs with the flags that the files say. */
   readonly process: (ProcessStart & { readonly pid: number }) | null;
 };
 
 export type DriftPlace = {
   readonly host: NodeHost;
-  readonly spec: StaticPodSpec;
+  readonly spec: Place;
   readonly to: Revision;
-  /** The manifest as it was when nothing differed; null: not in this life, the record on disk must do. */
+  /** The edited file as it was when nothing differed; null: not in this life, the record on disk must do. */
   readonly base: string | null;
   /** The process that is known to have started with the right files. */
   readonly known: ProcessStart | null;
   readonly signal: AbortSignal;
 };
 
-const decode = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
-
 export async function lookForDrift(p: DriftPlace): Promise<DriftLook> {
   const { host, spec, to, signal } = p;
-  const seen = await gather(host.disk, staticPod, to, spec);
-  const all = staticPod.verify(to, seen, spec);
+  const seen = await spec.gather(host.disk, to);
+  const all = spec.verify(to, seen);
   // Another certificate or token of the webhook is a rotation, not somebody's hand: no rule of drift is about it.
   const findings = all.filter((f) => f.code !== 'CredentialsDrift');
-  const bytes = seen.files.get(spec.manifest)?.bytes ?? null;
-  const server = bytes === null ? null : serverView(bytes);
-  const view = await host.processes();
+  const [edited, server] = [spec.edited(seen), spec.server(seen)];
+  const bytes = edited === null ? undefined : seen.files.get(edited)?.bytes;
+  const text = bytes === undefined ? null : decode(bytes);
+  const view = server === null ? await host.processes() : (await lookAt(host, server, signal)).view;
   const running = view === null || server === null ? null : runningAs(view, server);
   const recorded = recordedText(seen, spec);
-  const kind = kindOf(findings, seen, { bytes, base: p.base ?? recorded });
-  const loaded = await loadedBy(p, { bytes, findings, view, running });
+  const kind = kindOf(findings, seen, () => spec.changed(p.base ?? recorded, seen));
+  const named = spec.named(seen);
+  const loaded = await loadedBy(p, { files: deciding({ named, edited, server }), findings, view, running });
   const asks = (kind !== 'None' || loaded === 'Unsure') && server !== null;
   return {
     hold: (await host.disk.stat(holdPath(spec.layout.stateDir))) !== null,
@@ -74,30 +69,31 @@ export async function lookForDrift(p: DriftPlace): Promise<DriftLook> {
     credentials: all.length > findings.length ? 'Differ' : 'Same',
     health: asks ? await host.probe(server.address, signal) : 'Down',
     loaded,
-    text: bytes === null ? null : decode(bytes),
-    changedAt: await lastChange(host, kind === 'Files' || kind === 'Gone' ? filesOf(bytes) : [spec.manifest]),
-    foreign: recorded !== null && bytes !== null && decode(bytes) !== recorded,
+    text,
+    changedAt: await lastChange(host, kind === 'Files' || kind === 'Gone' ? named : [edited ?? spec.manifest]),
+    foreign: recorded !== null && text !== null && text !== recorded,
     diff: kind === 'None' ? [] : diffLines(p, seen, findings, server),
     process:
       view === null || running === null ? null : { boot: view.bootId, start: running.startedAt, pid: running.pid },
   };
 }
 
-/** The newest process with exactly the manifest's audit flags, on its port. */
+/** The newest process of this server with exactly the flags that its files say, where it shows them. */
 export const runningAs = (view: ProcessView, server: ServerView): ApiServerProcess | null =>
-  view.apiServers.findLast(
-    (p) => portOf(p.args) === server.address.port && sameFlags(auditFlagsOf(p.args), server.auditFlags),
-  ) ?? null;
+  processesOf(view, server).findLast((p) => hasFlags(p, server)) ?? null;
 
-/** On the host, those that the flags name. */
-export function filesOf(manifest: Uint8Array | null): readonly string[] {
-  const read = manifest === null ? null : readManifest(manifest);
-  const is = read !== null && 'ok' in read ? setUpOf(read.ok) : null;
-  return is === null ? [] : namedFiles(is);
-}
+type Said = {
+  readonly named: readonly HostPath[];
+  readonly edited: HostPath | null;
+  readonly server: ServerView | null;
+};
+
+/** Files that a process may have read otherwise than they are now: where it shows no flags, that with the flags too. */
+const deciding = ({ named, edited, server }: Said): readonly HostPath[] =>
+  server?.runs.in === 'Unit' && !server.runs.showsFlags && edited !== null ? [...named, edited] : named;
 
 /** A file that is not there any more was changed when its folder was. */
-async function lastChange(host: NodeHost, paths: readonly string[]): Promise<number | null> {
+async function lastChange(host: NodeHost, paths: readonly HostPath[]): Promise<number | null> {
   const stats = await Promise.all(
     paths.map(async (path) => (await host.disk.stat(path)) ?? (await host.disk.stat(parentOf(path)))),
   );
@@ -105,23 +101,19 @@ async function lastChange(host: NodeHost, paths: readonly string[]): Promise<num
   return times.length === 0 ? null : Math.max(...times);
 }
 
-function recordedText(seen: HostObserved, { manifest, layout }: StaticPodSpec): string | null {
+function recordedText(seen: HostObserved, { manifest, layout }: Place): string | null {
   const file = seen.files.get(recordPath(manifest, layout)) ?? null;
   return file === null ? null : (parseRecord(file.bytes)?.after ?? null);
 }
 
-function kindOf(
-  findings: readonly Finding[],
-  seen: HostObserved,
-  { bytes, base }: { readonly bytes: Uint8Array | null; readonly base: string | null },
-): DriftKind {
+function kindOf(findings: readonly Finding[], seen: HostObserved, changed: () => DriftKind): DriftKind {
   if (findings.length === 0) return 'None';
-  if (findings.some((f) => f.code !== 'FileDrift')) return bytes === null ? 'Unreadable' : changeOf(base, bytes);
+  if (findings.some((f) => f.code !== 'FileDrift')) return changed();
   return findings.every((f) => (seen.files.get(f.path) ?? null) === null) ? 'Gone' : 'Files';
 }
 
 type Running = {
-  readonly bytes: Uint8Array | null;
+  readonly files: readonly HostPath[];
   readonly findings: readonly Finding[];
   readonly view: ProcessView | null;
   readonly running: ApiServerProcess | null;
@@ -133,17 +125,17 @@ const START_MS = 50;
 /** Its files are right now, and were last touched before it began: then it read what is there. */
 async function loadedBy({ host, known }: DriftPlace, r: Running): Promise<DriftFacts['loaded']> {
   if (r.view === null) return 'Hidden';
-  if (r.running === null || r.bytes === null) return 'None';
+  if (r.running === null) return 'None';
   if (known !== null && known.boot === r.view.bootId && known.start === r.running.startedAt) return 'Right';
   if (r.findings.some((f) => f.code === 'FileDrift')) return 'Unsure';
-  const stats = await Promise.all(filesOf(r.bytes).map((path) => host.disk.stat(path)));
+  const stats = await Promise.all(r.files.map((path) => host.disk.stat(path)));
   const touched = stats.map((s) => s?.changedAt);
   if (touched.some((t) => t === undefined)) return 'Hidden';
   const startedAt = host.now() - (r.view.now - r.running.startedAt);
   return touched.every((t) => t !== undefined && t <= startedAt + START_MS) ? 'Right' : 'Unsure';
 }
 
-function flagLines(to: Revision, server: ServerView | null, spec: StaticPodSpec): readonly string[] {
+function flagLines(to: Revision, server: ServerView | null, spec: Place): readonly string[] {
   const now = server?.auditFlags ?? new Map<string, string>();
   const want = new Map(resolveFlags(to, spec.layout).map((f) => [f.name, f.value]));
   const line = (sign: string, [name, value]: readonly [string, string]): string => `${sign}${name}=${value}`;
@@ -176,11 +168,4 @@ function diffLines(
     ...mounts,
     ...files.flatMap((path) => fileLines(p, seen, path)),
   ];
-}
-
-/** One state of everything that drift is about: two equal ones are the same edit. */
-export async function fingerprint(host: NodeHost, spec: StaticPodSpec): Promise<string> {
-  const bytes = await host.disk.read(spec.manifest);
-  const files = await Promise.all(filesOf(bytes).map((path) => host.disk.read(path)));
-  return [bytes, ...files].map((b) => (b === null ? 'none' : sha256(b))).join(' ');
 }

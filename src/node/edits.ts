@@ -1,5 +1,5 @@
 /**
- * Bears witness to edits of the manifest and the files that it names: was the API server serving when they were made?
+ * Bears witness to edits of what starts the API server, and of the files that its flags name: was the API server serving when they were made?
  * That can only be told in the very moment, so whoever watches the folders calls `see` at once, and `tick` every other
  * second, which costs a look into /proc. The evidence: the API server is ready; or the process that was ready earlier
  * lived until just now, or still lives and no longer listens: the kubelet has told it to end because of the edit. An edit
@@ -7,16 +7,14 @@
  * process that it started has ended by itself. Edits of our own are known by the journal and the record; while one is
  * followed, the probes that prove it are heard here too (`listening`): an edit may come right after the last of them.
  */
-import type { PodName } from '../host/pod-logs.ts';
 import type { ProcessId } from '../host/processes.ts';
 import type { Edited } from '../rollout/drift.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { parseRecord, recordPath } from '../targets/record.ts';
-import { portOf } from '../targets/audit-flags.ts';
-import { serverView } from '../targets/static-pod/server.ts';
 import type { ServerView } from '../targets/server.ts';
-import { fingerprint } from './drift.ts';
 import type { NodeHost } from './host.ts';
+import type { Place } from './place.ts';
+import { hasEnded, lookAt, processesOf } from './running.ts';
+import type { Sources } from './sources.ts';
 import { readState } from './state-file.ts';
 
 /** A restart takes up to 46 s with watches open. */
@@ -29,10 +27,9 @@ const JUST_NOW_MS = 3 * TICK_MS;
 
 export class EditWitness {
   readonly #host: NodeHost;
-  readonly #spec: StaticPodSpec;
+  readonly #spec: Place;
   readonly #edits = new Map<string, Edited>();
-  #last: string | undefined;
-  #lastManifest: string | null = null;
+  #last: Sources | undefined;
   /** Process that was seen ready, and when it was last seen to live. */
   #proven: (ProcessId & { readonly livedAt: number }) | null = null;
   /** Folders of the pod's logs that were there while it served. */
@@ -43,36 +40,36 @@ export class EditWitness {
   #chain: number | null = null;
   #disturbedAt: number | null = null;
 
-  constructor(host: NodeHost, spec: StaticPodSpec) {
+  constructor(host: NodeHost, spec: Place) {
     this.#host = host;
     this.#spec = spec;
   }
 
   /** What is there now, whoever made it: nobody knows when. Call once, first. */
   async begin(signal: AbortSignal): Promise<void> {
-    this.#last = await fingerprint(this.#host, this.#spec);
-    this.#lastManifest = await this.#manifest();
+    this.#last = await this.#now();
     await this.#isServing(signal);
   }
 
   /** Something was changed. Throws what the disk says. */
   async see(signal: AbortSignal): Promise<void> {
-    const now = await fingerprint(this.#host, this.#spec);
-    if (now === this.#last) return;
-    const [manifest, began] = [await this.#manifest(), await this.#host.processes()];
+    const now = await this.#now();
+    const last = this.#last;
+    if (now.print === last?.print) return;
+    const began = await this.#host.processes();
     const serving = await this.#isServing(signal);
-    const edited = manifest !== this.#lastManifest;
-    [this.#last, this.#lastManifest] = [now, manifest];
+    const edited = now.text !== last?.text || now.around !== last.around;
+    this.#last = now;
     // Not of a process that has come up, and was proven, while a hanging one was asked.
     if (edited && !(began !== null && this.#proven !== null && this.#proven.start > began.now)) this.#spent = true;
-    const own = edited && (await this.#isOwn(manifest));
+    const own = edited && now.around === last?.around && (await this.#isOwn(now.text));
     const ticks = this.#host.ticks();
     const chained = this.#chain !== null && ticks - this.#chain < CHAIN_MS && !(await this.#hasCrashed(signal));
     if (!own && edited) {
       this.#disturbedAt = ticks;
       if (serving && !chained) this.#chain = ticks;
     }
-    this.#remember(now, serving || (chained && !own) ? 'Serving' : 'Down');
+    this.#remember(now.print, serving || (chained && !own) ? 'Serving' : 'Down');
   }
 
   /** Somebody works in the manifests folder, though not on this manifest. */
@@ -84,8 +81,7 @@ export class EditWitness {
   async proves(process: ProcessId): Promise<void> {
     this.#proven = { ...process, livedAt: this.#host.ticks() };
     this.#spent = false;
-    const server = serverOf(await this.#manifest());
-    if (server !== null) this.#folders = new Set(await this.#host.logFolders(server.pod));
+    await this.#markLogs((await this.#now()).server);
   }
 
   /** The same host, and whenever its API server is found ready this witness hears of it. */
@@ -93,16 +89,18 @@ export class EditWitness {
     const probe: NodeHost['probe'] = async (address, signal) => {
       const asked = host.ticks();
       const health = await host.probe(address, signal);
-      if (health === 'Ready') await this.#heard(address.port, host.ticks() - asked);
+      if (health === 'Ready') await this.#heard(address.port, host.ticks() - asked, signal);
       return health;
     };
     return { ...host, probe };
   }
 
   /** Who answered is the newest process, unless that one started after the question. */
-  async #heard(port: number, askedBefore: number): Promise<void> {
-    const view = await this.#host.processes();
-    const newest = view?.apiServers.findLast((p) => portOf(p.args) === port);
+  async #heard(port: number, askedBefore: number, signal: AbortSignal): Promise<void> {
+    const server = this.#last?.server ?? (await this.#now()).server;
+    if (server?.address.port !== port) return;
+    const { view } = await lookAt(this.#host, server, signal);
+    const newest = view === null ? undefined : processesOf(view, server).at(-1);
     if (view === null || newest === undefined || newest.startedAt > view.now - askedBefore) return;
     if (this.#proven?.start === newest.startedAt && this.#proven.boot === view.bootId) return;
     await this.proves({ pid: newest.pid, start: newest.startedAt, boot: view.bootId });
@@ -112,12 +110,13 @@ export class EditWitness {
   async tick(signal: AbortSignal): Promise<void> {
     const proven = this.#proven;
     if (proven === null || !(await this.#host.lives(proven))) {
-      if (await this.#hasOther()) await this.#isServing(signal);
+      if (await this.#hasOther(signal)) await this.#isServing(signal);
     } else if (this.#proven === proven) this.#proven = { ...proven, livedAt: this.#host.ticks() };
   }
 
-  async #hasOther(): Promise<boolean> {
-    const view = await this.#host.processes();
+  async #hasOther(signal: AbortSignal): Promise<boolean> {
+    const server = this.#last?.server ?? null;
+    const view = server === null ? await this.#host.processes() : (await lookAt(this.#host, server, signal)).view;
     return view !== null && view.apiServers.some((p) => p.startedAt !== this.#proven?.start);
   }
 
@@ -136,9 +135,12 @@ export class EditWitness {
     if (this.#edits.size > REMEMBERED) this.#edits.delete(this.#edits.keys().next().value ?? '');
   }
 
-  async #manifest(): Promise<string | null> {
-    const bytes = await this.#host.disk.read(this.#spec.manifest);
-    return bytes === null ? null : new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  #now(): Promise<Sources> {
+    return this.#spec.sources(this.#host.disk);
+  }
+
+  async #markLogs(server: ServerView | null): Promise<void> {
+    if (server?.runs.in === 'Pod') this.#folders = new Set(await this.#host.logFolders(server.runs));
   }
 
   async #isOwn(text: string | null): Promise<boolean> {
@@ -147,25 +149,32 @@ export class EditWitness {
     const journal = (await readState(disk, layout.stateDir))?.journal ?? null;
     const bytes = await disk.read(recordPath(manifest, layout));
     const record = bytes === null ? null : parseRecord(bytes);
-    return text !== null && [journal?.after, journal?.before, record?.after].includes(text);
+    return [journal?.after, journal?.before, record?.after].includes(text);
   }
 
   /** More starts since it served than processes that run now: one has ended by itself, or by an edit in between. */
   async #hasCrashed(signal: AbortSignal): Promise<boolean> {
-    const server = serverOf(this.#lastManifest);
+    const server = this.#last?.server ?? null;
     if (server === null || signal.aborted) return true;
-    const starts = (await this.#host.starts(server.pod, this.#folders)) ?? 0;
-    const view = await this.#host.processes();
-    const others = view?.apiServers.filter((p) => p.startedAt !== this.#proven?.start) ?? [];
-    return starts > others.length;
+    return hasEnded(this.#host, server, { since: this.#proven?.start ?? null, logs: this.#folders }, signal);
+  }
+
+  /** The one that runs: of the files before the edit, where there were any. */
+  async #running(): Promise<ServerView | null> {
+    const last = this.#last;
+    return last === undefined || (last.server === null && last.text === null)
+      ? (await this.#now()).server
+      : last.server;
   }
 
   async #isServing(signal: AbortSignal): Promise<boolean> {
-    // The one that runs: of the manifest before the edit.
-    const server = serverOf(this.#lastManifest ?? (await this.#manifest()));
+    const server = await this.#running();
     if (server === null) return false;
-    const [health, view] = await Promise.all([this.#host.probe(server.address, signal), this.#host.processes()]);
-    const mine = view?.apiServers.filter((p) => portOf(p.args) === server.address.port) ?? [];
+    const [health, { view }] = await Promise.all([
+      this.#host.probe(server.address, signal),
+      lookAt(this.#host, server, signal),
+    ]);
+    const mine = view === null ? [] : processesOf(view, server);
     if (health === 'Ready') {
       const [first] = mine;
       const livedAt = this.#host.ticks();
@@ -174,7 +183,7 @@ export class EditWitness {
           ? null
           : { pid: first.pid, start: first.startedAt, boot: view.bootId, livedAt };
       this.#spent = false;
-      this.#folders = new Set(await this.#host.logFolders(server.pod));
+      await this.#markLogs(server);
       return true;
     }
     const proven = this.#proven;
@@ -184,11 +193,4 @@ export class EditWitness {
     // Not listening any more, or saying itself that nothing is wrong but that it was told to end.
     return health !== 'NotReady' || (await this.#host.isEnding?.(server.address, signal)) === true;
   }
-}
-
-type PodServer = Pick<ServerView, 'address'> & { readonly pod: PodName };
-
-function serverOf(text: string | null): PodServer | null {
-  const server = text === null ? null : serverView(new TextEncoder().encode(text));
-  return server?.runs.in === 'Pod' ? { address: server.address, pod: server.runs } : null;
 }

@@ -15,11 +15,13 @@ import type { HostLayout } from '../targets/host-layout.ts';
 import { k3s, rke2 } from '../targets/rancher.ts';
 import type { ServerView } from '../targets/server.ts';
 import { serverView } from '../targets/static-pod/server.ts';
-import { staticPod } from '../targets/static-pod.ts';
+import { namedBy, staticPod } from '../targets/static-pod.ts';
 import type { StaticPodSpec } from '../targets/static-pod.ts';
 import { systemd } from '../targets/systemd.ts';
-import type { HostChange, HostObserved, HostPath, HostTarget, Image, Plan } from '../targets/types.ts';
+import type { Changed, HostChange, HostObserved, HostPath, HostTarget, Image, Plan } from '../targets/types.ts';
 import { gather } from './gather.ts';
+import { sourcesFrom } from './sources.ts';
+import type { Sources } from './sources.ts';
 
 /** What a text of the edited file would mean, beside the other files as they were read. */
 export type View = (text: string | null) => ServerView | null;
@@ -35,6 +37,10 @@ export type Place = {
   readonly verify: (to: Revision | null, seen: HostObserved) => readonly Finding[];
   readonly edited: (seen: HostObserved) => HostPath | null;
   readonly server: (seen: HostObserved) => ServerView | null;
+  readonly named: (seen: HostObserved) => readonly HostPath[];
+  readonly changed: (before: string | null, seen: HostObserved) => Changed;
+  /** What says how the API server is started, as it is now. */
+  readonly sources: (disk: Disk) => Promise<Sources>;
   /** What the files of this host say about its API server now; null where they cannot be read. */
   readonly now: (disk: Disk) => Promise<ServerView | null>;
   /** One edit of ours taken out of a text that somebody changed since; undefined where that is not safe. */
@@ -59,6 +65,19 @@ function bind<S extends { readonly layout: HostLayout; readonly adopts?: boolean
     verify: (to, seen) => target.verify(to, seen, spec),
     edited: (seen) => target.edited(seen, spec),
     server: (seen) => target.server(seen, spec),
+    named: (seen) => target.named(seen, spec),
+    changed: (before, seen) => target.changed(before, seen, spec),
+    sources: async (disk) => {
+      const seen = await read(disk, null);
+      const [reads, edited] = [target.sources(seen, spec), target.edited(seen, spec)];
+      return sourcesFrom({
+        reads,
+        named: target.named(seen, spec),
+        edited,
+        server: target.server(seen, spec),
+        files: seen.files,
+      });
+    },
     now: async (disk) => target.server(await read(disk, null), spec),
     revert: async (disk, current, image) => target.revert(current, image, await read(disk, null), spec),
     view: async (disk, file) => {
@@ -74,6 +93,18 @@ export const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml';
 /** Its manifest says all by itself: nothing else is read for it, and it is read often. */
 export const staticPodPlace = (spec: StaticPodSpec): Place => ({
   ...bind(staticPod, { kind: 'StaticPod', manifest: spec.manifest, spec }),
+  sources: async (disk) => {
+    const bytes = await disk.read(spec.manifest);
+    const named = namedBy(bytes);
+    const files = new Map([[spec.manifest, bytes === null ? null : { bytes }]]);
+    for (const path of named) {
+      const file = await disk.read(path);
+      files.set(path, file === null ? null : { bytes: file });
+    }
+    const reads = [{ read: 'File', path: spec.manifest }] as const;
+    const server = bytes === null ? null : serverView(bytes);
+    return sourcesFrom({ reads, named, edited: spec.manifest, server, files });
+  },
   now: async (disk) => {
     const bytes = await disk.read(spec.manifest);
     return bytes === null ? null : serverView(bytes);

@@ -1,17 +1,17 @@
 /**
- * Has the kubelet start the API server's process again, from the same manifest: where its files were wrong when it
- * started, and are right now. Nothing else is changed, so there is nothing to roll back. Whoever calls this holds the
+ * Has the API server's process started again, from the same files: where some were wrong when it started, and are right
+ * now. A pod's process is ended, and the kubelet starts it; a unit is restarted. Nothing else is changed, so there is nothing to roll back. Whoever calls this holds the
  * control plane's one lease.
  */
 import type { ProcessId } from '../host/processes.ts';
-import type { StaticPodSpec } from '../targets/static-pod.ts';
-import { serverView } from '../targets/static-pod/server.ts';
 import { runningAs } from './drift.ts';
 import type { NodeHost } from './host.ts';
+import type { Place } from './place.ts';
+import { lookAt } from './running.ts';
 
 export type RestartInput = {
   readonly host: NodeHost;
-  readonly spec: StaticPodSpec;
+  readonly spec: Place;
   readonly process: ProcessId;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -25,8 +25,8 @@ const READY_TIMES = 3;
 
 /** Rejects with the signal's reason when aborted. A process that is gone already is only waited for. */
 export async function restartProcess(i: RestartInput): Promise<Restarted> {
-  const { host, process, timeoutMs, signal } = i;
-  if (host.endProcess === undefined || !(await host.endProcess(process))) return 'NotPermitted';
+  const { host, timeoutMs, signal } = i;
+  if (!(await isTold(i))) return 'NotPermitted';
   const end = host.ticks() + timeoutMs;
   for (let ready = 0; ready < READY_TIMES;) {
     if (host.ticks() >= end) return 'NotReady';
@@ -36,10 +36,15 @@ export async function restartProcess(i: RestartInput): Promise<Restarted> {
   return 'Restarted';
 }
 
+async function isTold({ host, spec, process, signal }: RestartInput): Promise<boolean> {
+  const server = await spec.now(host.disk);
+  if (server?.runs.in !== 'Unit') return (await host.endProcess?.(process)) ?? false;
+  return (await host.units?.restart(server.runs.unit, { reload: server.restart?.reload ?? false }, signal)) === null;
+}
+
 async function isNewAndReady({ host, spec, process, signal }: RestartInput): Promise<boolean> {
-  const bytes = await host.disk.read(spec.manifest);
-  const server = bytes === null ? null : serverView(bytes);
-  const view = await host.processes();
+  const server = await spec.now(host.disk);
+  const view = server === null ? null : (await lookAt(host, server, signal)).view;
   if (server === null || view === null) return false;
   const running = runningAs(view, server);
   const isNew = running !== null && (view.bootId !== process.boot || running.startedAt > process.start);

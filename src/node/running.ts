@@ -73,3 +73,21 @@ export async function wordsOf(
   if (runs.in === 'Pod') return (await host.lastWords(runs, new Set(knownLogs)))?.lines ?? [];
   return (await host.units?.lastWords(runs.unit, knownLogs[0] ?? null, signal)) ?? [];
 }
+
+/**
+ * Has one ended by itself (or by an edit in between) since `since` was seen to serve? Of a pod: more starts than processes
+ * that run now. Of a unit, what systemd counts: it forgets its count when a person restarts the unit.
+ */
+export async function hasEnded(
+  host: NodeHost,
+  server: ServerView,
+  known: { readonly since: number | null; readonly logs: ReadonlySet<string> },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { view, unit } = await lookAt(host, server, signal);
+  const others = view?.apiServers.filter((p) => p.startedAt !== known.since) ?? [];
+  if (server.runs.in === 'Pod') return ((await host.starts(server.runs, known.logs)) ?? 0) > others.length;
+  return (
+    unit === null || unit.active === 'failed' || (unit.restarts > 0 && (unit.process === null || others.length > 0))
+  );
+}

@@ -287,6 +287,13 @@ const rancher = (d: Distro): HostTarget<RancherSpec> => ({
   observe: (to, seen, spec) => observe(d, to, seen, spec),
   plan: (to, seen, spec) => (to === null ? remove(d, seen, spec) : install(d, to, seen, spec)),
   verify: (to, seen, spec) => verify(d, to, seen, spec),
+  sources: (seen) => [...unitReads(d.unit, seen), ...configReads(configDir(d), seen)],
+  named: (seen) => {
+    const here = locate(d, seen);
+    return 'ok' in here ? namedFiles(setUpOf(here.ok)) : [];
+  },
+  // Our drop-in is ours alone.
+  changed: (_before, seen) => ('ok' in locate(d, seen) ? 'Ours' : 'Unreadable'),
   edited: (seen) => ('ok' in locate(d, seen) ? dropInOf(d) : null),
   server: (seen) => server(d, seen),
   // Nobody else's words are in our drop-in.

@@ -34,6 +34,7 @@ import { mountOps, readerOf } from './static-pod/mounts.ts';
 import { setUpOf } from './static-pod/set-up.ts';
 import { samePod } from './static-pod/ops.ts';
 import { textsOf } from './record.ts';
+import { changeOf } from './static-pod/rewrite.ts';
 import { serverView } from './static-pod/server.ts';
 import { isOurs, revertEdit, undo } from './static-pod/undo.ts';
 import { drift } from './static-pod/verify.ts';
@@ -48,10 +49,9 @@ export type StaticPodSpec = {
   readonly adopts?: boolean;
 };
 
-/** Files that flags set by hand name: they may be just what is wanted. */
-function namedOnHost(seen: HostObserved, spec: StaticPodSpec): readonly HostPath[] {
-  const bytes = seen.files.get(spec.manifest)?.bytes;
-  const read = bytes === undefined ? null : readManifest(bytes);
+/** Files that the manifest's audit flags name; set by hand they may be just what is wanted. */
+export function namedBy(manifest: Uint8Array | null): readonly HostPath[] {
+  const read = manifest === null ? null : readManifest(manifest);
   const is = read !== null && 'ok' in read ? setUpOf(read.ok) : null;
   return is === null ? [] : namedFiles(is);
 }
@@ -69,7 +69,7 @@ function observe(to: Revision | null, seen: HostObserved, spec: StaticPodSpec): 
     file(manifest),
     { read: 'Dir', path: folder },
     ...others.map((n) => file(`${folder}/${n}`)),
-    ...namedOnHost(seen, spec).map(file),
+    ...namedBy(seen.files.get(manifest)?.bytes ?? null).map(file),
     ...bookReads(to, seen, booksOf(spec)),
   ];
 }
@@ -215,6 +215,9 @@ export const staticPod: HostTarget<StaticPodSpec> = {
   observe,
   plan: (to, seen, spec) => (to === null ? remove(seen, spec) : install(to, seen, spec)),
   verify: (to, seen, spec) => drift(to, seen, spec.manifest, spec.layout),
+  sources: (_seen, { manifest }) => [{ read: 'File', path: manifest }],
+  named: (seen, { manifest }) => namedBy(seen.files.get(manifest)?.bytes ?? null),
+  changed: (before, seen, { manifest }) => changeOf(before, seen.files.get(manifest)?.bytes ?? new Uint8Array()),
   edited: (seen, { manifest }) => ((seen.files.get(manifest) ?? null) === null ? null : manifest),
   server: (seen, { manifest }) => serverView(seen.files.get(manifest)?.bytes ?? new Uint8Array()),
   revert: (current, { before, after }) =>

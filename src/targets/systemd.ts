@@ -32,7 +32,7 @@ import { textsOf } from './record.ts';
 import { specific } from './server.ts';
 import type { ServerView } from './server.ts';
 import { editCommand } from './systemd/edit.ts';
-import { effective, flagOps, flagsOf, isOurs, outsideFlags } from './systemd/flags.ts';
+import { effective, flagOps, flagsOf, isOurs, otherWords, outsideFlags } from './systemd/flags.ts';
 import { ownerOf, PASSWD, sandboxFindings } from './systemd/sandbox.ts';
 import { commandOf, loadUnit, lostArguments, UNIT_DIRS, unitReads } from './systemd/unit.ts';
 import type { Command, Unit } from './systemd/unit.ts';
@@ -260,6 +260,21 @@ export const systemd: HostTarget<SystemdSpec> = {
   observe,
   plan: (to, seen, spec) => (to === null ? remove(seen, spec) : install(to, seen, spec)),
   verify,
+  sources: (seen, spec) => unitReads(spec.unit, seen),
+  named: (seen, spec) => {
+    const here = locate(seen, spec);
+    return 'ok' in here ? namedFiles(setUpOf(here.ok)) : [];
+  },
+  changed: (before, seen, spec) => {
+    const here = locate(seen, spec);
+    if ('refused' in here) return 'Unreadable';
+    const { command } = here.ok;
+    const was = before === null ? null : readAs(command.file, seen, spec)(before);
+    if (was === null) return 'Rewrite';
+    const [now, then] = [otherWords(command), otherWords(was)];
+    if (now[0] !== then[0]) return 'Upgrade';
+    return now.join('\0') === then.join('\0') ? 'Ours' : 'Rewrite';
+  },
   edited: (seen, spec) => {
     const here = locate(seen, spec);
     return 'ok' in here ? here.ok.command.file : null;

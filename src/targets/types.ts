@@ -64,12 +64,24 @@ export type Image = { readonly before: string | null; readonly after: string | n
 /** A target whose place is files of the host. */
 export type FilesTarget<Spec> = Target<Spec, HostChange, HostRead, HostObserved>;
 
+/**
+ * `Ours`: of what starts the API server, only audit flags and our own mounts were changed. `Rewrite`: more than that.
+ * `Upgrade`: another image or program too. `Unreadable`: it cannot be told what starts it.
+ */
+export type Changed = 'Ours' | 'Rewrite' | 'Upgrade' | 'Unreadable';
+
 /** One from which a kube-apiserver runs: StaticPod, Systemd, K3s, RKE2. Each edits one file; the rest is ours. */
 export interface HostTarget<Spec> extends FilesTarget<Spec> {
   /** The one file that is edited, and whose change the API server notices; null where there is no such place. */
   edited(seen: HostObserved, spec: Spec): HostPath | null;
   /** What the files say about the API server; null where they cannot be read, or there is none. */
   server(seen: HostObserved, spec: Spec): ServerView | null;
+  /** Files and folders that say how the API server is started: whoever changes one of them may change its flags. */
+  sources(seen: HostObserved, spec: Spec): readonly HostRead[];
+  /** Files of the host that its audit flags name. */
+  named(seen: HostObserved, spec: Spec): readonly HostPath[];
+  /** How much was changed since the edited file had the text `before`; null: no text is known that was in place. */
+  changed(before: string | null, seen: HostObserved, spec: Spec): Changed;
   /** The edited file's text with one edit of ours taken back, where someone changed it since; undefined: not safely. */
   revert(current: string, image: Image, seen: HostObserved, spec: Spec): string | null | undefined;
 }

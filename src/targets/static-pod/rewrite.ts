@@ -1,15 +1,16 @@
 /**
  * Who changed a manifest, and how much of it: only audit flags and our own mounts, or more (a template that writes the
  * whole file anew, kubeadm's upgrade with another image). Read from the pods, so that comments and order of keys say
- * nothing. src/node/drift.ts asks.
+ * nothing. ../static-pod.ts asks.
  */
 import { readManifest, readManifestText } from './manifest.ts';
 import { samePod } from './ops.ts';
 import { serverView } from './server.ts';
+import type { Changed } from '../types.ts';
 import { stripped } from './undo.ts';
 
 /** `before` is a text that was in place earlier; null where none is known: then nobody can say that only ours changed. */
-export function changeOf(before: string | null, now: Uint8Array): 'Ours' | 'Rewrite' | 'Upgrade' | 'Unreadable' {
+export function changeOf(before: string | null, now: Uint8Array): Changed {
   const is = readManifest(now);
   const server = serverView(now);
   if ('refused' in is || server === null) return 'Unreadable';
