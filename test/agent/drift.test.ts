@@ -1,83 +1,33 @@
 /** The keeper of drift on a node in memory: what it makes of edits that are seen, and of those that are not. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { DriftKeeper } from '../../src/agent/drift.ts';
 import { applyRevision } from '../../src/node/apply-revision.ts';
-import type { NodeHost } from '../../src/node/host.ts';
-import type { Revision } from '../../src/render/types.ts';
 import type { DriftStep } from '../../src/rollout/drift.ts';
-import { createLogger } from '../../src/telemetry/logger.ts';
 import { World } from '../node/world.ts';
 import { revision } from '../targets/revisions.ts';
 import { MANIFEST, SPEC, nodeWith } from '../targets/static-pod-host.ts';
+import { DriftNode, never } from './drift-node.ts';
 
 const KUBEADM = readFileSync(`${import.meta.dirname}/../targets/static-pod/golden/kubeadm-1.36/before.yaml`, 'utf8');
 const A = revision();
 const B = revision({ flags: { '--audit-log-maxage': '7' } });
-const never = new AbortController().signal;
-const log = createLogger({ name: 'test', level: 'error' });
 const DRIFT = `${SPEC.layout.stateDir}/drift.json`;
 
-class Node {
-  readonly world: World;
-  readonly host: NodeHost;
-  keeper: DriftKeeper;
-
+class Node extends DriftNode<World> {
   constructor() {
-    const disk = nodeWith(KUBEADM);
-    this.world = new World(disk, MANIFEST, (args) => (args.includes('--etcd-servers=nowhere') ? 'crashes' : 'good'));
-    this.world.alive.add(1);
-    disk.clock = () => this.world.now;
-    this.host = this.world.host;
-    this.keeper = this.#keeper();
-  }
-
-  #keeper(): DriftKeeper {
-    return new DriftKeeper({
-      host: this.host,
-      spec: SPEC,
-      root: '/nonexistent',
-      rules: { quietMs: 120_000 },
-      log,
-      onChange: () => undefined,
-    });
-  }
-
-  /** The agent starts anew. */
-  async restart(): Promise<void> {
-    this.keeper = this.#keeper();
-    await this.keeper.begin(never);
-  }
-
-  async install(to: Revision | null): Promise<void> {
-    const outcome = await applyRevision({
-      host: this.keeper.listening(),
-      spec: SPEC,
-      to,
-      version: '1.36',
-      signal: never,
-    });
-    expect(outcome.kind).toBe('Settled');
-    await this.keeper.see(never);
-    await this.keeper.settled(to, outcome.kind === 'Settled' && outcome.restarted, never);
+    const world = new World(nodeWith(KUBEADM), MANIFEST, (args) =>
+      args.includes('--etcd-servers=nowhere') ? 'crashes' : 'good',
+    );
+    world.alive.add(1);
+    super({ world, spec: SPEC, file: MANIFEST });
   }
 
   get manifest(): string {
-    return this.world.disk.text(MANIFEST) ?? '';
+    return this.text;
   }
 
-  /** Somebody saves another manifest, and the agent sees it at once. */
-  async edit(change: (text: string) => string): Promise<void> {
-    this.world.disk.put(MANIFEST, change(this.manifest));
-    await this.keeper.see(never);
-  }
-
-  pass(ms: number): Promise<void> {
-    return this.host.sleep(ms, never);
-  }
-
-  async step(to = A, again?: string): Promise<DriftStep> {
-    return (await this.keeper.judge(to, again, never)).step;
+  override step(to = A, again?: string): Promise<DriftStep> {
+    return super.step(to, again);
   }
 }
 

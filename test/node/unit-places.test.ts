@@ -3,39 +3,21 @@ import { describe, expect, it } from 'vitest';
 import { applyRevision, resume } from '../../src/node/apply-revision.ts';
 import type { ApplyInput } from '../../src/node/apply-revision.ts';
 import type { ApplyOutcome } from '../../src/node/outcome.ts';
-import { rancherPlace, systemdPlace } from '../../src/node/place.ts';
-import type { Place } from '../../src/node/place.ts';
 import { ProbationWatch } from '../../src/node/probation.ts';
 import { readState } from '../../src/node/state-file.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { DEFAULT_RULES } from '../../src/rollout/node-state.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
 import { Killed, MemoryDisk } from '../host/memory-disk.ts';
-import { fixtures as rancher } from '../targets/contract/rancher.ts';
-import { fixture as systemd, UNIT } from '../targets/contract/systemd.ts';
-import type { Files } from '../targets/contract/fixture.ts';
 import { revision } from '../targets/revisions.ts';
+import { behaves, CASES } from './unit-cases.ts';
 import { UnitWorld } from './unit-world.ts';
-import type { Kind, UnitWorldOptions } from './unit-world.ts';
-import type { Behaviour } from './world.ts';
+import type { UnitWorldOptions } from './unit-world.ts';
 
 const A = revision();
 const B = revision({ flags: { '--audit-log-maxage': '7' } });
 const BROKEN = revision({ flags: { '--audit-log-mode': 'broken' } });
 const HANGING = revision({ flags: { '--audit-log-mode': 'hanging' } });
-
-const behaves = (args: readonly string[]): Behaviour =>
-  args.includes('--audit-log-mode=broken') ? 'crashes' : args.includes('--audit-log-mode=hanging') ? 'hangs' : 'good';
-
-type Case = { readonly kind: Kind; readonly place: Place; readonly files: Files; readonly file: string };
-const dropIn = (name: string): string => `/etc/rancher/${name}/config.yaml.d/99-auditconfig.yaml`;
-const CASES: readonly Case[] = [
-  { kind: 'Systemd', place: systemdPlace('kube-apiserver.service', DEFAULT_LAYOUT), files: systemd.bare, file: UNIT },
-  ...rancher.map((f): Case => {
-    const kind = f.name === 'K3s' ? 'K3s' : 'RKE2';
-    return { kind, place: rancherPlace(kind, DEFAULT_LAYOUT), files: f.bare, file: dropIn(kind.toLowerCase()) };
-  }),
-];
 
 describe.each(CASES)('$kind', ({ kind, place, files, file }) => {
   const worldWith = (more: Partial<UnitWorldOptions> = {}): UnitWorld =>

@@ -116,6 +116,17 @@ export class UnitWorld {
     this.#nextStart = this.now + (this.#running === null ? 0 : TERMINATION);
   }
 
+  /** A person restarts the unit; of RKE2 as the kubelet starts a pod again. */
+  personRestarts(): void {
+    this.#restart(true);
+    this.pass(5_000);
+  }
+
+  /** The process is told to end, and what starts it starts it again. */
+  stop(): void {
+    this.#restart(false);
+  }
+
   get args(): readonly string[] {
     return this.#running?.args ?? [];
   }
@@ -171,7 +182,11 @@ export class UnitWorld {
       oomKills: async () => 0,
       units: this.#units,
       me: async () => ({ pid: 1, start: 1, boot: this.bootId }),
-      lives: async () => false,
+      lives: async (p) => p.boot === this.bootId && this.#running !== null && p.start === this.#running.startedAt,
+      endProcess: async () => {
+        if (pod) this.stop();
+        return pod;
+      },
     };
   }
 }
