@@ -87,7 +87,7 @@ export async function hasEnded(
   const { view, unit } = await lookAt(host, server, signal);
   const others = view?.apiServers.filter((p) => p.startedAt !== known.since) ?? [];
   if (server.runs.in === 'Pod') return ((await host.starts(server.runs, known.logs)) ?? 0) > others.length;
-  return (
-    unit === null || unit.active === 'failed' || (unit.restarts > 0 && (unit.process === null || others.length > 0))
-  );
+  // Nobody starts it any more, or a person has stopped it.
+  if (unit === null || unit.active === 'failed' || unit.active === 'inactive') return true;
+  return unit.restarts > 0 && (unit.process === null || others.length > 0);
 }

@@ -173,6 +173,18 @@ describe('a unit', () => {
     expect(node.world.args).toContain('--audit-log-maxage=30');
   });
 
+  it('that a person stops and edits is in rescue, soon after another edit too', async () => {
+    const node = await settled(c);
+    await node.edit(withMaxAge);
+    await node.pass(1_000);
+    await node.install(A);
+    node.world.personStops();
+    await node.pass(10_000);
+    await node.edit(withMaxAge);
+    node.world.personRestarts();
+    expect(await node.step(A)).toEqual(RESCUED);
+  });
+
   it('with another program is an upgrade, also where nobody saw it', async () => {
     const node = await settled(c);
     node.world.disk.put(UNIT, (c.files[UNIT] ?? '').replace('/usr/local/bin/', '/opt/v1.37/'));

@@ -61,6 +61,15 @@ describe.skipIf(missing !== undefined)(`systemd starts kube-apiserver (needs ${m
     const { body } = await plane.request('GET', pathOf(AUDIT_NODE));
     return (body as { status?: Record<string, unknown> }).status ?? {};
   };
+  /** The API server runs with the right flags, and the node says so. */
+  const untilRepaired = async (): Promise<void> => {
+    const asked = async (): Promise<true | undefined> => {
+      const isRight = (await running())?.args.includes('--audit-log-maxage=30');
+      return isRight === true && (await auditNode())['phase'] === 'Settled' ? true : undefined;
+    };
+    await plane.ready();
+    await until('the node is settled', asked, { ms: 120_000 }).catch(said);
+  };
   const remove = async (): Promise<void> => {
     await plane.request('DELETE', pathOf(auditConfig()));
     const gone = async (): Promise<true | undefined> =>
@@ -116,6 +125,52 @@ describe.skipIf(missing !== undefined)(`systemd starts kube-apiserver (needs ${m
     expect(await unit()).toBe(before);
     await patch(asked['target']);
     await plane.node.systemctl('start', 'auditconfig-controller.service');
+    await untilCondition('Ready', 'True');
+  });
+
+  it('a flag that somebody edits in the unit is put right, whether he restarts the API server or not', async () => {
+    const good = await unit();
+    for (const restarts of [false, true]) {
+      await plane.node.write(UNIT, good.replace('--audit-log-maxage=', '--audit-log-maxage=9'));
+      const start = Date.now();
+      if (restarts) {
+        await plane.node.systemctl('daemon-reload');
+        await plane.node.systemctl('restart', '--no-block', 'kube-apiserver.service');
+      }
+      await untilText('the repair', (t) => t === good);
+      print(`systemd, drift${restarts ? ', restarted with it' : ''}: put right after ${seconds(Date.now() - start)} s`);
+      await untilRepaired();
+      expect((await running())?.args.filter((a) => a.startsWith('--audit-log-maxage'))).toEqual([
+        '--audit-log-maxage=30',
+      ]);
+    }
+  });
+
+  it('a policy file that somebody edits is put right, and nothing restarts', async () => {
+    const now = await running();
+    const path = now?.args.find((a) => a.startsWith('--audit-policy-file='))?.split('=')[1] ?? '';
+    const good = await plane.node.read(path);
+    await plane.node.write(path, 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None}]\n');
+    const asked = async (): Promise<true | undefined> => ((await plane.node.read(path)) === good ? true : undefined);
+    await until('the repair', asked, { ms: 30_000 }).catch(said);
+    await untilRepaired();
+    expect(await running()).toEqual(now);
+  });
+
+  it('what somebody writes while the API server is down is not undone, until a person says so', async () => {
+    const good = await unit();
+    const rescue = good.replace('--audit-log-maxage=', '--audit-log-maxage=9');
+    await plane.node.systemctl('stop', 'kube-apiserver.service');
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
+    await plane.node.write(UNIT, rescue);
+    await plane.node.systemctl('daemon-reload');
+    await plane.node.systemctl('start', '--no-block', 'kube-apiserver.service');
+    await plane.ready();
+    await untilCondition('Degraded', 'True', 'Rescued');
+    expect(await unit()).toBe(rescue);
+    const body = { metadata: { annotations: { 'auditconfig.dev/again': 'yes' } } };
+    await plane.request('PATCH', pathOf(AUDIT_NODE), { body });
+    await untilText('the repair', (t) => t === good);
     await untilCondition('Ready', 'True');
   });
 

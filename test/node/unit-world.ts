@@ -122,6 +122,13 @@ export class UnitWorld {
     this.pass(5_000);
   }
 
+  /** A person stops the unit, and starts it again with `personRestarts`. */
+  personStops(): void {
+    this.#running = null;
+    this.#nextStart = null;
+    this.pass(1_000);
+  }
+
   /** The process is told to end, and what starts it starts it again. */
   stop(): void {
     this.#restart(false);
@@ -142,7 +149,7 @@ export class UnitWorld {
     const pod = this.#o.kind === 'RKE2';
     return {
       show: async () => ({
-        active: this.#failed ? 'failed' : this.#running === null ? 'activating' : 'active',
+        active: this.#failed ? 'failed' : this.#running !== null ? 'active' : this.#nextStart === null ? 'inactive' : 'activating', // prettier-ignore
         process: pod || this.#running === null ? null : { ...this.#running, args: this.#o.kind === 'K3s' ? ['server'] : this.#running.args }, // prettier-ignore
         restarts: pod ? 0 : this.#restarts,
       }),
