@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { applyRevision } from '../../src/node/apply-revision.ts';
+import type { Revision } from '../../src/render/types.ts';
 import type { DriftStep } from '../../src/rollout/drift.ts';
 import { World } from '../node/world.ts';
 import { revision } from '../targets/revisions.ts';
