@@ -11,7 +11,6 @@ import { sameFlags } from '../targets/audit-flags.ts';
 import { sha256 } from '../targets/host-layout.ts';
 import type { ServerView } from '../targets/server.ts';
 import type { HostPath } from '../targets/types.ts';
-import { filesOf } from './drift.ts';
 import type { NodeHost } from './host.ts';
 import type { Place, View } from './place.ts';
 import { hasFlags, lookAt, processesOf, startsIn } from './running.ts';
@@ -32,11 +31,14 @@ export function compareManifest(now: Uint8Array | null, journal: Journal, view: 
   return is !== null && after !== null && sameFlags(is.auditFlags, after.auditFlags) ? 'After' : 'Other';
 }
 
-/** Equal ones: nobody has written, moved or touched it, or a file that it names, in between. null where none is there. */
-export async function stampOf(disk: Disk, path: HostPath): Promise<string | null> {
-  const bytes = await disk.read(path);
-  if (bytes === null) return null;
-  const all = await Promise.all([path, ...filesOf(bytes)].map((file) => stampOfFile(disk, file)));
+/**
+ * Equal ones: nobody has written, moved or touched the edited file, or one that its flags name, in between. null where it
+ * is not there.
+ */
+export async function stampOf(disk: Disk, spec: Place, path: HostPath): Promise<string | null> {
+  if ((await disk.read(path)) === null) return null;
+  const { named } = await spec.sources(disk);
+  const all = await Promise.all([path, ...named].map((file) => stampOfFile(disk, file)));
   return all.join('\n');
 }
 

@@ -184,7 +184,7 @@ async function probationOf(
 ): Promise<Probation> {
   const view = await node.host.processes();
   const boot = view === null || journal.boot === null ? null : { id: view.bootId, at: view.now };
-  const stamp = await stampOf(node.host.disk, journal.manifest);
+  const stamp = await stampOf(node.host.disk, node.spec, journal.manifest);
   const starts = await countStarts(node, journal);
   const probation: Probation = { from, lastGood, journal: { ...journal, boot }, starts, stamp };
   return earlier === undefined ? probation : carriedOn(node, probation, earlier);

@@ -79,7 +79,7 @@ export class ProbationWatch {
   async #facts(input: ResumeInput, probation: Probation): Promise<ProbationFacts> {
     const { host, spec, signal } = input;
     const { journal } = probation;
-    const stamp = await stampOf(host.disk, journal.manifest);
+    const stamp = await stampOf(host.disk, spec, journal.manifest);
     this.#beginWith(probation, stamp, host.ticks());
     const server = await editedServer(input, journal);
     const view = server === null ? await host.processes() : (await lookAt(host, server, signal)).view;
@@ -123,7 +123,7 @@ export async function countAnew(node: Pick<ResumeInput, 'host' | 'spec' | 'signa
   const file = await readState(disk, stateDir);
   if (file === null || file.state.phase !== 'Settled' || file.probation === null) return;
   const { journal } = file.probation;
-  const [starts, stamp] = [await countStarts(node, journal), await stampOf(disk, journal.manifest)];
+  const [starts, stamp] = [await countStarts(node, journal), await stampOf(disk, node.spec, journal.manifest)];
   await writeState(disk, stateDir, { ...file, probation: { ...file.probation, starts, stamp } });
 }
 

@@ -17,6 +17,8 @@ export type Sources = {
   /** One state of everything, with the files that the flags name. */
   readonly print: string;
   readonly server: ServerView | null;
+  /** Files of the host that its audit flags name. */
+  readonly named: readonly HostPath[];
 };
 
 export type Found = {
@@ -45,5 +47,6 @@ export function sourcesFrom({ reads, named, edited, server, files }: Found): Sou
     around: state(saying.filter((path) => path !== edited)),
     print: state([...new Set([...saying, ...(edited === null ? [] : [edited]), ...named])]),
     server,
+    named,
   };
 }
