@@ -45,10 +45,14 @@ export class EditWitness {
     this.#spec = spec;
   }
 
-  /** What is there now, whoever made it: nobody knows when. Call once, first. */
+  /**
+   * What is there now, whoever made it: nobody knows when. Call once, first. So it is, too, with an edit that came while
+   * the API server was asked for the first time: an answer that did not come then says nothing of before.
+   */
   async begin(signal: AbortSignal): Promise<void> {
     this.#last = await this.#now();
     await this.#isServing(signal);
+    if (this.#proven === null) this.#last = await this.#now();
   }
 
   /** Something was changed. Throws what the disk says. */

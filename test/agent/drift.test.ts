@@ -1,9 +1,12 @@
 /** The keeper of drift on a node in memory: what it makes of edits that are seen, and of those that are not. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { DriftKeeper } from '../../src/agent/drift.ts';
 import { applyRevision } from '../../src/node/apply-revision.ts';
+import type { NodeHost } from '../../src/node/host.ts';
 import type { Revision } from '../../src/render/types.ts';
 import type { DriftStep } from '../../src/rollout/drift.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
 import { World } from '../node/world.ts';
 import { revision } from '../targets/revisions.ts';
 import { MANIFEST, SPEC, nodeWith } from '../targets/static-pod-host.ts';
@@ -181,6 +184,25 @@ describe('the keeper of drift', () => {
     expect(await upgrade.step()).toMatchObject({ do: 'Wait', why: 'Rewritten' });
     await upgrade.pass(120_000);
     expect(await upgrade.step()).toEqual(REPAIR);
+  });
+
+  it('takes an edit that came while it first asked the API server for one that nobody saw', async () => {
+    const node = await settled();
+    const { probe } = node.host;
+    const host: NodeHost = {
+      ...node.host,
+      probe: async (address, signal) => {
+        node.world.disk.put(MANIFEST, upgraded());
+        await node.pass(200);
+        return probe(address, signal);
+      },
+    };
+    const log = createLogger({ name: 'test', level: 'error' });
+    const rules = { quietMs: 120_000 };
+    const keeper = new DriftKeeper({ host, spec: SPEC, root: '/nonexistent', rules, log, onChange: () => undefined });
+    await keeper.begin(never);
+    await keeper.see(never);
+    expect((await keeper.judge(A, undefined, never)).step).toMatchObject({ do: 'Wait', why: 'Rewritten' });
   });
 
   it('awaits a rewrite until it is quiet, and a new revision waits for it too', async () => {
