@@ -17,8 +17,8 @@ const isBlocking = (mode: string | undefined): boolean => mode !== undefined && 
 const ROWS: readonly Row[] = [
   {
     path: 'spec.target.type',
-    used: (s) => !isNodeTarget(s.target.type),
-    why: `this release configures targets of type ${NODE_TARGETS.join(', ')} only`,
+    used: (s) => !isNodeTarget(s.target.type) && s.target.type !== 'Hosted',
+    why: `this release configures targets of type ${NODE_TARGETS.join(', ')} and Hosted only`,
   },
   {
     path: 'spec.webhook.mode',

@@ -142,6 +142,23 @@ export const auditConfigStatus = z.object({
         .describe('At most ten nodes that are not where they should be.'),
     })
     .optional(),
+  workload: z
+    .object({
+      digest: digest.optional().describe('The revision that was put into it last.'),
+      startedTime: z.string().max(32).optional().describe('When that was.'),
+      lastKnownGood: digest.optional().describe('The newest revision with which all its pods were available.'),
+      refused: z
+        .object({ digest, base: text(16), message: z.string().max(2048) })
+        .optional()
+        .describe('A revision that it went back from, and with which template of its owner.'),
+      reverts: z.array(z.string().max(32)).max(8).optional().describe('When somebody took our edit out.'),
+      fight: z
+        .object({ manager: text(256), generation: z.int().min(0) })
+        .optional()
+        .describe('Who takes it out again and again: it is not put in any more until spec changes.'),
+    })
+    .optional()
+    .describe('Of a hosted control plane.'),
   retention: z
     .object({ requestedDays: z.int().min(0).max(36_500), measuredDays: z.int().min(0).max(36_500).optional() })
     .optional(),

@@ -53,6 +53,12 @@ export type Reasons = {
     | 'AgentSilent'
     /** No node matches the target. */
     | 'NoNodes'
+    /** There is no such Deployment or StatefulSet. */
+    | 'WorkloadNotFound'
+    /** It is no kube-apiserver that can be configured; the message has the finding's code. */
+    | 'WorkloadRefused'
+    /** Somebody writes the workload back again and again. */
+    | 'FieldFight'
     /** The API server refused a step of the rollout (a right, a namespace, a CRD is missing); it is tried again. */
     | 'Blocked'
     /** Of a datacenter: as many control planes as rollout.maxFailures failed with what it says. */
@@ -193,6 +199,8 @@ type Summary = {
 const NEEDS_SOMEBODY: ReadonlySet<string> = new Set<Reasons['RolledOut']>([
   'Paused',
   'NodeHeld',
+  'WorkloadRefused',
+  'FieldFight',
   'NoNodes',
   'ControlPlaneFailed',
 ]);

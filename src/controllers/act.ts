@@ -81,10 +81,10 @@ function publishSteps(
 }
 
 /** Kept before status names it. */
-function keepSteps(
-  a: Actor,
+export function keepSteps(
+  a: Pick<Actor, 'client' | 'bundlesNamespace'>,
   config: KubeObject,
-  { keep }: Decision,
+  { keep }: Pick<Decision, 'keep'>,
   signal: AbortSignal,
 ): (() => Promise<Result<unknown>>)[] {
   if (keep === undefined) return [];
@@ -98,10 +98,10 @@ function keepSteps(
 }
 
 /** What was kept before, when status names another, or nothing is to be kept any more. */
-function forgetKeptSteps(
-  a: Actor,
+export function forgetKeptSteps(
+  a: Pick<Actor, 'client' | 'bundlesNamespace'>,
   config: KubeObject,
-  decision: Decision,
+  decision: Pick<Decision, 'finalizer' | 'keep' | 'status'>,
   signal: AbortSignal,
 ): (() => Promise<Result<unknown>>)[] {
   const status = isRecord(config['status']) ? config['status'] : {};

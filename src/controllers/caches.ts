@@ -9,13 +9,14 @@ import type { Reflector } from '../kube/reflector.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { isRecord, keyOf, refOf } from '../kube/types.ts';
 import { hadBy } from './governed.ts';
+import { placeKey, reflectWorkloads, workloadKeys } from './hosted/workloads.ts';
 import { reflectKubeadm } from './kubeadm.ts';
 import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, DATACENTERS, NAMESPACES, NODES, SECRETS } from './resources.ts';
 import { keepData, keepNamespace, keepNode, keepOwn } from './resources.ts';
 import type { DataView, KubeadmView, NamespaceView, NodeView } from './resources.ts';
 
 export type Caches = {
-  readonly configs: Reflector<KubeObject, 'reference'>;
+  readonly configs: Reflector<KubeObject, 'reference' | 'workload'>;
   readonly auditNodes: Reflector<KubeObject, 'config'>;
   readonly datacenters: Reflector<KubeObject>;
   readonly namespaces: Reflector<NamespaceView>;
@@ -25,6 +26,9 @@ export type Caches = {
   readonly configMaps: Reflector<DataView>;
   readonly secrets: Reflector<DataView>;
   readonly kubeadm: Reflector<KubeadmView>;
+  /** Those that have our edit, and no others. */
+  readonly deployments: Reflector<KubeObject>;
+  readonly statefulSets: Reflector<KubeObject>;
 };
 
 /** `ConfigMap/name` of each object that an AuditConfig refers to, in its own namespace. */
@@ -54,7 +58,13 @@ export function createCaches(
   { operatorNamespace, bundlesNamespace }: { readonly operatorNamespace: string; readonly bundlesNamespace: string },
 ): Caches {
   return {
-    configs: kube.reflect({ resource: AUDIT_CONFIGS, project: keepOwn, indexes: { reference: referencesOf } }),
+    configs: kube.reflect({
+      resource: AUDIT_CONFIGS,
+      project: keepOwn,
+      indexes: { reference: referencesOf, workload: workloadKeys },
+    }),
+    deployments: reflectWorkloads(kube, 'Deployment'),
+    statefulSets: reflectWorkloads(kube, 'StatefulSet'),
     auditNodes: kube.reflect({
       resource: AUDIT_NODES,
       project: keepOwn,
@@ -171,6 +181,45 @@ export function wire(caches: Caches, enqueue: (key: ObjectKey) => void): () => v
     onNodeChange(caches, all),
     caches.auditNodes.onChange(all),
     caches.kubeadm.onChange(all),
+    caches.configMaps.onChange(({ key }) => referring('ConfigMap', key)),
+    caches.secrets.onChange(({ key }) => referring('Secret', key)),
+  ];
+  return () => unhooks.forEach((unhook) => unhook());
+}
+
+/** Calls `enqueue` with the key of every hosted AuditConfig that a change may concern: there are thousands of others. */
+export function wireHosted(caches: Caches, enqueue: (key: ObjectKey) => void): () => void {
+  const { store } = caches.configs;
+  const targeting = (place: string): void => {
+    for (const key of store.keysBy('workload', place)) enqueue(key);
+  };
+  /** Where each was when it was last seen: one that is deleted frees its workload for another. */
+  const places = new Map<ObjectKey, string>();
+  const seen = (key: ObjectKey): void => {
+    const config = store.get(key);
+    const [place] = config === undefined ? [] : workloadKeys(config);
+    const before = places.get(key);
+    if (place === undefined) places.delete(key);
+    else places.set(key, place);
+    if (place === undefined && before !== undefined) targeting(before);
+  };
+  for (const key of store.keys()) seen(key);
+  const of =
+    (kind: 'Deployment' | 'StatefulSet') =>
+    ({ key }: { key: ObjectKey }): void => {
+      const [namespace = '', name = ''] = key.split('/');
+      targeting(placeKey({ kind, namespace, name }));
+    };
+  const referring = (kind: string, key: ObjectKey): void => {
+    for (const config of store.keysBy('reference', `${kind}/${key}`)) enqueue(config);
+  };
+  const unhooks = [
+    caches.configs.onChange(({ key }) => {
+      seen(key);
+      enqueue(key);
+    }),
+    caches.deployments.onChange(of('Deployment')),
+    caches.statefulSets.onChange(of('StatefulSet')),
     caches.configMaps.onChange(({ key }) => referring('ConfigMap', key)),
     caches.secrets.onChange(({ key }) => referring('Secret', key)),
   ];

@@ -22,11 +22,15 @@ import type { LogLevel, Logger } from '../telemetry/logger.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { startTelemetryServer } from '../telemetry/server.ts';
 import { FIELD_MANAGER } from './act.ts';
-import { createCaches, essential, wire, wireDatacenters, wireRestarts } from './caches.ts';
+import { createCaches, essential, wire, wireHosted, wireDatacenters, wireRestarts } from './caches.ts';
 import { DATACENTER_PAUSE_MS, createDatacenters, datacenterKey, datacenterOfKey } from './datacenters.ts';
 import { readerOf } from './gather.ts';
 import { GovernedView } from './governed.ts';
 import { createReconciler } from './reconcile.ts';
+import type { ReconcilerOptions } from './reconcile.ts';
+import { createHostedReconciler } from './hosted/reconcile.ts';
+import { isHosted, Patched } from './hosted/workloads.ts';
+import type { ObjectKey } from '../kube/types.ts';
 import { AUDIT_CONFIGS, DATACENTERS } from './resources.ts';
 import { RESTART_KEY, createRestartLease } from './restart-lease.ts';
 
@@ -160,6 +164,9 @@ type Leader = {
   readonly metrics: ReturnType<typeof createKubeMetrics>;
 };
 
+/** Hosted control planes have nothing to do with each other; their API server has other work too. */
+const HOSTED_WORKERS = 8;
+
 async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   const { kube, caches, log, metrics } = l;
   for (const cache of essential(caches)) if (!(await cache.whenSynced(signal))) return;
@@ -168,7 +175,21 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   let version = await serverVersion(kube, log, signal);
   if (version === undefined) return;
   const queue = createWorkQueue({ name: 'auditconfigs', log, metrics });
-  const unwire = wire(caches, (key) => queue.add(key));
+  const hostedQueue = createWorkQueue({ name: 'hosted', log, metrics });
+  const enqueue = (key: ObjectKey): void => {
+    const config = caches.configs.store.get(key);
+    // One that is gone may have been of either kind.
+    if (config === undefined || isHosted(config)) hostedQueue.add(key);
+    if (config === undefined || !isHosted(config)) queue.add(key);
+  };
+  const unwire = wire(caches, (key) => {
+    const config = caches.configs.store.get(key);
+    if (config === undefined || !isHosted(config)) queue.add(key);
+  });
+  const unwireHosted = wireHosted(caches, (key) => {
+    const config = caches.configs.store.get(key);
+    if (config !== undefined && isHosted(config)) hostedQueue.add(key);
+  });
   const unwireRestarts = wireRestarts(caches, () => queue.add(RESTART_KEY));
   const governed = new GovernedView({
     caches,
@@ -181,11 +202,11 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   const unwireDatacenters = wireDatacenters(
     caches,
     (name, soon) => queue.addAfter(datacenterKey(name), soon === 'Now' ? 0 : DATACENTER_PAUSE_MS),
-    (key) => queue.add(key),
+    enqueue,
   );
   // Before the AuditConfigs: they ask whose turn it is.
   for (const { metadata } of caches.datacenters.store.values()) queue.add(datacenterKey(metadata.name));
-  for (const key of caches.configs.store.keys()) queue.add(key);
+  for (const key of caches.configs.store.keys()) enqueue(key);
   // After them: what datacenters make of a pause is known then.
   queue.add(RESTART_KEY);
   const reconcileDatacenter = createDatacenters({
@@ -199,7 +220,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     serverVersion: () => version ?? '1.26',
     log,
     now: Date.now,
-    wake: (key) => queue.add(key),
+    wake: enqueue,
   });
   const restartLease = createRestartLease({
     caches,
@@ -209,7 +230,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     log,
     now: Date.now,
   });
-  const reconcileConfig = createReconciler({
+  const reconciler: ReconcilerOptions = {
     caches,
     client: kube.client,
     status: createStatusWriter({ client: kube.client, resource: AUDIT_CONFIGS, fieldManager: FIELD_MANAGER, metrics }),
@@ -219,6 +240,12 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     serverVersion: () => version ?? '1.26',
     log,
     now: Date.now,
+  };
+  const reconcileConfig = createReconciler(reconciler);
+  const reconcileHosted = createHostedReconciler({
+    ...reconciler,
+    workloads: { Deployment: caches.deployments, StatefulSet: caches.statefulSets },
+    patched: new Patched(),
   });
   const reconcile = (key: string, s: AbortSignal): Promise<Outcome> => {
     const datacenter = datacenterOfKey(key);
@@ -231,12 +258,17 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   });
   try {
     // One at a time: whoever decides must know what was told to every node of the control plane before.
-    await queue.work({ workers: 1, reconcile, gate: (s) => kube.health.whenUp(60_000, s) }, signal);
+    const gate = (s: AbortSignal): Promise<void> => kube.health.whenUp(60_000, s);
+    await Promise.all([
+      queue.work({ workers: 1, reconcile, gate }, signal),
+      hostedQueue.work({ workers: HOSTED_WORKERS, reconcile: reconcileHosted, gate }, signal),
+    ]);
   } finally {
     unhook();
     unwire();
     unwireRestarts();
     unwireDatacenters();
+    unwireHosted();
   }
 }
 

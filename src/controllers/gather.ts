@@ -20,6 +20,7 @@ import { isInFlight } from '../rollout/next-node.ts';
 import { configUidOf } from './caches.ts';
 import { nodeReadiness } from './node-readiness.ts';
 import type { Caches } from './caches.ts';
+import { isHosted } from './hosted/workloads.ts';
 import { kubeadmFact } from './kubeadm.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, CRDS, SECRETS, keepData } from './resources.ts';
 import type { DataView } from './resources.ts';
@@ -50,6 +51,7 @@ export async function gather(
   const { uid = '', generation = 0, creationTimestamp = '', deletionTimestamp, finalizers } = object.metadata;
   const status = auditConfigStatus.safeParse(object['status'] ?? {});
   const governed = await g.governed.of(object, readerOf(g), signal);
+  const hosted = isHosted(object);
   return {
     ...(governed === undefined ? {} : { governed }),
     meta: {
@@ -65,8 +67,9 @@ export async function gather(
     // Somebody else's writing in status is not obeyed, and replaced.
     status: status.success ? status.data : {},
     references: await referencesFor(g, object, signal),
-    nodes: await withReadiness(g, object, nodesFor(g, object), signal),
-    ...busyNode(g, uid),
+    ...(hosted
+      ? { nodes: [] }
+      : { nodes: await withReadiness(g, object, nodesFor(g, object), signal), ...busyNode(g, uid) }),
     ...(deletionTimestamp === undefined ? {} : { definition: await definitionOf(g.client, signal) }),
     kubeadm: kubeadmFact(g.caches.kubeadm, uid, g.caches.configs.store.values()),
     serverVersion: g.serverVersion(),
@@ -172,7 +175,17 @@ async function referencesFor(g: Gatherer, config: KubeObject, signal: AbortSigna
   const webhook = isRecord(spec['webhook']) ? spec['webhook'] : {};
   const read = async (resource: Resource, cache: Reflector<DataView>, ref: unknown): Promise<Reference | undefined> =>
     isRecord(ref) && typeof ref['name'] === 'string'
-      ? readReference(g, { resource, cache, namespace: config.metadata.namespace ?? '', name: ref['name'] }, signal)
+      ? readReference(
+          g,
+          {
+            anywhere: isHosted(config),
+            resource,
+            cache,
+            namespace: config.metadata.namespace ?? '',
+            name: ref['name'],
+          },
+          signal,
+        )
       : undefined;
   const fromMap = await read(CONFIG_MAPS, g.caches.configMaps, policy['configMapRef']);
   const fromSecret = await read(SECRETS, g.caches.secrets, policy['secretRef']);
@@ -186,6 +199,8 @@ type Wanted = {
   readonly cache: Reflector<DataView>;
   readonly namespace: string;
   readonly name: string;
+  /** Hosted targets are in namespaces of their own; node targets are not (accept.ts), and nothing is asked for them. */
+  readonly anywhere: boolean;
 };
 
 async function readReference(g: Gatherer, want: Wanted, signal: AbortSignal): Promise<Reference> {
@@ -194,8 +209,7 @@ async function readReference(g: Gatherer, want: Wanted, signal: AbortSignal): Pr
     const cached = want.cache.store.get(ref);
     return cached === undefined ? { found: false, why: 'NotFound' } : dataOf(cached);
   }
-  // Elsewhere nothing is refused for want of a reference: the namespace itself is (accept.ts).
-  if (want.namespace !== g.settings.operatorNamespace) return { found: false, why: 'Forbidden' };
+  if (want.namespace !== g.settings.operatorNamespace && !want.anywhere) return { found: false, why: 'Forbidden' };
   const read = await g.client.get(want.resource, ref, { signal });
   return read.ok ? dataOf(keepData(read.value)) : { found: false, why: whyOf(read.error) };
 }

@@ -28,7 +28,10 @@ const ACTION: Readonly<Record<string, string>> = {
   KubeadmConfigSynced: 'SyncKubeadmConfig',
 };
 
-export function notesOf(before: AuditConfigStatus, decision: Decision): readonly Note[] {
+export function notesOf(
+  before: AuditConfigStatus,
+  decision: Pick<Decision, 'status' | 'assign' | 'kubeadm'>,
+): readonly Note[] {
   const changed = (decision.status?.conditions ?? []).flatMap((c): Note[] => {
     const bad = BAD[c.type];
     if (bad === undefined) return [];
@@ -52,7 +55,7 @@ export function notesOf(before: AuditConfigStatus, decision: Decision): readonly
   return [...said, { type: 'Normal', reason: 'NodeAssigned', action: 'RollOut', note }];
 }
 
-function kubeadmNote({ kubeadm }: Decision): readonly Note[] {
+function kubeadmNote({ kubeadm }: Pick<Decision, 'kubeadm'>): readonly Note[] {
   if (kubeadm === undefined) return [];
   const note = (reason: string, text: string): readonly Note[] => [
     { type: 'Normal', reason, action: 'SyncKubeadmConfig', note: text },

@@ -82,7 +82,11 @@ export function createReconciler(o: ReconcilerOptions): (key: ObjectKey, signal:
 }
 
 /** What cannot be read now is asked for again; what is not there is lost. */
-async function withLastValid(o: ReconcilerOptions, facts: Facts, signal: AbortSignal): Promise<Facts> {
+export async function withLastValid(
+  o: Pick<ReconcilerOptions, 'client' | 'settings'>,
+  facts: Facts,
+  signal: AbortSignal,
+): Promise<Facts> {
   const name = facts.status.lastValid?.name ?? '';
   const { governed } = facts;
   if (governed === undefined) return facts;

@@ -30,7 +30,8 @@ export type BundleObject = {
     readonly namespace: string;
     readonly labels: Readonly<Record<string, string>>;
   };
-  readonly immutable: true;
+  /** False for what is changed in place: a hosted webhook's credentials. */
+  readonly immutable: boolean;
   readonly type?: 'Opaque';
   /** Base64 where it is a Secret. */
   readonly data: Readonly<Record<string, string>>;
@@ -107,6 +108,14 @@ export function toBundle(revision: Revision, namespace: string): readonly Bundle
         ]),
   ];
 }
+
+/** As published beside a hosted API server: its webhook's credentials have one name, and are changed in place. */
+export const hostedBundle = (revision: Revision, namespace: string): readonly BundleObject[] =>
+  toBundle(revision, namespace).map((o) =>
+    o.metadata.name.startsWith(credentialsPrefix(revision.digest))
+      ? { ...o, immutable: false, metadata: { ...o.metadata, name: hostedCredentialsName(revision.digest) } }
+      : o,
+  );
 
 const flagValue = z.union([
   z.string().max(256),

@@ -3,6 +3,7 @@
  * no node is touched: what ran keeps running. The last check renders, so that an accepted spec always has a revision
  * (or is a removal). Called by decide.ts; `render` and `lint` say the same through the same rooms.
  */
+import { isNodeTarget } from '../api/auditconfig-target.ts';
 import { unsupportedFields } from '../api/auditconfig-unsupported.ts';
 import type { AuditConfig } from '../api/auditconfig.ts';
 import type { Reasons, Verdict } from '../api/conditions.ts';
@@ -17,6 +18,8 @@ import type { DatacenterEffect, EffectiveConfig } from '../config/types.ts';
 import type { Reference, References } from '../render/references.ts';
 import { buildRevision } from '../render/revision.ts';
 import type { Revision } from '../render/types.ts';
+import { hostedView } from '../targets/hosted.ts';
+import type { HostedView } from '../targets/hosted.ts';
 import { referenceKey } from './facts.ts';
 import type { Facts } from './facts.ts';
 import type { Own } from '../render/last-valid.ts';
@@ -52,6 +55,9 @@ export function sentence(findings: readonly Finding[]): string {
 
 /** Versions that run on this control plane, oldest first; the controller's own API server speaks for silent nodes. */
 export function versionsOf(facts: Facts): readonly Minor[] {
+  const hosted = hostedViewOf(facts);
+  if (hosted !== undefined)
+    return [parseMinor(/:(v?1\.[^@/:]+)(?:@.*)?$/.exec(hosted.image)?.[1] ?? '') ?? facts.serverVersion];
   const reported = facts.nodes.flatMap((n) => parseMinor(n.auditNode?.status.kubernetesVersion ?? '') ?? []);
   const all = new Set(reported.length === 0 ? [facts.serverVersion] : reported);
   return [...all].sort((a, b) => minorNumber(a) - minorNumber(b));
@@ -64,8 +70,15 @@ const supported: Check = (config) => {
   return findings.length === 0 ? undefined : refuse('Unsupported', sentence(findings), findings);
 };
 
-const inOperatorNamespace: Check = (_config, { meta, settings }) =>
-  meta.namespace === settings.operatorNamespace
+/** What a hosted target's workload says; undefined for others, and for one that is not there or is refused. */
+export function hostedViewOf({ workload }: Facts): HostedView | undefined {
+  if (workload === undefined) return undefined;
+  const view = hostedView({ workload: workload.object }, workload.spec);
+  return 'ok' in view ? view.ok : undefined;
+}
+
+const inOperatorNamespace: Check = (config, { meta, settings }) =>
+  meta.namespace === settings.operatorNamespace || !isNodeTarget(config.spec.target.type)
     ? undefined
     : refuse(
         'NamespaceNotAllowed',
@@ -83,7 +96,15 @@ const noRival: Check = (_config, { meta, nodes }) => {
   );
 };
 
-const CHECKS: readonly Check[] = [supported, inOperatorNamespace, noRival];
+const noRivalForWorkload: Check = (_config, { meta, workload }) =>
+  workload === undefined || workload.claimant.uid === meta.uid
+    ? undefined
+    : refuse(
+        'TargetConflict',
+        `${workload.spec.kind} ${workload.name} is configured by the older AuditConfig ${workload.claimant.key}; delete one of them`,
+      );
+
+const CHECKS: readonly Check[] = [supported, inOperatorNamespace, noRival, noRivalForWorkload];
 
 /** Which reason a finding of rendering stands for, by its code; the first row that has it counts. */
 const REASONS: readonly (readonly [RegExp, Reasons['Accepted']])[] = [
@@ -115,6 +136,10 @@ function referencesOf({ spec }: EffectiveConfig, own: References, { governed }: 
   return { ...(policy === undefined ? {} : { policy }), ...(webhook === undefined ? {} : { webhook }) };
 }
 
+/** Pods resolve names of the cluster; nodes, and pods on a node's network, do not. */
+const networkOf = (facts: Facts): { network?: 'Pod' } =>
+  facts.workload !== undefined && hostedViewOf(facts)?.hostNetwork !== true ? { network: 'Pod' } : {};
+
 function rendered(own: Own, facts: Facts): Accepted {
   const effective = mergeDatacenters(own.spec, facts.governed?.datacenters ?? []);
   if (effective.spec.state === 'Disabled') {
@@ -122,7 +147,13 @@ function rendered(own: Own, facts: Facts): Accepted {
     return { verdict: valid(`auditing is disabled by ${by}`, []), effective, findings: [] };
   }
   const versions = versionsOf(facts);
-  const input = { effective, references: referencesOf(effective, own.references, facts), versions, now: facts.now };
+  const input = {
+    effective,
+    references: referencesOf(effective, own.references, facts),
+    versions,
+    now: facts.now,
+    ...networkOf(facts),
+  };
   const { revision, findings, changesAt } = buildRevision(input);
   const later = changesAt === undefined ? {} : { changesAt };
   if (revision === undefined || hasErrors(findings))

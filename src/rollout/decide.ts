@@ -60,9 +60,9 @@ export type Decision = {
   readonly settled: boolean;
 };
 
-const UNKNOWN_RETRY_MS = 10_000;
+export const UNKNOWN_RETRY_MS = 10_000;
 const DEAD_LOOK_MS = 60_000;
-const DEFAULT_ROLLOUT = BUILT_IN.rollout;
+export const DEFAULT_ROLLOUT = BUILT_IN.rollout;
 
 type Work = {
   readonly want: Desired | undefined;
@@ -126,7 +126,7 @@ function workOf(facts: Facts, accepted: Accepted): Work {
   return withKubeadm({ want, nodes, next });
 }
 
-function opensAt(windows: Parameters<typeof windowed>[0], now: number): { opensAt?: number } {
+export function opensAt(windows: Parameters<typeof windowed>[0], now: number): { opensAt?: number } {
   const w = windowed(windows, now);
   return w.open ? {} : { opensAt: w.opensAt };
 }
@@ -201,7 +201,7 @@ function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision 
 
 /** A timer holds no more than 24 days, and a clock may be set. */
 const MAX_LATER_MS = 24 * 3_600_000;
-const laterIn = ({ changesAt }: Accepted, now: number): number | undefined =>
+export const laterIn = ({ changesAt }: Accepted, now: number): number | undefined =>
   changesAt === undefined ? undefined : Math.min(MAX_LATER_MS, Math.max(1_000, changesAt - now));
 
 /** `others`: when a proof is too old to count, and the like: nobody else tells. */
@@ -260,7 +260,7 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
   };
 }
 
-function effectiveOf(
+export function effectiveOf(
   effective: DatacenterEffect,
   revision: Revision | undefined,
 ): Pick<AuditConfigStatus, 'effective'> {
@@ -290,7 +290,7 @@ function effectiveOf(
 const MAX_LISTED = 64;
 
 /** The datacenters that count, and where the owner's last valid settings are kept. */
-function governedOf(facts: Facts, accepted: Accepted): Pick<AuditConfigStatus, 'datacenters' | 'lastValid'> {
+export function governedOf(facts: Facts, accepted: Accepted): Pick<AuditConfigStatus, 'datacenters' | 'lastValid'> {
   const { governed, status } = facts;
   const had = status.lastValid === undefined ? {} : { lastValid: status.lastValid };
   if (governed === undefined) return had;
@@ -390,7 +390,7 @@ const KEPT: Readonly<Record<NonNullable<Accepted['keeps']>, string>> = {
   Nothing: 'no valid one is known, so that only what datacenters say counts meanwhile',
 };
 
-const keptVerdict = ({ keeps }: Accepted): Verdict | undefined =>
+export const keptVerdict = ({ keeps }: Accepted): Verdict | undefined =>
   keeps === undefined
     ? undefined
     : { type: 'Degraded', status: 'True', reason: 'LastValidKept', message: `spec is not accepted; ${KEPT[keeps]}` };
@@ -404,7 +404,7 @@ const storedRetention = (kept: {
 });
 
 /** What to say when a step before the status was refused: nothing of it is claimed to be done. */
-export function blocked(facts: Facts, decision: Decision, why: string): AuditConfigStatus | undefined {
+export function blocked(facts: Facts, decision: Pick<Decision, 'status'>, why: string): AuditConfigStatus | undefined {
   const { status } = decision;
   if (status === undefined) return undefined;
   const moment: Moment = { now: timestamp(facts.now), generation: facts.meta.generation };
@@ -428,5 +428,5 @@ function rolledOutBefore(facts: Facts, status: AuditConfigStatus): readonly Cond
   return (status.conditions ?? []).flatMap((c) => (c.type !== 'RolledOut' ? [c] : old === undefined ? [] : [old]));
 }
 
-const keptEffective = (facts: Facts): Pick<AuditConfigStatus, 'effective'> =>
+export const keptEffective = (facts: Facts): Pick<AuditConfigStatus, 'effective'> =>
   facts.status.effective === undefined ? {} : { effective: facts.status.effective };

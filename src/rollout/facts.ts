@@ -8,6 +8,8 @@ import type { Minor } from '../api/versions.ts';
 import type { Datacenter } from '../config/types.ts';
 import type { Own } from '../render/last-valid.ts';
 import type { Reference, References } from '../render/references.ts';
+import type { Revision } from '../render/types.ts';
+import type { HostedTargetSpec } from '../targets/hosted.ts';
 import type { KubeadmFact, KubeadmWrite } from './kubeadm.ts';
 import type { NodeView, Waiting } from './next-node.ts';
 import type { Readiness } from './restart-plan.ts';
@@ -48,6 +50,20 @@ export type Settings = {
   readonly bundlesNamespace: string;
 };
 
+/** The Deployment or StatefulSet of a hosted target. */
+export type WorkloadFact = {
+  readonly name: string;
+  readonly spec: HostedTargetSpec;
+  /** As the API server has it; null where there is none. */
+  readonly object: unknown;
+  /** Why it could not be read, in the API server's words; nothing is known of it then. */
+  readonly forbidden?: string;
+  /** The oldest AuditConfig that targets it. */
+  readonly claimant: { readonly key: string; readonly uid: string };
+  /** The revision to go back to; read only when it is needed. `Lost`: what was published is not there, or another one. */
+  readonly lastGood?: Revision | 'Lost';
+};
+
 /** What datacenters have to say; there where any of them is known. */
 export type Governed = {
   /** Those that count now: their turn has come, or what they said before still counts. */
@@ -70,6 +86,8 @@ export type Facts = {
   readonly references: References;
   readonly governed?: Governed;
   readonly nodes: readonly NodeFact[];
+  /** There exactly for hosted targets. */
+  readonly workload?: WorkloadFact;
   /** A node that another AuditConfig's change is in flight on: API servers of one control plane restart one at a time. */
   readonly busyNode?: string;
   /**

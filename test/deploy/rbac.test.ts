@@ -13,6 +13,15 @@ const CONFIGS = 'auditconfigs.auditconfig.dev';
 const NODES = 'auditnodes.auditconfig.dev';
 const DATACENTERS = 'datacenterauditconfigs.auditconfig.dev';
 const DATA = ['configmaps', 'secrets'];
+const WORKLOADS = ['deployments.apps', 'statefulsets.apps'];
+
+/** Roles that a binding of ours names. */
+const BOUND = new Set(
+  OBJECTS.filter(({ kind }) => kind.endsWith('RoleBinding')).map((o) => {
+    const ref = o['roleRef'] as { kind: string; name: string };
+    return `${ref.kind} ${ref.name}`;
+  }),
+);
 
 type Use = {
   readonly resources: readonly string[];
@@ -31,11 +40,26 @@ const made = (file: string, resource: string): Use => ({
 });
 const EVENTS = made('kube/events.ts', 'events.events.k8s.io');
 
+/** Of the controller too, wherever an administrator binds the role. */
+const HOSTED: Readonly<Record<string, Use>> = {
+  'get workload': everywhere(...WORKLOADS),
+  'jsonPatch target': everywhere(...WORKLOADS),
+  'get published': everywhere(...DATA),
+  'create published': everywhere(...DATA),
+  'mergePatch published': everywhere(...DATA),
+  'delete published': everywhere(...DATA),
+  'list PODS': everywhere('pods'),
+  'delete PODS': everywhere('pods'),
+};
+/** Those of src/controllers/hosted that need what the controller has everywhere. */
+const HOSTED_BESIDES = ['mergePatch AUDIT_CONFIGS', 'reflect workloads'];
+
 const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>>>> = {
   controller: {
     'reflect AUDIT_CONFIGS': everywhere(CONFIGS),
     'reflect AUDIT_NODES': everywhere(NODES),
     'reflect NODES': everywhere('nodes'),
+    'reflect workloads': everywhere(...WORKLOADS),
     'get NODES': everywhere('nodes'),
     'reflect LEASES': { ...restarts, name: 'auditconfig-restart' },
     'mergePatch LEASES': { ...restarts, name: 'auditconfig-restart' },
@@ -119,11 +143,23 @@ describe('the rights in deploy/', () => {
     ['controller', 'controllers'],
     ['agent', 'agent'],
   ] as const)('of the %s: the table names every place that speaks to the API', (component, room) => {
-    expect(requestSites(room)).toEqual(Object.keys(USES[component]).sort());
+    const hosted = component === 'controller' ? Object.keys(HOSTED) : [];
+    expect(requestSites(room)).toEqual([...Object.keys(USES[component]), ...hosted].sort());
   });
 
   it.each(['controller', 'agent'] as const)('of the %s are exactly those that it uses', (component) => {
     expect(grantedTo(component, OBJECTS)).toEqual(usedBy(component));
+  });
+
+  it('in namespaces of hosted control planes are exactly those that it uses there, and bound nowhere by us', () => {
+    expect(requestSites('controllers/hosted')).toEqual([...Object.keys(HOSTED), ...HOSTED_BESIDES].sort());
+    const used = Object.entries(HOSTED).flatMap(([site, { resources }]) =>
+      resources.flatMap((resource) =>
+        (VERBS[site.split(' ')[0] ?? ''] ?? []).map((verb) => rightText({ where: '*', resource, verb })),
+      ),
+    );
+    expect(grantedTo('hosted', OBJECTS)).toEqual([...new Set(used)].sort());
+    expect(BOUND.has('ClusterRole auditconfig-hosted')).toBe(false);
   });
 
   const roles = OBJECTS.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');
@@ -135,7 +171,9 @@ describe('the rights in deploy/', () => {
   });
 
   it('let nobody read Secrets or ConfigMaps of all namespaces', () => {
-    const wide = roles.filter((o) => o.kind === 'ClusterRole');
+    // One that is bound nowhere gives nothing: administrators bind it in single namespaces.
+    const wide = roles.filter((o) => o.kind === 'ClusterRole' && BOUND.has(`ClusterRole ${o.metadata.name}`));
+    expect(wide.length).toBe(2);
     const resources = wide.flatMap((o) => rulesOf(o).flatMap((r) => r.resources ?? []));
     expect(resources.filter((r) => DATA.includes(r))).toEqual([]);
     // A ClusterRole of somebody else, bound here, would be a way around.

@@ -42,6 +42,8 @@ const KINDS: Readonly<Record<string, readonly [plural: string, namespaced: boole
   DaemonSet: ['daemonsets', true],
   DatacenterAuditConfig: ['datacenterauditconfigs', false],
   Deployment: ['deployments', true],
+  MutatingAdmissionPolicy: ['mutatingadmissionpolicies', false],
+  MutatingAdmissionPolicyBinding: ['mutatingadmissionpolicybindings', false],
   Namespace: ['namespaces', false],
   Node: ['nodes', false],
   PodDisruptionBudget: ['poddisruptionbudgets', true],

@@ -43,7 +43,7 @@ describe('decide', () => {
     ['a field that the API does not know', { polcy: {} }, 'InvalidSpec'],
     [
       'a target of a later release',
-      { target: { type: 'Hosted', hosted: { kind: 'Deployment', name: 'a' } } },
+      { target: { type: 'TenantControlPlane', tenantControlPlane: { name: 'a' } } },
       'Unsupported',
     ],
     [

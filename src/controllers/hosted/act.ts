@@ -1,0 +1,194 @@
+/**
+ * Carries out a decision about a hosted control plane, in the order that makes every interruption harmless: finalizer,
+ * revision, the one patch of the workload, pods that it left stuck, status, finalizer again.
+ */
+import type { KubeClient } from '../../kube/client.ts';
+import { fail, ok } from '../../kube/errors.ts';
+import type { Result } from '../../kube/errors.ts';
+import type { StatusWriter } from '../../kube/status.ts';
+import { isRecord } from '../../kube/types.ts';
+import type { KubeObject, Resource } from '../../kube/types.ts';
+import { fromBundle, hostedBundle, bundleName, hostedCredentialsName, webhookName } from '../../render/bundle.ts';
+import type { BundleObject } from '../../render/bundle.ts';
+import type { Digest, Revision } from '../../render/types.ts';
+import type { Minor } from '../../api/versions.ts';
+import { FIELD_MANAGER } from '../../rollout/field-managers.ts';
+import type { HostedDecision } from '../../rollout/hosted.ts';
+import { AUDIT_CONFIGS, CONFIG_MAPS, SECRETS } from '../resources.ts';
+import { resourceOf } from './workloads.ts';
+import type { HostedPlace } from './workloads.ts';
+
+export const HOSTED_FINALIZER = 'auditconfig.dev/audit-flags';
+const PODS: Resource = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
+
+export type HostedActor = { readonly client: KubeClient; readonly status: StatusWriter };
+export type HostedTask = {
+  readonly config: KubeObject;
+  readonly place: HostedPlace;
+  readonly workload: KubeObject | null;
+  readonly decision: HostedDecision;
+};
+
+/** The workload as the patch left it, where there was one. */
+export async function actHosted(
+  a: HostedActor,
+  t: HostedTask,
+  signal: AbortSignal,
+): Promise<Result<KubeObject | undefined>> {
+  const { decision, config } = t;
+  let patched: KubeObject | undefined;
+  const steps: (() => Promise<Result<unknown>>)[] = [];
+  if (decision.finalizer === 'Add') steps.push(() => setFinalizer(a, config, true, signal));
+  if (decision.publish !== undefined) steps.push(...publishSteps(a, decision.publish, t, signal));
+  const { patch, status } = decision;
+  if (patch !== undefined)
+    steps.push(async () => {
+      const done = await patchWorkload(a, t, patch, signal);
+      if (done.ok) patched = done.value;
+      return done;
+    });
+  if (decision.deleteStuckPods === true) steps.push(() => deleteStuckPods(a, t, signal));
+  if (status !== undefined)
+    steps.push(async () => {
+      const written = await a.status.apply({ metadata: config.metadata, status: config['status'] }, status, signal);
+      return !written.ok && written.error.code === 'NotFound' ? ok(false) : written;
+    });
+  if (decision.finalizer === 'Remove') steps.push(() => setFinalizer(a, config, false, signal));
+  for (const step of steps) {
+    const result = await step();
+    if (!result.ok) return result;
+  }
+  return ok(patched);
+}
+
+function setFinalizer(
+  a: HostedActor,
+  config: KubeObject,
+  wanted: boolean,
+  signal: AbortSignal,
+): Promise<Result<unknown>> {
+  const { name, namespace = '', resourceVersion, finalizers = [] } = config.metadata;
+  const others = finalizers.filter((f) => f !== HOSTED_FINALIZER);
+  const patch = { metadata: { resourceVersion, finalizers: wanted ? [...others, HOSTED_FINALIZER] : others } };
+  return a.client.mergePatch(AUDIT_CONFIGS, { name, namespace }, patch, { signal, fieldManager: FIELD_MANAGER });
+}
+
+/** A failed `test` says Invalid without causes: somebody wrote meanwhile, and it is planned anew. */
+async function patchWorkload(
+  a: HostedActor,
+  { place, workload }: HostedTask,
+  patch: NonNullable<HostedDecision['patch']>,
+  signal: AbortSignal,
+): Promise<Result<KubeObject>> {
+  const target = resourceOf(place.spec.kind);
+  const ref = { namespace: place.namespace, name: place.name };
+  const same = { op: 'test', path: '/metadata/uid', value: workload?.metadata.uid } as const;
+  const done = await a.client.jsonPatch(target, ref, [same, ...patch], { signal, fieldManager: FIELD_MANAGER });
+  if (!done.ok && done.error.code === 'Invalid' && done.error.causes.length === 0)
+    return fail('Conflict', `${place.spec.kind} ${place.name} was changed meanwhile`);
+  return done;
+}
+
+/** The revision goes with its workload, and with nothing else: not with the AuditConfig, nor with our CRD. */
+const ownedBy = (workload: KubeObject | null): object =>
+  workload?.metadata.uid === undefined
+    ? {}
+    : {
+        ownerReferences: [
+          { apiVersion: 'apps/v1', kind: workload.kind, name: workload.metadata.name, uid: workload.metadata.uid },
+        ],
+      };
+
+function publishSteps(
+  a: HostedActor,
+  revision: Revision,
+  { place, workload }: HostedTask,
+  signal: AbortSignal,
+): (() => Promise<Result<unknown>>)[] {
+  const objects = hostedBundle(revision, place.namespace);
+  // The policy's object comes first in the list and is written last: who finds it finds all of it.
+  return [...objects].reverse().map((o) => () => publish(a, o, ownedBy(workload), signal));
+}
+
+const sorted = (data: unknown): string =>
+  JSON.stringify(Object.entries(data ?? {}).sort(([x], [y]) => (x < y ? -1 : 1)));
+
+async function publish(
+  a: HostedActor,
+  object: BundleObject,
+  owner: object,
+  signal: AbortSignal,
+): Promise<Result<unknown>> {
+  const published = object.kind === 'Secret' ? SECRETS : CONFIG_MAPS;
+  const ref = { name: object.metadata.name, namespace: object.metadata.namespace };
+  const whole: KubeObject = { ...object, metadata: { ...object.metadata, ...owner } };
+  const created = await a.client.create(published, whole, { signal, fieldManager: FIELD_MANAGER });
+  if (created.ok || created.error.code !== 'AlreadyExists') return created;
+  const there = await a.client.get(published, ref, { signal });
+  if (!there.ok) return there;
+  if (sorted(there.value['data']) === sorted(object.data)) return ok(undefined);
+  // Credentials are changed in place: pods see the new files, and nothing restarts.
+  if (!object.immutable)
+    return a.client.mergePatch(published, ref, { data: object.data }, { signal, fieldManager: FIELD_MANAGER });
+  const removed = await a.client.delete(published, ref, { signal });
+  if (!removed.ok) return removed;
+  return fail('Conflict', `${object.kind} ${ref.name} did not hold what its name says; it is published again`);
+}
+
+/** What was published of a revision, checked as if a stranger had written it; undefined: it is not there, or another one. */
+export async function readRevision(
+  a: Pick<HostedActor, 'client'>,
+  of: { readonly namespace: string; readonly digest: Digest; readonly versions: readonly Minor[] },
+  signal: AbortSignal,
+): Promise<Result<Revision | undefined>> {
+  const { namespace, digest, versions } = of;
+  const read = async (published: Resource, name: string): Promise<Result<KubeObject | undefined>> => {
+    const got = await a.client.get(published, { namespace, name }, { signal });
+    return !got.ok && got.error.code === 'NotFound' ? ok(undefined) : got;
+  };
+  const open = await read(CONFIG_MAPS, bundleName(digest));
+  if (!open.ok) return open;
+  const bundle = open.value === undefined ? await read(SECRETS, bundleName(digest)) : open;
+  if (!bundle.ok) return bundle;
+  const webhook = await read(SECRETS, webhookName(digest));
+  if (!webhook.ok) return webhook;
+  const credentials = webhook.value === undefined ? ok(undefined) : await read(SECRETS, hostedCredentialsName(digest));
+  if (!credentials.ok) return credentials;
+  const input = { bundle: bundle.value, webhook: webhook.value, credentials: credentials.value, digest, versions };
+  return ok(fromBundle(input).revision);
+}
+
+const isReady = (pod: KubeObject): boolean => {
+  const status = isRecord(pod['status']) ? pod['status'] : {};
+  const conditions: readonly unknown[] = Array.isArray(status['conditions']) ? status['conditions'] : [];
+  return conditions.some((c) => isRecord(c) && c['type'] === 'Ready' && c['status'] === 'True');
+};
+
+/** A StatefulSet waits for ever for a pod of the revision that failed; only that pod, and only while it is not ready. */
+async function deleteStuckPods(
+  a: HostedActor,
+  { place, workload }: HostedTask,
+  signal: AbortSignal,
+): Promise<Result<unknown>> {
+  const status = isRecord(workload?.['status']) ? workload['status'] : {};
+  const wanted = status['updateRevision'];
+  const generation = workload?.metadata.generation ?? 0;
+  // Before its controller has seen the way back, it would make the same pod again.
+  if (typeof wanted !== 'string' || Number(status['observedGeneration'] ?? 0) < generation) return ok(undefined);
+  const pods = await a.client.list(PODS, { namespace: place.namespace, signal });
+  if (!pods.ok) return pods;
+  const stuck = pods.value.filter(
+    (p) =>
+      p.metadata.ownerReferences?.some((o) => o.uid === workload?.metadata.uid) === true &&
+      p.metadata.labels?.['controller-revision-hash'] !== wanted &&
+      p.metadata.deletionTimestamp === undefined &&
+      !isReady(p),
+  );
+  for (const { metadata } of stuck) {
+    const ref = { namespace: place.namespace, name: metadata.name };
+    const uid = metadata.uid === undefined ? {} : { uid: metadata.uid };
+    const deleted = await a.client.delete(PODS, ref, { signal, ...uid });
+    if (!deleted.ok) return deleted;
+  }
+  return ok(undefined);
+}

@@ -1,0 +1,182 @@
+/**
+ * One AuditConfig with a hosted target: gather, decide (src/rollout/hosted.ts), act. A queue of its own with several
+ * workers: hosted control planes have nothing to do with each other, and there are thousands of them.
+ */
+import type { AuditConfigStatus } from '../../api/auditconfig.ts';
+import { handlingOf } from '../../kube/errors.ts';
+import type { KubeError, Result } from '../../kube/errors.ts';
+import type { Outcome } from '../../kube/queue.ts';
+import { isRecord, keyOf } from '../../kube/types.ts';
+import type { KubeObject, ObjectKey } from '../../kube/types.ts';
+import type { Digest } from '../../render/types.ts';
+import { blocked } from '../../rollout/decide.ts';
+import { decideHosted } from '../../rollout/hosted.ts';
+import type { HostedDecision, HostedFacts } from '../../rollout/hosted.ts';
+import { forgetKeptSteps, keepSteps } from '../act.ts';
+import { gather } from '../gather.ts';
+import { notesOf } from '../notes.ts';
+import { withLastValid } from '../reconcile.ts';
+import type { ReconcilerOptions } from '../reconcile.ts';
+import { Told } from '../told.ts';
+import { actHosted, readRevision } from './act.ts';
+import type { HostedActor, HostedTask } from './act.ts';
+import { findWorkload, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
+import type { HostedPlace, Patched, Workloads } from './workloads.ts';
+
+export type HostedReconcilerOptions = ReconcilerOptions & { readonly workloads: Workloads; readonly patched: Patched };
+
+/** Statuses as they were written, until the cache has them: what has been seen must not be decided again. */
+type Written = { readonly over: string; readonly status: AuditConfigStatus };
+
+export function createHostedReconciler(
+  o: HostedReconcilerOptions,
+): (key: ObjectKey, signal: AbortSignal) => Promise<Outcome> {
+  const nothingTold = new Told(() => performance.now());
+  const written = new Map<string, Written>();
+  const released = new Set<string>();
+  return async (key, signal) => {
+    const config = o.caches.configs.store.get(key);
+    const place = config === undefined ? undefined : hostedPlaceOf(config);
+    const gathered = place === undefined ? undefined : await gather({ ...o, told: nothingTold }, key, signal);
+    if (config === undefined || place === undefined || gathered === undefined) return { kind: 'Done' };
+    const { uid = '', resourceVersion = '' } = config.metadata;
+    if (released.has(uid)) return { kind: 'Done' };
+    const workload = await findWorkload({ ...o, client: o.client }, place, signal);
+    if (!workload.ok && workload.error.code !== 'Forbidden') return failed(o, key, workload.error);
+    const own = written.get(uid);
+    const facts: HostedFacts = {
+      ...gathered,
+      ...(own?.over === resourceVersion ? { status: own.status } : {}),
+      kubeadmWrites: [],
+      now: o.now(),
+      workload: {
+        name: place.name,
+        spec: { ...place.spec, config: config.metadata.name },
+        object: workload.ok ? workload.value : null,
+        ...(workload.ok ? {} : { forbidden: workload.error.message }),
+        claimant: claimantOf(o, place),
+      },
+    };
+    const decision = await decideWithAll(o, { facts, place }, signal);
+    const task: HostedTask = { config, place, workload: workload.ok ? workload.value : null, decision };
+    const done = await run(o, task, signal);
+    if (!done.ok) {
+      await sayBlocked(o, task, { facts, error: done.error }, signal);
+      return failed(o, key, done.error);
+    }
+    if (done.value !== undefined) o.patched.remember(done.value);
+    if (decision.status !== undefined) written.set(uid, { over: resourceVersion, status: decision.status });
+    if (decision.finalizer === 'Remove') {
+      written.delete(uid);
+      released.add(uid);
+    }
+    say(o, config, facts, decision);
+    return outcomeOf(decision);
+  };
+}
+
+/** The oldest one that targets it; of the same second, by name. */
+function claimantOf({ caches }: HostedReconcilerOptions, place: HostedPlace): { key: string; uid: string } {
+  const all = caches.configs.store
+    .by('workload', placeKey({ ...place, kind: place.spec.kind }))
+    .map(({ metadata }) => ({
+      key: keyOf(metadata),
+      uid: metadata.uid ?? '',
+      at: Date.parse(metadata.creationTimestamp ?? ''),
+    }));
+  const [first] = all.sort((a, b) => a.at - b.at || (a.key < b.key ? -1 : 1));
+  return first ?? { key: '', uid: '' };
+}
+
+/** What a decision turns out to need is read then: it hardly ever is. */
+async function decideWithAll(
+  o: HostedReconcilerOptions,
+  { facts, place }: { facts: HostedFacts; place: HostedPlace },
+  signal: AbortSignal,
+): Promise<HostedDecision> {
+  const first = decideHosted(facts);
+  if (first.needs === 'LastValid') return decideHosted({ ...facts, ...(await withLastValid(o, facts, signal)) });
+  const digest = facts.status.workload?.lastKnownGood;
+  const fighting = first.status?.workload?.fight !== undefined && facts.status.workload?.fight === undefined;
+  if (fighting) {
+    // Caches hold no managedFields.
+    const fresh = await readWorkloadFresh(o.client, place, signal);
+    return fresh.ok && fresh.value !== null
+      ? decideHosted({ ...facts, workload: { ...facts.workload, object: fresh.value } })
+      : first;
+  }
+  if (first.needs !== 'LastGood' || digest === undefined) return first;
+  const read = await readRevision(
+    { client: o.client },
+    { namespace: place.namespace, digest: digest as Digest, versions: [facts.serverVersion] },
+    signal,
+  );
+  if (!read.ok) return first;
+  return decideHosted({ ...facts, workload: { ...facts.workload, lastGood: read.value ?? 'Lost' } });
+}
+
+async function run(
+  o: HostedReconcilerOptions,
+  task: HostedTask,
+  signal: AbortSignal,
+): Promise<Result<KubeObject | undefined>> {
+  const actor: HostedActor = { client: o.client, status: o.status };
+  const keeper = { client: o.client, bundlesNamespace: o.settings.bundlesNamespace };
+  for (const step of keepSteps(keeper, task.config, task.decision, signal)) {
+    const kept = await step();
+    if (!kept.ok) return kept;
+  }
+  const done = await actHosted(actor, task, signal);
+  if (!done.ok) return done;
+  for (const step of forgetKeptSteps(keeper, task.config, task.decision, signal)) {
+    const forgotten = await step();
+    if (!forgotten.ok) return forgotten;
+  }
+  return done;
+}
+
+async function sayBlocked(
+  o: HostedReconcilerOptions,
+  { config, decision }: HostedTask,
+  { facts, error }: { facts: HostedFacts; error: KubeError },
+  signal: AbortSignal,
+): Promise<void> {
+  if (!['Forbidden', 'NotFound', 'Invalid'].includes(error.code) || decision.status === undefined) return;
+  const { workload: _notDone, ...status } = blocked(facts, decision, error.message) ?? decision.status;
+  const memory = facts.status.workload;
+  const next = { ...status, ...(memory === undefined ? {} : { workload: memory }) };
+  const wrote = await o.status.apply({ metadata: config.metadata, status: config['status'] }, next, signal);
+  if (!wrote.ok) o.log.warn({ code: wrote.error.code }, 'its status could not be written either');
+}
+
+function failed(o: HostedReconcilerOptions, key: ObjectKey, error: KubeError): Outcome {
+  o.log.warn({ auditConfig: key, code: error.code, status: error.status }, error.message);
+  const afterMs = error.retryAfterMs === undefined ? {} : { afterMs: error.retryAfterMs };
+  switch (handlingOf(error)) {
+    case 'Retry':
+      return { kind: 'Retry', ...afterMs };
+    case 'Wait':
+      return { kind: 'Retry', afterMs: error.code === 'ConnectionRefused' ? 100 : 10_000 };
+    case 'Stop':
+      return error.code === 'Cancelled' ? { kind: 'Done' } : { kind: 'Retry', afterMs: 60_000 };
+  }
+}
+
+function say(o: HostedReconcilerOptions, config: KubeObject, facts: HostedFacts, decision: HostedDecision): void {
+  const regarding = config;
+  for (const note of notesOf(facts.status, decision.status === undefined ? {} : { status: decision.status })) {
+    o.events.record({ regarding, ...note });
+    o.log.info({ auditConfig: keyOf(config.metadata), reason: note.reason }, note.note);
+  }
+}
+
+function outcomeOf(decision: HostedDecision): Outcome {
+  if (decision.needs !== undefined) return { kind: 'Retry', afterMs: 1_000 };
+  const accepted = decision.status?.conditions?.find((c) => c.type === 'Accepted');
+  if (
+    isRecord(accepted) &&
+    ['ReferenceUnreadable', 'ReferenceForbidden', 'ReferenceNotFound'].includes(String(accepted['reason']))
+  )
+    return { kind: 'Again', afterMs: 30_000 };
+  return decision.requeueAfterMs === undefined ? { kind: 'Done' } : { kind: 'Again', afterMs: decision.requeueAfterMs };
+}

@@ -1,0 +1,196 @@
+/**
+ * Hosted control planes on real API servers, with the controller that ships and the rights that ship. What a Deployment's or
+ * StatefulSet's own controller and kubelet would do is played (hosted-owner.ts): a run with real ones is still to come.
+ */
+import { writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runController } from '../../src/controllers/controller.ts';
+import { startControlPlane } from '../control-plane/plane.ts';
+import type { ControlPlane } from '../control-plane/plane.ts';
+import { PLANE_VERSIONS } from '../control-plane/versions.ts';
+import { OPERATOR_NAMESPACE, apply, installOperator, kubeconfigOf, pathOf, tokenOf } from '../operator/install.ts';
+import type { Manifest } from '../operator/install.ts';
+import { Workload, hostedNamespace } from './hosted-owner.ts';
+import type { Kind } from './hosted-owner.ts';
+
+type View = {
+  readonly metadata: { readonly generation: number; readonly resourceVersion: string; readonly finalizers?: string[] };
+  readonly status?: {
+    readonly observedGeneration?: number;
+    readonly revision?: { readonly digest: string };
+    readonly workload?: Record<string, unknown>;
+    readonly conditions?: readonly { type: string; status: string; reason: string; message: string }[];
+  };
+};
+
+describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version) => {
+  let plane: ControlPlane;
+  let controller: Promise<void>;
+  const stop = new AbortController();
+  const playing: Promise<void>[] = [];
+
+  beforeAll(async () => {
+    plane = await startControlPlane({ version });
+    await installOperator(plane);
+    const kubeconfig = `${plane.kubeconfigPath}-controller`;
+    await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
+    const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
+    controller = runController(
+      { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
+      stop.signal,
+    );
+  });
+  afterAll(async () => {
+    stop.abort();
+    await Promise.all([controller, ...playing]);
+    await plane?.stop();
+  });
+
+  const config = (namespace: string, kind: Kind, spec: Record<string, unknown> = {}): Manifest => ({
+    apiVersion: 'auditconfig.dev/v1alpha1',
+    kind: 'AuditConfig',
+    metadata: { name: 'main', namespace },
+    spec: {
+      target: {
+        type: 'Hosted',
+        hosted:
+          kind === 'Deployment'
+            ? { kind, name: 'apiserver', container: 'apiserver' }
+            : { kind, name: 'kube-apiserver' },
+      },
+      rollout: { timeoutSeconds: 30 },
+      ...spec,
+    },
+  });
+  const put = async (object: Manifest): Promise<void> => {
+    for (;;) {
+      const reply = await apply(plane, object);
+      if (reply.status < 300) return;
+      if (reply.status < 429) throw new Error(reply.text);
+      await sleep(100);
+    }
+  };
+  const get = async (object: Manifest): Promise<View> => (await plane.request('GET', pathOf(object))).body as View;
+  const until = async (object: Manifest, type: string, reason: string, ms = 60_000): Promise<View> => {
+    const end = Date.now() + ms;
+    let last: View | undefined;
+    while (Date.now() < end) {
+      last = await get(object);
+      const c = last.status?.conditions?.find((x) => x.type === type);
+      if (c?.reason === reason && last.status?.observedGeneration === last.metadata.generation) return last;
+      await sleep(50);
+    }
+    throw new Error(`${type}=${reason} did not come true: ${JSON.stringify(last?.status, null, 1)}`);
+  };
+  /** A namespace with a workload whose controller is played. */
+  const place = async (name: string, kind: Kind): Promise<Workload> => {
+    await hostedNamespace(plane, name);
+    const workload = await Workload.create(plane, kind, name);
+    await workload.settle();
+    playing.push(workload.play(stop.signal));
+    return workload;
+  };
+
+  it.each(['Deployment', 'StatefulSet'] as const)(
+    'a %s gets a revision, another one, and everything back',
+    async (kind) => {
+      const namespace = `cluster-${kind.toLowerCase()}`;
+      const w = await place(namespace, kind);
+      const before = await w.get();
+      const c = config(namespace, kind);
+      await put(c);
+      const { status } = await until(c, 'RolledOut', 'Complete');
+      const digest = status?.revision?.digest ?? '';
+      expect(await w.flags()).toContain(`--audit-policy-file=/etc/auditconfig/${digest.slice(0, 16)}/policy.yaml`);
+      expect((await w.get()).metadata.generation).toBe(before.metadata.generation + 1);
+      const map = await plane.request(
+        'GET',
+        `/api/v1/namespaces/${namespace}/configmaps/auditconfig-${digest.slice(0, 16)}`,
+      );
+      expect(map.body).toMatchObject({
+        immutable: true,
+        metadata: { ownerReferences: [{ kind, uid: before.metadata.uid }] },
+      });
+
+      await put(config(namespace, kind, { policy: { preset: 'minimal' } }));
+      const second = await until(c, 'RolledOut', 'Complete');
+      expect(second.status?.workload).toEqual({
+        digest: second.status?.revision?.digest,
+        lastKnownGood: second.status?.revision?.digest,
+      });
+      expect((await w.get()).metadata.generation).toBe(before.metadata.generation + 2);
+
+      // Nothing changed: nothing is written.
+      const quiet = [(await w.get()).metadata.resourceVersion, second.metadata.resourceVersion];
+      await sleep(2_000);
+      expect([(await w.get()).metadata.resourceVersion, (await get(c)).metadata.resourceVersion]).toEqual(quiet);
+
+      await plane.request('DELETE', pathOf(c));
+      const end = Date.now() + 30_000;
+      while ((await plane.request('GET', pathOf(c))).status !== 404 && Date.now() < end) await sleep(50);
+      const after = await w.get();
+      expect([after.spec, after.metadata.labels, after.metadata.annotations]).toEqual([
+        before.spec,
+        before.metadata.labels,
+        before.metadata.annotations,
+      ]);
+    },
+  );
+
+  it('a revision that is not available in time goes back to the last good one, and is not tried again', async () => {
+    const w = await place('goes-back', 'Deployment');
+    const c = config('goes-back', 'Deployment');
+    await put(c);
+    await until(c, 'RolledOut', 'Complete');
+    const good = await w.words();
+    w.available = 1;
+    await put(config('goes-back', 'Deployment', { policy: { preset: 'minimal' } }));
+    const held = await until(c, 'RolledOut', 'NodeHeld');
+    expect(held.status?.conditions?.find((x) => x.type === 'Degraded')).toMatchObject({
+      status: 'True',
+      reason: 'NodeHeld',
+    });
+    expect(await w.words()).toEqual(good);
+    w.available = null;
+    const { generation } = (await w.get()).metadata;
+    await sleep(2_000);
+    expect((await w.get()).metadata.generation).toBe(generation);
+    await put(config('goes-back', 'Deployment', { policy: { preset: 'recommended' } }));
+    await until(c, 'RolledOut', 'Complete');
+  });
+
+  it('an owner who writes his whole object back twice is named, and left alone', async () => {
+    const w = await place('fight', 'Deployment');
+    const c = config('fight', 'Deployment');
+    await put(c);
+    await until(c, 'RolledOut', 'Complete');
+    await w.writeBack();
+    await until(c, 'RolledOut', 'Complete');
+    const end = Date.now() + 20_000;
+    while ((await w.flags()).length === 0 && Date.now() < end) await sleep(50);
+    expect((await w.flags()).length).toBeGreaterThan(0);
+    await w.writeBack();
+    const fought = await until(c, 'Degraded', 'FieldFight');
+    expect(fought.status?.conditions?.find((x) => x.type === 'Degraded')?.message).toContain('platform-operator');
+    const { generation } = (await w.get()).metadata;
+    await sleep(2_000);
+    expect([(await w.get()).metadata.generation, await w.flags()]).toEqual([generation, []]);
+    await put(config('fight', 'Deployment', { policy: { preset: 'minimal' } }));
+    await until(c, 'RolledOut', 'Complete');
+  });
+
+  it('a workload that is no kube-apiserver, and one that is not there, are refused by name', async () => {
+    await hostedNamespace(plane, 'refused');
+    const c = config('refused', 'Deployment');
+    await put(c);
+    await until(c, 'RolledOut', 'WorkloadNotFound');
+  });
+
+  it('a namespace in which nobody bound the role says so', async () => {
+    await apply(plane, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'unbound' } });
+    const c = config('unbound', 'Deployment');
+    await put(c);
+    await until(c, 'RolledOut', 'Blocked');
+  });
+});

@@ -1,0 +1,321 @@
+/** Decisions about a hosted control plane: a workload in memory, its controller played, an owner, and a controller that obeys. */
+import { describe, expect, it } from 'vitest';
+import type { AuditConfigStatus } from '../../src/api/auditconfig.ts';
+import type { Revision } from '../../src/render/types.ts';
+import { decideHosted } from '../../src/rollout/hosted.ts';
+import type { HostedDecision, HostedFacts } from '../../src/rollout/hosted.ts';
+import { patched, sample } from '../targets/contract/hosted.ts';
+import type { SampleWorkload } from '../targets/contract/hosted.ts';
+
+type Live = SampleWorkload & {
+  metadata: { generation: number; managedFields?: unknown[] };
+  status?: Record<string, unknown>;
+};
+
+class HostedWorld {
+  now = Date.parse('2026-01-01T00:00:00Z');
+  spec: Record<string, unknown> = {};
+  generation = 1;
+  status: AuditConfigStatus = {};
+  finalizer = false;
+  deleting = false;
+  patches = 0;
+  object: Live | null;
+  readonly kind: 'Deployment' | 'StatefulSet';
+  readonly published = new Map<string, Revision>();
+
+  constructor(kind: 'Deployment' | 'StatefulSet' = 'Deployment') {
+    this.kind = kind;
+    this.object = structuredClone(sample(kind.toLowerCase())) as Live;
+    this.object.metadata.generation = 1;
+    this.settle();
+  }
+
+  /** What the workload's controller says when so many replicas are available; all of them unless told otherwise. */
+  settle(available?: number): void {
+    if (this.object === null) return;
+    const replicas = this.object.spec.replicas ?? 1;
+    this.object.status = {
+      observedGeneration: this.object.metadata.generation,
+      replicas,
+      updatedReplicas: replicas,
+      availableReplicas: available ?? replicas,
+    };
+  }
+
+  facts(lastGood?: Revision | 'Lost'): HostedFacts {
+    const { kind } = this;
+    const hosted =
+      kind === 'Deployment' ? { kind, name: 'apiserver', container: 'apiserver' } : { kind, name: 'kube-apiserver' };
+    const container = kind === 'Deployment' ? 'apiserver' : 'kube-apiserver';
+    return {
+      meta: { namespace: 'tenant', name: 'main', uid: 'u1', generation: this.generation, creationTimestamp: '2026-01-01T00:00:00Z', deleting: this.deleting, hasFinalizer: this.finalizer },
+      object: { apiVersion: 'auditconfig.dev/v1alpha1', kind: 'AuditConfig', metadata: { name: 'main', namespace: 'tenant' }, spec: { target: { type: 'Hosted', hosted }, ...this.spec } },
+      status: this.status,
+      references: {},
+      nodes: [],
+      kubeadm: { state: 'Absent' },
+      kubeadmWrites: [],
+      serverVersion: '1.36',
+      settings: { operatorNamespace: 'auditconfig-system', bundlesNamespace: 'b' },
+      now: this.now,
+      ...(this.deleting ? { definition: 'Served' as const } : {}),
+      workload: { name: hosted.name, spec: { kind, container, config: 'main' }, object: this.object, claimant: { key: 'tenant/main', uid: 'u1' }, ...(lastGood === undefined ? {} : { lastGood }) },
+    }; // prettier-ignore
+  }
+
+  /** One reconcile, carried out. */
+  step(): HostedDecision {
+    let d = decideHosted(this.facts());
+    if (d.needs === 'LastGood')
+      d = decideHosted(this.facts(this.published.get(this.status.workload?.lastKnownGood ?? '') ?? 'Lost'));
+    if (d.finalizer !== 'Keep') this.finalizer = d.finalizer === 'Add';
+    if (d.publish !== undefined) this.published.set(d.publish.digest, d.publish);
+    if (d.patch !== undefined && this.object !== null) {
+      const template = JSON.stringify(this.object.spec);
+      this.object = patched(this.object, d.patch) as Live;
+      if (JSON.stringify(this.object.spec) !== template) this.object.metadata.generation += 1;
+      this.patches += 1;
+    }
+    if (d.status !== undefined) this.status = d.status;
+    return d;
+  }
+
+  /** Until nothing is left to do; the workload's controller obeys. */
+  run(available?: number): void {
+    for (let i = 0; i < 10; i++) {
+      const before = JSON.stringify([this.object, this.status, this.finalizer]);
+      this.step();
+      this.settle(available);
+      if (JSON.stringify([this.object, this.status, this.finalizer]) === before) return;
+    }
+    throw new Error('it never ends');
+  }
+
+  change(spec: Record<string, unknown>): void {
+    this.spec = { ...this.spec, ...spec };
+    this.generation += 1;
+  }
+
+  /** The owner writes his whole object. */
+  writeBack(): void {
+    const generation = (this.object?.metadata.generation ?? 0) + 1;
+    this.object = structuredClone(sample(this.kind.toLowerCase())) as Live;
+    this.object.metadata.generation = generation;
+    this.object.metadata.managedFields = [
+      { manager: 'auditconfig-controller', time: '2026-01-01T00:00:09Z', fieldsV1: { 'f:spec': {} } },
+      { manager: 'old', time: '2025-01-01T00:00:00Z', fieldsV1: { 'f:spec': {} } },
+      { manager: 'platform', time: '2026-01-01T00:00:01Z', fieldsV1: { 'f:spec': {} } },
+    ];
+    this.settle();
+  }
+
+  reason(type: string): string | undefined {
+    return this.status.conditions?.find((c) => c.type === type)?.reason;
+  }
+  get flags(): number {
+    return JSON.stringify(this.object).split('"--audit-').length - 1;
+  }
+}
+
+describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
+  it('is patched once, after the finalizer, and is Ready when all its pods are available', () => {
+    const w = new HostedWorld(kind);
+    expect([w.step().finalizer, w.patches]).toEqual(['Add', 0]);
+    const d = w.step();
+    expect([d.publish?.digest, w.patches]).toEqual([w.status.revision?.digest, 1]);
+    expect([w.reason('RolledOut'), w.reason('Ready')]).toEqual(['Progressing', 'Progressing']);
+    w.run();
+    expect([w.reason('RolledOut'), w.reason('Ready'), w.reason('Verified'), w.patches]).toEqual([
+      'Complete',
+      'Ready',
+      'NothingToObserve',
+      1,
+    ]);
+    expect(w.status.workload).toEqual({ digest: w.status.revision?.digest, lastKnownGood: w.status.revision?.digest });
+    const d2 = w.step();
+    expect([d2.patch, d2.publish, d2.requeueAfterMs]).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('says the same while it is rolled out, however many pods are available', () => {
+    const w = new HostedWorld(kind);
+    w.step();
+    w.step();
+    const said = w.status;
+    w.settle(0);
+    w.now += 5_000;
+    w.step();
+    expect(w.status).toEqual(said);
+  });
+
+  it('goes back to the last good revision when time is over, and does not try again until something changes', () => {
+    const w = new HostedWorld(kind);
+    w.run();
+    const good = structuredClone(w.object?.spec);
+    w.change({ policy: { preset: 'minimal' } });
+    w.step();
+    w.settle(0);
+    expect(w.step().requeueAfterMs).toBe(300_000);
+    w.now += 299_000;
+    expect(w.step().patch).toBeUndefined();
+    w.now += 1_000;
+    expect(w.step().patch).toBeDefined();
+    expect(w.object?.spec).toEqual(good);
+    expect([w.reason('RolledOut'), w.reason('Degraded'), w.reason('Stalled')]).toEqual([
+      'NodeHeld',
+      'NodeHeld',
+      'NodeHeld',
+    ]);
+    w.settle(0);
+    expect(w.step().deleteStuckPods).toBe(kind === 'StatefulSet' ? true : undefined);
+    w.settle();
+    w.now += 3_600_000;
+    const held = w.step();
+    expect([held.patch, held.deleteStuckPods]).toEqual([undefined, undefined]);
+    // Another template of the owner is another try, and so is another revision.
+    const container = w.object?.spec.template.spec.containers.at(-1);
+    if (container !== undefined) container.image = 'registry.k8s.io/kube-apiserver:v1.35.5';
+    expect(w.step().patch).toBeDefined();
+    w.run();
+    expect([w.reason('Ready'), w.status.workload?.refused]).toEqual(['Ready', undefined]);
+  });
+
+  it('that never was available with us goes back to what its owner had', () => {
+    const w = new HostedWorld(kind);
+    const untouched = structuredClone(w.object?.spec);
+    w.step();
+    w.step();
+    w.settle(0);
+    w.step();
+    w.now += 300_000;
+    w.step();
+    expect(w.object?.spec).toEqual(untouched);
+    expect(w.reason('Degraded')).toBe('NodeHeld');
+    w.run();
+    expect(w.flags).toBe(0);
+  });
+
+  it('gives everything back when it is disabled, and when the AuditConfig is deleted', () => {
+    for (const how of ['Disabled', 'deleted']) {
+      const w = new HostedWorld(kind);
+      const untouched = structuredClone(w.object?.spec);
+      w.run();
+      if (how === 'deleted') w.deleting = true;
+      else w.change({ state: 'Disabled' });
+      w.run();
+      expect(w.object?.spec).toEqual(untouched);
+      if (how === 'deleted') expect(w.finalizer).toBe(false);
+      else expect(w.reason('RolledOut')).toBe('Removed');
+    }
+  });
+});
+
+describe('a hosted control plane', () => {
+  it('that its owner writes back is put right once; the second time in ten minutes names him, and stops', () => {
+    const w = new HostedWorld();
+    w.run();
+    w.writeBack();
+    w.run();
+    expect([w.reason('Ready'), w.patches]).toEqual(['Ready', 2]);
+    w.now += 9 * 60_000;
+    w.writeBack();
+    w.run();
+    expect([w.reason('Degraded'), w.reason('RolledOut'), w.reason('Stalled'), w.patches]).toEqual([
+      'FieldFight',
+      'FieldFight',
+      'FieldFight',
+      2,
+    ]);
+    expect(w.status.workload?.fight?.manager).toBe('platform');
+    w.now += 3_600_000;
+    w.run();
+    expect(w.patches).toBe(2);
+    w.change({ policy: { preset: 'minimal' } });
+    w.run();
+    expect([w.reason('Ready'), w.patches, w.status.workload?.fight]).toEqual(['Ready', 3, undefined]);
+  });
+
+  it('that its owner writes back now and then is put right each time', () => {
+    const w = new HostedWorld();
+    w.run();
+    for (let i = 0; i < 5; i++) {
+      w.writeBack();
+      w.run();
+      w.now += 11 * 60_000;
+    }
+    expect([w.reason('Ready'), w.patches]).toEqual(['Ready', 6]);
+  });
+
+  it('is not changed while somebody else’s rollout is on its way, while it is paused, or outside of its window', () => {
+    const w = new HostedWorld();
+    w.settle(0);
+    w.step();
+    w.step();
+    expect([w.reason('RolledOut'), w.patches]).toEqual(['Waiting', 0]);
+    w.settle();
+    w.change({ rollout: { paused: true } });
+    w.step();
+    expect([w.reason('RolledOut'), w.patches]).toEqual(['Paused', 0]);
+    w.change({ rollout: { windows: [{ start: '03:00', durationMinutes: 60 }] } });
+    const d = w.step();
+    expect([w.reason('RolledOut'), d.requeueAfterMs, w.patches]).toEqual(['OutsideWindow', 3 * 3_600_000, 0]);
+  });
+
+  it('that is not there, or is none, says so and changes nothing', () => {
+    const gone = new HostedWorld();
+    gone.object = null;
+    gone.run();
+    expect(gone.reason('RolledOut')).toBe('WorkloadNotFound');
+    const shell = new HostedWorld();
+    const container = shell.object?.spec.template.spec.containers[1];
+    if (container !== undefined) container.command = ['sh', '-c', 'kube-apiserver'];
+    shell.run();
+    expect([shell.reason('RolledOut'), shell.patches]).toEqual(['WorkloadRefused', 0]);
+    gone.deleting = true;
+    gone.run();
+    expect(gone.finalizer).toBe(false);
+  });
+
+  it('keeps what it has where the CRD goes, where the spec is not valid, and where its last good revision is lost', () => {
+    const w = new HostedWorld();
+    w.run();
+    const flags = w.flags;
+    w.change({ policy: { rules: [{ level: 'Metdata' }] } });
+    w.run();
+    expect([w.reason('Accepted'), w.flags]).toEqual(['InvalidSpec', flags]);
+    w.deleting = true;
+    const d = decideHosted({ ...w.facts(), definition: 'Leaving' });
+    expect([d.finalizer, d.patch]).toEqual(['Remove', undefined]);
+    w.deleting = false;
+    w.change({ policy: { preset: 'minimal' } });
+    w.published.clear();
+    w.step();
+    w.settle(0);
+    w.step();
+    w.now += 300_000;
+    w.step();
+    expect([w.reason('Degraded'), w.flags]).toEqual(['NodeHeld', flags]);
+  });
+
+  it('belongs to the older of two AuditConfigs', () => {
+    const w = new HostedWorld();
+    const facts = w.facts();
+    const d = decideHosted({ ...facts, workload: { ...facts.workload, claimant: { key: 'tenant/older', uid: 'u0' } } });
+    expect(d.status?.conditions?.find((c) => c.type === 'Accepted')).toMatchObject({ reason: 'TargetConflict' });
+    expect([d.patch, d.finalizer]).toEqual([undefined, 'Keep']);
+  });
+
+  it('is past its own deadline before our time is over', () => {
+    const w = new HostedWorld();
+    w.run();
+    w.change({ policy: { preset: 'minimal' } });
+    w.step();
+    w.settle(1);
+    if (w.object?.status !== undefined)
+      w.object.status['conditions'] = [
+        { type: 'Progressing', status: 'False', reason: 'ProgressDeadlineExceeded', message: 'late' },
+      ];
+    expect(w.step().patch).toBeDefined();
+    expect(w.status.workload?.refused?.message).toContain('late');
+  });
+});
