@@ -31,7 +31,7 @@ describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version
   const playing: Promise<void>[] = [];
 
   beforeAll(async () => {
-    plane = await startControlPlane({ version });
+    plane = await startControlPlane({ version, users: { tenant: ['tenants'] } });
     await installOperator(plane);
     const kubeconfig = `${plane.kubeconfigPath}-controller`;
     await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
@@ -185,6 +185,44 @@ describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version
     const c = config('refused', 'Deployment');
     await put(c);
     await until(c, 'RolledOut', 'WorkloadNotFound');
+  });
+
+  it('whoever writes an AuditConfig must be allowed to patch the workload that it targets', async () => {
+    await apply(plane, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'writer' } });
+    const may = async (name: string, group: string, resource: string): Promise<void> => {
+      const api = 'rbac.authorization.k8s.io';
+      const rules = [{ apiGroups: [group], resources: [resource], verbs: ['get', 'create', 'patch'] }];
+      await apply(plane, { apiVersion: `${api}/v1`, kind: 'Role', metadata: { name, namespace: 'writer' }, rules });
+      await apply(plane, {
+        apiVersion: `${api}/v1`,
+        kind: 'RoleBinding',
+        metadata: { name, namespace: 'writer' },
+        roleRef: { apiGroup: api, kind: 'Role', name },
+        subjects: [{ kind: 'Group', name: 'tenants' }],
+      });
+    };
+    const token = plane.tokens['tenant'] ?? '';
+    const body = config('writer', 'Deployment');
+    const write = (query = '') =>
+      plane.request('PATCH', `${pathOf(body)}?fieldManager=tenant${query}`, {
+        body,
+        contentType: 'application/apply-patch+yaml',
+        token,
+      });
+    const until403 = async (): Promise<string> => {
+      for (const end = Date.now() + 20_000; Date.now() < end; await sleep(100)) {
+        const { status, text } = await write('&dryRun=All');
+        if (status === 403 && text.includes('allowed to patch it')) return text;
+      }
+      return 'it was never refused so';
+    };
+    await may('configs', 'auditconfig.dev', 'auditconfigs');
+    expect(await until403()).toContain('deployments apiserver in namespace writer');
+    await may('deployments', 'apps', 'deployments');
+    let status = 0;
+    for (const end = Date.now() + 20_000; Date.now() < end && status !== 201; await sleep(100))
+      status = (await write()).status;
+    expect(status).toBe(201);
   });
 
   it('a namespace in which nobody bound the role says so', async () => {
