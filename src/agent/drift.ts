@@ -49,6 +49,8 @@ export type Judged = {
   readonly again: boolean;
 };
 
+const JUST_NOW: DriftStep = { do: 'Wait', why: 'Settling', afterMs: 100 };
+
 const NOTHING: Judged = {
   step: { do: 'Nothing' },
   diff: [],
@@ -150,9 +152,12 @@ export class DriftKeeper {
     const file = await readState(host.disk, stateDir);
     if (to === null || file === null || file.journal !== null) return NOTHING;
     if (file.state.phase !== 'Settled') return { ...NOTHING, again: await this.#isNewWord(again) };
+    await this.#witness.catchUp(signal);
     const { print } = await spec.sources(host.disk);
     const memory = await this.#heard(to, again, print);
     const look = await this.#look(to, memory.loaded, signal);
+    // What was edited since is not what the witness knows of: it is looked at again.
+    if ((await spec.sources(host.disk)).print !== print) return { ...NOTHING, step: JUST_NOW };
     const edited = await this.#edited(to, print, look);
     const quietMs = this.#quietMs(edited, look);
     if (file.state.current !== to.digest) return { ...NOTHING, step: beforeInstall({ ...look, quietMs }, rules) };

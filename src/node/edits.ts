@@ -39,6 +39,7 @@ export class EditWitness {
   /** When the first of a chain of edits was made while it served. */
   #chain: number | null = null;
   #disturbedAt: number | null = null;
+  #seeing: Promise<void> = Promise.resolve();
 
   constructor(host: NodeHost, spec: Place) {
     this.#host = host;
@@ -55,8 +56,19 @@ export class EditWitness {
     if (this.#proven === null) this.#last = await this.#now();
   }
 
-  /** Something was changed. Throws what the disk says. */
-  async see(signal: AbortSignal): Promise<void> {
+  /** Something was changed, or may have been. Throws what the disk says. One after the other. */
+  see(signal: AbortSignal): Promise<void> {
+    const seen = this.#seeing.catch(() => undefined).then(() => this.#see(signal));
+    this.#seeing = seen;
+    return seen;
+  }
+
+  /** As `see`, for who is about to judge: what is there now is then known. Nothing before `begin`. */
+  async catchUp(signal: AbortSignal): Promise<void> {
+    if (this.#last !== undefined) await this.see(signal);
+  }
+
+  async #see(signal: AbortSignal): Promise<void> {
     const now = await this.#now();
     const last = this.#last;
     if (now.print === last?.print) return;

@@ -122,6 +122,14 @@ describe.each(CASES)('$kind', (c) => {
     expect((await before(node)).kind).toBe('Leave');
   });
 
+  it('knows an edit of which no watch has told yet when it is judged', async () => {
+    const node = await settled(c);
+    node.world.disk.put(c.file, withMaxAge(node.text));
+    expect(await node.step(A)).toMatchObject({ do: 'Wait', why: 'Settling' });
+    await node.pass(1_000);
+    expect(await node.step(A)).toEqual(REPAIR);
+  });
+
   it('takes an edit that nobody saw for a rescue', async () => {
     const node = await settled(c);
     node.world.disk.put(c.file, withMaxAge(node.text));
