@@ -138,6 +138,46 @@ describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version
     },
   );
 
+  it('a change costs one create, one patch of the workload and two of status: begun, and through', async () => {
+    await place('costs', 'Deployment');
+    const c = config('costs', 'Deployment');
+    await put(c);
+    await until(c, 'RolledOut', 'Complete');
+    const counts = async (): Promise<ReadonlyMap<string, number>> => {
+      const { text } = await plane.request('GET', '/metrics');
+      const found = new Map<string, number>();
+      for (const [, labels = '', n = '0'] of text.matchAll(/^apiserver_request_total\{([^}]*)\} (\S+)$/gm)) {
+        const label = (name: string): string => new RegExp(`[{,]?${name}="([^"]*)"`).exec(labels)?.[1] ?? '';
+        const key = `${label('verb')} ${label('resource')}/${label('subresource')}`;
+        found.set(key, (found.get(key) ?? 0) + Number(n));
+      }
+      return found;
+    };
+    await sleep(1_000);
+    const before = await counts();
+    await put(config('costs', 'Deployment', { policy: { preset: 'minimal' } }));
+    await until(c, 'RolledOut', 'Complete');
+    await sleep(1_000);
+    const after = await counts();
+    const cost = (key: string): number => (after.get(key) ?? 0) - (before.get(key) ?? 0);
+    const keys = [
+      'POST configmaps/',
+      'PATCH deployments/',
+      'PATCH auditconfigs/status',
+      'PATCH auditconfigs/',
+      'GET configmaps/',
+      'GET secrets/',
+    ];
+    expect(Object.fromEntries(keys.map((k) => [k, cost(k)]))).toEqual({
+      'POST configmaps/': 1,
+      'PATCH deployments/': 1,
+      'PATCH auditconfigs/status': 2,
+      'PATCH auditconfigs/': 0,
+      'GET configmaps/': 0,
+      'GET secrets/': 0,
+    });
+  });
+
   it('a revision that is not available in time goes back to the last good one, and is not tried again', async () => {
     const w = await place('goes-back', 'Deployment');
     const c = config('goes-back', 'Deployment');

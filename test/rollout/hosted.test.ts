@@ -124,6 +124,8 @@ describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
     expect([w.step().finalizer, w.patches]).toEqual(['Add', 0]);
     const d = w.step();
     expect([d.publish?.digest, w.patches]).toEqual([w.status.revision?.digest, 1]);
+    // What its controller said about the template before is no answer.
+    w.step();
     expect([w.reason('RolledOut'), w.reason('Ready')]).toEqual(['Progressing', 'Progressing']);
     w.run();
     expect([w.reason('RolledOut'), w.reason('Ready'), w.reason('Verified'), w.patches]).toEqual([
