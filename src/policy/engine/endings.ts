@@ -16,16 +16,17 @@ export function endingOf(s: string): number {
 /** Endings by dimension (ASK_... of query.ts), as bits. Two may share one: what is not in it was not added. */
 export type EndingSet = Int32Array;
 
-export const newEndings = (): EndingSet => new Int32Array(16);
+/** @param most how many names there may be; beyond, more and more strings look as if they were among them. */
+export const newEndings = (most: number): EndingSet => new Int32Array(most > 64 ? 64 : 16);
 
-const bitOf = (ask: number, ending: number): number => (ending * 5 + ask * 61) & 511;
+const bitOf = (set: EndingSet, ask: number, ending: number): number => (ending * 5 + ask * 61) & (set.length * 32 - 1);
 
 export function addEnding(to: EndingSet, ask: number, ending: number): void {
-  const bit = bitOf(ask, ending);
+  const bit = bitOf(to, ask, ending);
   to[bit >>> 5] = (to[bit >>> 5] ?? 0) | (1 << (bit & 31));
 }
 
 export function mayEndLike(set: EndingSet, ask: number, s: string): boolean {
-  const bit = bitOf(ask, endingOf(s));
+  const bit = bitOf(set, ask, endingOf(s));
   return ((set[bit >>> 5] ?? 0) & (1 << (bit & 31))) !== 0;
 }

@@ -114,7 +114,7 @@ export class Segment {
 
   #classOf(q: Query): Class {
     const others: NumberedRule[] = [];
-    const endings = newEndings();
+    const endings = newEndings(this.#rules.length);
     let othersAsk = 0;
     let ways = 0;
     const upTo = (sure: number): Class => ({ sure, others, othersAsk, ways, endings });
