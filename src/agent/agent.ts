@@ -40,7 +40,8 @@ import { createReporter } from './reporter.ts';
 import { readMetricsWith } from './server-metrics.ts';
 import { AUDIT_NODES } from './resources.ts';
 import { createRestartTurn, leaseView } from './turn.ts';
-import { Worker, againOf } from './worker.ts';
+import { againOf } from './task.ts';
+import { Worker } from './worker.ts';
 
 export const AGENT_HELP = `Usage: auditconfig agent --node-name NAME [options]
 

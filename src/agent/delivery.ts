@@ -8,11 +8,12 @@ import { CounterReader, judgeDelivery, receiverOf, since } from '../analysis/del
 import type { Counters, Delivery, Wanted } from '../analysis/delivery.ts';
 import { lookEveryMs } from '../analysis/proof-schedule.ts';
 import type { AuditNodeStatus } from '../api/auditnode.ts';
-import { delay, scope } from '../kube/wait.ts';
+import { delay } from '../kube/wait.ts';
 import type { NodeHost } from '../node/host.ts';
 import type { Place } from '../node/place.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { DeliveryMetrics } from '../telemetry/delivery-metrics.ts';
+import { Looks } from './looks.ts';
 import { batchWaitMs, proofPlace } from './proof-place.ts';
 import type { ProofPlace } from './proof-place.ts';
 
@@ -57,7 +58,7 @@ const CONFIG_FILE = '--audit-webhook-config-file';
 export class DeliveryWatch {
   readonly #o: DeliveryOptions;
   #last: Last | undefined;
-  #wake: (() => void) | undefined;
+  readonly #looks = new Looks();
 
   constructor(options: DeliveryOptions) {
     this.#o = options;
@@ -65,26 +66,17 @@ export class DeliveryWatch {
 
   /** Looks now instead of at the next turn: a node has settled. */
   wake(): void {
-    this.#wake?.();
+    this.#looks.wake();
   }
 
   /** Until the signal aborts. Never throws: nothing that is only looked at must stop an agent. */
-  async run(signal: AbortSignal): Promise<void> {
-    const every = lookEveryMs(this.#o.intervalMs);
-    while (!signal.aborted) {
-      try {
-        await this.#turn(signal);
-      } catch (e) {
-        this.#o.log.warn(
-          { error: e instanceof Error ? e.name : 'unknown' },
-          'whether the webhook delivers cannot be told',
-        );
-      }
-      const pause = scope([signal], every);
-      this.#wake = () => pause.abort('wake');
-      await delay(every, pause.signal);
-      pause.dispose();
-    }
+  run(signal: AbortSignal): Promise<void> {
+    const failed = (e: unknown): void =>
+      this.#o.log.warn(
+        { error: e instanceof Error ? e.name : 'unknown' },
+        'whether the webhook delivers cannot be told',
+      );
+    return this.#looks.run(lookEveryMs(this.#o.intervalMs), (s) => this.#turn(s), failed, signal);
   }
 
   async #turn(signal: AbortSignal): Promise<void> {

@@ -12,12 +12,13 @@ import type { LogLook, Proven, Why } from '../analysis/proof-schedule.ts';
 import type { AuditNodeStatus, ProofResult } from '../api/auditnode.ts';
 import type { Minor } from '../api/versions.ts';
 import { LogFollower, statLog } from '../host/log-follow.ts';
-import { delay, scope } from '../kube/wait.ts';
+import { delay } from '../kube/wait.ts';
 import type { NodeHost } from '../node/host.ts';
 import type { Place } from '../node/place.ts';
 import { parentOf } from '../targets/host-layout.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ProofMetrics } from '../telemetry/proof-metrics.ts';
+import { Looks } from './looks.ts';
 import { askWith, whoIn } from './proof-ask.ts';
 import type { Answer, AskOptions } from './proof-ask.ts';
 import { logDelayMs, proofPlace, proofPolicy } from './proof-place.ts';
@@ -59,7 +60,7 @@ export class Prover {
   readonly #o: ProverOptions;
   #who: Who | undefined;
   #last: Proven | undefined;
-  #wake: (() => void) | undefined;
+  readonly #looks = new Looks();
 
   constructor(options: ProverOptions) {
     this.#o = options;
@@ -67,23 +68,14 @@ export class Prover {
 
   /** Looks now instead of at the next turn: a node has settled. */
   wake(): void {
-    this.#wake?.();
+    this.#looks.wake();
   }
 
   /** Until the signal aborts. Never throws: proof must not stop an agent. */
-  async run(signal: AbortSignal): Promise<void> {
-    const every = lookEveryMs(this.#o.intervalMs);
-    while (!signal.aborted) {
-      try {
-        await this.#turn(signal);
-      } catch (e) {
-        this.#o.log.warn({ errno: errnoOf(e) }, 'the log or what belongs to it cannot be read; proof waits');
-      }
-      const pause = scope([signal], every);
-      this.#wake = () => pause.abort('wake');
-      await delay(every, pause.signal);
-      pause.dispose();
-    }
+  run(signal: AbortSignal): Promise<void> {
+    const failed = (e: unknown): void =>
+      this.#o.log.warn({ errno: errnoOf(e) }, 'the log or what belongs to it cannot be read; proof waits');
+    return this.#looks.run(lookEveryMs(this.#o.intervalMs), (s) => this.#turn(s), failed, signal);
   }
 
   async #turn(signal: AbortSignal): Promise<void> {

@@ -2,7 +2,6 @@
  * Works on the one AuditNode of this node: read what is asked, fetch the bundle, have the node room run it, say what
  * became of it. Absence of the AuditNode, of its CRD or of the API means that nothing is asked, and nothing is done.
  */
-import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
 import type { AuditNodeSpec, AuditNodeStatus } from '../api/auditnode.ts';
 import type { Finding } from '../api/findings.ts';
 import { parseMinor } from '../api/versions.ts';
@@ -22,11 +21,14 @@ import { readState } from '../node/state-file.ts';
 import type { StateFile } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
-import type { Turn, Wait } from '../rollout/turn.ts';
+import type { Turn } from '../rollout/turn.ts';
 import { recordPath, parseRecord } from '../targets/record.ts';
 import type { Place } from '../node/place.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { fetchRevision } from './bundle.ts';
+import { AWAY_RETRY_MS, outcomeOf } from './outcomes.ts';
+import { againOf, keepOf, taskOf } from './task.ts';
+import type { Task } from './task.ts';
 import { ownServer, ownVersion, reachedAt } from './own-server.ts';
 import type { AskVersion } from './own-server.ts';
 import type { DriftWork } from './drift-work.ts';
@@ -58,17 +60,9 @@ export type WorkerOptions = {
   readonly note: (node: KubeObject, type: 'Normal' | 'Warning', reason: string, note: string) => void;
 };
 
-/** Nothing on the node tells that the reason of a refusal has gone. */
-const REFUSED_RETRY_MS = 5 * 60_000;
 /** The controller publishes again what it hears is missing or changed. */
 const BUNDLE_RETRY_MS = 15_000;
 const REPAIR_RETRY_MS = 5_000;
-const HOLD_RETRY_MS = 10_000;
-const UNREADABLE_RETRY_MS = 60_000;
-const INCONCLUSIVE_RETRY_MS = 60_000;
-const AWAY_RETRY_MS = 1_000;
-/** An API server that is not ready has no watch; who waits for one asks ever more rarely. */
-const PEER_RETRY_MS = 2_000;
 /** Between two looks at our own API server, while the Lease is ours. */
 const HEALTH_MS = 5_000;
 /** Between two looks at what is on probation. */
@@ -76,34 +70,6 @@ const PROBATION_MS = 5_000;
 /** An API server that restarts by itself answers sooner. */
 const LOST_MS = 10_000;
 const LOST: Turn = { granted: true };
-
-type Task = {
-  readonly object: KubeObject;
-  readonly spec: AuditNodeSpec;
-  readonly generation: number;
-  readonly before: AuditNodeStatus;
-};
-
-function taskOf(object: KubeObject | undefined): Task | undefined {
-  if (object === undefined) return undefined;
-  const spec = auditNodeSpec.safeParse(object['spec']);
-  if (!spec.success) return undefined;
-  const status = auditNodeStatus.safeParse(object['status'] ?? {});
-  return {
-    object,
-    spec: spec.data,
-    generation: object.metadata.generation ?? 0,
-    before: status.success ? status.data : {},
-  };
-}
-
-/** While it is not known what kubeadm-config names, all revisions stay. */
-const keepOf = (task: Task | undefined): readonly string[] | 'All' =>
-  task === undefined ? 'All' : (task.spec.keep ?? []);
-
-/** A person's word on this node: each new value counts once. */
-const AGAIN = 'auditconfig.dev/again';
-export const againOf = ({ object }: Pick<Task, 'object'>): string | undefined => object.metadata.annotations?.[AGAIN];
 
 export class Worker {
   readonly #o: WorkerOptions;
@@ -424,47 +390,5 @@ export class Worker {
         log.info({ outcome: outcome.kind }, 'nothing was changed');
         return;
     }
-  }
-}
-
-/** A change of the Lease, which is watched, tells of all but other API servers and the time. */
-function waitFor({ reason, afterMs }: Wait): Outcome {
-  switch (reason) {
-    case 'LeaseHeld':
-    case 'LeaseMissing':
-    case 'NotAnInstance':
-    case 'Paused':
-      return { kind: 'Done' };
-    case 'OutsideWindow':
-      return { kind: 'Again', afterMs: afterMs ?? 0 };
-    case 'PeerNotReady':
-      return { kind: 'Retry', afterMs: PEER_RETRY_MS };
-    case 'LeaseUnreadable':
-      return { kind: 'Retry', afterMs: AWAY_RETRY_MS };
-  }
-}
-
-function outcomeOf(outcome: ApplyOutcome): Outcome {
-  switch (outcome.kind) {
-    case 'Settled':
-    case 'Held':
-    case 'Interrupted':
-      return { kind: 'Done' };
-    case 'StateUnreadable':
-      return { kind: 'Again', afterMs: UNREADABLE_RETRY_MS };
-    case 'RolledBack':
-      // Nobody is to blame, so it is tried again, ever more rarely.
-      return outcome.failure.reason === 'Inconclusive'
-        ? { kind: 'Retry', afterMs: INCONCLUSIVE_RETRY_MS }
-        : { kind: 'Done' };
-    case 'Refused':
-      return { kind: 'Again', afterMs: REFUSED_RETRY_MS };
-    case 'NotItsTurn':
-      return waitFor(outcome.wait);
-    case 'OnHold':
-      return { kind: 'Again', afterMs: HOLD_RETRY_MS };
-    case 'Overtaken':
-    case 'DiskFailed':
-      return { kind: 'Retry', afterMs: 1_000 };
   }
 }

@@ -15,18 +15,15 @@ import type { AuditNodeSpec } from '../api/auditnode.ts';
 import type { Condition, Moment, Verdict } from '../api/conditions.ts';
 import { removeCondition, setCondition, withSummary } from '../api/conditions.ts';
 import { BUILT_IN } from '../config/defaults.ts';
-import { layerName } from '../config/merge.ts';
-import { binds, contentDigest } from '../config/datacenter.ts';
-import type { DatacenterEffect } from '../config/types.ts';
 import { bundleName } from '../render/bundle.ts';
 import type { Revision } from '../render/types.ts';
 import { credentialsDigest } from '../render/webhook/credentials.ts';
 import { accept } from './accept.ts';
 import type { Accepted } from './accept.ts';
+import { acceptedStatus, keptVerdict } from './accepted-status.ts';
 import { nodeTargetOf } from './claims.ts';
 import { deliveryVerdict } from './delivery.ts';
 import type { Facts, NodeFact } from './facts.ts';
-import { keptName } from '../render/last-valid.ts';
 import type { Own } from '../render/last-valid.ts';
 import { placeOf, viewOf } from './facts.ts';
 import { kubeadmStep, namedByKubeadm } from './kubeadm.ts';
@@ -260,51 +257,6 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
   };
 }
 
-export function effectiveOf(
-  effective: DatacenterEffect,
-  revision: Revision | undefined,
-): Pick<AuditConfigStatus, 'effective'> {
-  if (revision === undefined) return {};
-  const layers = new Set<string>(['BuiltIn']);
-  for (const origin of Object.values(effective.provenance)) layers.add(layerName(origin.set));
-  for (const { layer } of effective.spec.policy.front) layers.add(layerName(layer));
-  const { preset } = effective.spec.policy;
-  const fields = Object.entries(effective.provenance)
-    .filter(([, { set }]) => set.from === 'Datacenter')
-    .map(([path, { set, overrode }]) => {
-      const theirs = overrode.filter((l) => l.from !== 'BuiltIn').map(layerName);
-      return { path, set: layerName(set), ...(theirs.length === 0 ? {} : { overrode: theirs }) };
-    });
-  const ignored = effective.ignored.map(({ path, by }) => ({ path, by: layerName(by) }));
-  return {
-    effective: {
-      digest: revision.digest,
-      ...(preset === undefined ? {} : { preset }),
-      layers: [...layers].slice(0, MAX_LISTED),
-      ...(fields.length === 0 ? {} : { fields: fields.slice(0, MAX_LISTED) }),
-      ...(ignored.length === 0 ? {} : { ignored: ignored.slice(0, MAX_LISTED) }),
-    },
-  };
-}
-
-const MAX_LISTED = 64;
-
-/** The datacenters that count, and where the owner's last valid settings are kept. */
-export function governedOf(facts: Facts, accepted: Accepted): Pick<AuditConfigStatus, 'datacenters' | 'lastValid'> {
-  const { governed, status } = facts;
-  const had = status.lastValid === undefined ? {} : { lastValid: status.lastValid };
-  if (governed === undefined) return had;
-  // What is not in effect must not be called so.
-  const inEffect = accepted.verdict.status === 'True' || accepted.keeps !== undefined;
-  const datacenters = inEffect
-    ? governed.datacenters.map((d) => ({ name: d.name, digest: contentDigest(d.content), binding: binds(d.content) }))
-    : (status.datacenters ?? []);
-  return {
-    ...(datacenters.length === 0 ? {} : { datacenters: datacenters.slice(0, MAX_LISTED) }),
-    ...(accepted.own === undefined ? had : { lastValid: { name: keptName(facts.meta.uid, accepted.own) } }),
-  };
-}
-
 const held = (why: string): Verdict<'RolledOut'> => ({
   type: 'RolledOut',
   status: 'False',
@@ -371,29 +323,14 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
   const hooked = delivery === undefined ? removeCondition(old, 'WebhookDelivering') : old;
   const before = work.kubeadm.verdict === 'None' ? removeCondition(hooked, 'KubeadmConfigSynced') : hooked;
   const set = verdicts.reduce((list, verdict) => setCondition(list, verdict, moment), before);
-  const { revision, effective } = accepted;
-  const shown =
-    revision === undefined ? facts.status.revision : { name: bundleName(revision.digest), digest: revision.digest };
+  const { revision } = accepted;
   return {
-    observedGeneration: facts.meta.generation,
-    ...(shown === undefined ? {} : { revision: shown }),
-    ...(effective === undefined ? keptEffective(facts) : effectiveOf(effective, revision)),
-    ...governedOf(facts, accepted),
+    ...acceptedStatus(facts, accepted),
     nodes,
     ...(kept === undefined || revision === undefined ? {} : { retention: storedRetention(kept) }),
     conditions: [...withSummary(set, moment)],
   };
 }
-
-const KEPT: Readonly<Record<NonNullable<Accepted['keeps']>, string>> = {
-  LastValid: 'the last valid one counts meanwhile',
-  Nothing: 'no valid one is known, so that only what datacenters say counts meanwhile',
-};
-
-export const keptVerdict = ({ keeps }: Accepted): Verdict | undefined =>
-  keeps === undefined
-    ? undefined
-    : { type: 'Degraded', status: 'True', reason: 'LastValidKept', message: `spec is not accepted; ${KEPT[keeps]}` };
 
 const storedRetention = (kept: {
   requestedDays: number;
@@ -402,31 +339,3 @@ const storedRetention = (kept: {
   requestedDays: kept.requestedDays,
   ...(kept.measuredDays === undefined ? {} : { measuredDays: kept.measuredDays }),
 });
-
-/** What to say when a step before the status was refused: nothing of it is claimed to be done. */
-export function blocked(facts: Facts, decision: Pick<Decision, 'status'>, why: string): AuditConfigStatus | undefined {
-  const { status } = decision;
-  if (status === undefined) return undefined;
-  const moment: Moment = { now: timestamp(facts.now), generation: facts.meta.generation };
-  const verdict: Verdict = {
-    type: 'RolledOut',
-    status: 'False',
-    reason: 'Blocked',
-    message: `${why}; it is tried again`,
-  };
-  const { revision: _unpublished, ...rest } = status;
-  return {
-    ...rest,
-    ...(facts.status.revision === undefined ? {} : { revision: facts.status.revision }),
-    conditions: [...withSummary(setCondition(rolledOutBefore(facts, status), verdict, moment), moment)],
-  };
-}
-
-/** The new conditions, with RolledOut as it was: a step that stays refused must not move its transition time. */
-function rolledOutBefore(facts: Facts, status: AuditConfigStatus): readonly Condition[] {
-  const old = facts.status.conditions?.find((c) => c.type === 'RolledOut');
-  return (status.conditions ?? []).flatMap((c) => (c.type !== 'RolledOut' ? [c] : old === undefined ? [] : [old]));
-}
-
-export const keptEffective = (facts: Facts): Pick<AuditConfigStatus, 'effective'> =>
-  facts.status.effective === undefined ? {} : { effective: facts.status.effective };

@@ -12,7 +12,6 @@
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import { setCondition, withSummary } from '../api/conditions.ts';
 import type { Condition, Moment, Reasons, Verdict } from '../api/conditions.ts';
-import { bundleName } from '../render/bundle.ts';
 import type { Own } from '../render/last-valid.ts';
 import type { Revision } from '../render/types.ts';
 import { hosted } from '../targets/hosted.ts';
@@ -20,16 +19,8 @@ import type { HostedView } from '../targets/hosted.ts';
 import type { PatchOp } from '../targets/hosted/patch.ts';
 import { accept, hostedViewOf, sentence } from './accept.ts';
 import type { Accepted } from './accept.ts';
-import {
-  DEFAULT_ROLLOUT,
-  effectiveOf,
-  governedOf,
-  keptEffective,
-  keptVerdict,
-  laterIn,
-  opensAt,
-  UNKNOWN_RETRY_MS,
-} from './decide.ts';
+import { acceptedStatus, keptVerdict } from './accepted-status.ts';
+import { DEFAULT_ROLLOUT, laterIn, opensAt, UNKNOWN_RETRY_MS } from './decide.ts';
 import type { Facts, WorkloadFact } from './facts.ts';
 import { managerOf } from './field-managers.ts';
 import { timestamp } from './turn.ts';
@@ -388,14 +379,8 @@ function statusOf(facts: HostedFacts, accepted: Accepted, step: Step): AuditConf
     VERIFIED,
   ];
   const old: readonly Condition[] = facts.status.conditions ?? [];
-  const { revision, effective } = accepted;
-  const shown =
-    revision === undefined ? facts.status.revision : { name: bundleName(revision.digest), digest: revision.digest };
   return {
-    observedGeneration: facts.meta.generation,
-    ...(shown === undefined ? {} : { revision: shown }),
-    ...(effective === undefined ? keptEffective(facts) : effectiveOf(effective, revision)),
-    ...governedOf(facts, accepted),
+    ...acceptedStatus(facts, accepted),
     ...(Object.keys(step.memory).length === 0 ? {} : { workload: step.memory }),
     conditions: [
       ...withSummary(

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { blocked, decide } from '../../src/rollout/decide.ts';
+import { decide } from '../../src/rollout/decide.ts';
+import { blocked } from '../../src/rollout/accepted-status.ts';
 import { Secret } from '../../src/render/types.ts';
 import { World } from './world.ts';
 

@@ -9,7 +9,7 @@ import type { Outcome } from '../../kube/queue.ts';
 import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../../kube/types.ts';
 import type { Digest } from '../../render/types.ts';
-import { blocked } from '../../rollout/decide.ts';
+import { blocked } from '../../rollout/accepted-status.ts';
 import { decideHosted } from '../../rollout/hosted.ts';
 import type { HostedDecision, HostedFacts } from '../../rollout/hosted.ts';
 import { forgetKeptSteps, keepSteps } from '../act.ts';
