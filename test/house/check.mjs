@@ -1,22 +1,10 @@
-// `npm run check`: types, lint and imports, side by side. What passes says one word; what fails says it all.
-//
-// Two programs that take about as long, one for each of two CPUs: the tests, and what they test (types-and-lint-main.ts).
-// Format is a check of its own, `npm run format:check`.
+// `npm run check`: types and lint in one native program (.oxlintrc.json), and the rule of imports beside it. What passes
+// says one word; what fails says it all. Format is a check of its own, `npm run format:check`.
 import { spawn } from 'node:child_process';
 
-// Half of the time of a compiler is garbage collection, where it gets as little room for young objects as a server.
-const TYPES_AND_LINT = [
-  '--max-semi-space-size=128',
-  '--import',
-  './test/house/typescript.mjs',
-  'test/house/types-and-lint-main.ts',
-];
-const VITEST = 'node_modules/vitest/vitest.mjs';
-
 const JOBS = [
-  ['types and lint of the tests', [...TYPES_AND_LINT, 'tests']],
-  ['types and lint of the sources', [...TYPES_AND_LINT, 'core', 'sources']],
-  ['imports', [VITEST, 'run', '--project', 'unit', 'test/house/imports.test.ts', '--reporter=dot']],
+  ['types and lint', ['node_modules/oxlint/bin/oxlint', '--report-unused-disable-directives']],
+  ['imports', ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit', 'test/house/imports.test.ts', '--reporter=dot']], // prettier-ignore
 ];
 
 function job(root, [name, args]) {
