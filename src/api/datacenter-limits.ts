@@ -4,6 +4,7 @@
  * anything back by asking for too much.
  */
 import { z } from 'zod';
+import { parseRange } from './addresses.ts';
 import { checked, integer, list, set, size, text } from './crd-schema.ts';
 import { parseSize } from './quantity.ts';
 
@@ -35,6 +36,36 @@ const batch = z.strictObject({
 });
 const truncate = z.strictObject({ maxEventSize: sizes().optional(), maxBatchSize: sizes().optional() });
 
+const destination = checked(
+  z.strictObject({
+    host: z
+      .string()
+      .max(253)
+      .regex(/^(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*\.?$/)
+      .optional()
+      .describe('A DNS name, or *.example.org for every name below example.org. Addresses are allowed by cidr only.'),
+    cidr: z
+      .string()
+      .max(49)
+      .regex(/^[0-9A-Fa-f:.]{2,45}\/[0-9]{1,3}$/)
+      .refine((v) => parseRange(v) !== undefined, {
+        error: 'must be a range of addresses, such as 10.1.0.0/16 or fd00:1::/32, with nothing set behind its prefix',
+      })
+      .optional()
+      .describe('A range of addresses, for destinations that are given as an address.'),
+    ports: list(integer(1, 65_535), 16).optional().describe('Unset: every port.'),
+  }),
+  [
+    {
+      rule: 'has(self.host) != has(self.cidr)',
+      message: 'a destination has either host or cidr',
+      holds: (d) => (d.host === undefined) !== (d.cidr === undefined),
+    },
+  ],
+);
+export type AllowedDestination = Readonly<z.infer<typeof destination>>;
+const destinations = list(destination, 64);
+
 export const datacenterLimits = z.strictObject({
   log: z
     .strictObject({
@@ -62,8 +93,26 @@ export const datacenterLimits = z.strictObject({
       modes: set(mode, 3)
         .optional()
         .describe('Allowed values of webhook.mode. Unset: Batch; a blocking webhook hangs the API when it dies.'),
+      destinations: destinations
+        .optional()
+        .describe(
+          'Where a webhook may send to, through a proxy the proxy too. Unset: anywhere; an empty list: nowhere.',
+        ),
       batch: batch.optional(),
       truncate: truncate.optional(),
+    })
+    .optional(),
+  shipping: z
+    .strictObject({
+      images: list(text(512), 16)
+        .optional()
+        .describe('Allowed values of shipping.fluentBit.image; the first stands for one that is not allowed.'),
+      plugins: set(text(64), 128)
+        .optional()
+        .describe('Allowed names of filters and outputs. Shipping with another one is left out as a whole.'),
+      destinations: destinations
+        .optional()
+        .describe('Where outputs with a host, or a proxy, may send to. Shipping elsewhere is left out as a whole.'),
     })
     .optional(),
   rollout: z

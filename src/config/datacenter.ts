@@ -13,19 +13,21 @@ import type { LayerSpec } from '../api/auditconfig.ts';
 import type { DatacenterAuditConfigSpec, DatacenterLayer, Forbiddable } from '../api/datacenterauditconfig.ts';
 import { canonicalJson, sha256 } from './canonical.ts';
 import { fieldOf, withoutField } from './fields.ts';
-import { limitLayers, withoutDisallowed } from './limits.ts';
-import { effectiveOf, mergeLayers } from './merge.ts';
+import { limiterOfWebhook, limitLayers, webhookDestinations, withoutDisallowed } from './limits.ts';
+import { effectiveOf, isEnforced, mergeLayers } from './merge.ts';
 import type {
   Conflict,
   Datacenter,
   DatacenterContent,
   DatacenterEffect,
   DatacenterPart,
+  EffectiveConfig,
   FieldPath,
   Ignored,
   Layer,
   LayerInput,
   LayerRules,
+  ResolvedSpec,
 } from './types.ts';
 
 export const contentOf = (spec: DatacenterAuditConfigSpec): DatacenterContent => {
@@ -78,9 +80,30 @@ export function mergeDatacenters(own: LayerSpec, datacenters: readonly Datacente
   const merged = mergeLayers([...bounded, ...kept, ...enforced], mandatory);
   return {
     ...merged,
+    spec: withDestinations(merged, weakestFirst),
     ignored: [...allowed.ignored, ...disallowed.ignored, ...free.ignored],
     conflicts: conflictsOf(weakestFirst),
   };
+}
+
+/** Where a webhook may send to; whoever enforces one says by that where. */
+function withDestinations({ spec, provenance }: EffectiveConfig, datacenters: readonly Datacenter[]): ResolvedSpec {
+  const allowedDestinations = webhookDestinations(datacenters);
+  const { webhook } = spec;
+  if (webhook === undefined || allowedDestinations.length === 0 || isEnforced(provenance['webhook.secretRef']?.set))
+    return spec;
+  return { ...spec, webhook: { ...webhook, allowedDestinations } };
+}
+
+/**
+ * The same without the AuditConfig's own webhook, which sends to where a datacenter does not let it: the renderer sees
+ * that, since it reads the Secret. Undefined where the AuditConfig has none.
+ */
+export function withoutOwnWebhook(own: LayerSpec, datacenters: readonly Datacenter[]): DatacenterEffect | undefined {
+  const by = limiterOfWebhook([...byStrength(datacenters)].reverse());
+  if (own.webhook === undefined || by === undefined) return undefined;
+  const effect = mergeDatacenters(withoutField(own, 'webhook'), datacenters);
+  return { ...effect, ignored: [...effect.ignored, { path: 'webhook', by }] };
 }
 
 const layersOf = (datacenters: readonly Datacenter[], part: 'defaults' | 'enforced'): readonly LayerInput[] =>

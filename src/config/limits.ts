@@ -7,6 +7,8 @@
 import type { LayerSpec } from '../api/auditconfig.ts';
 import type { DatacenterLimits } from '../api/datacenter-limits.ts';
 import { parseSize } from '../api/quantity.ts';
+import { isAllowed } from './destinations.ts';
+import type { AllowedDestinations, Destination } from './destinations.ts';
 import { fieldOf, withoutField } from './fields.ts';
 import type { Datacenter, FieldPath, Ignored, Layer, LayerInput, ResolvedSpec } from './types.ts';
 
@@ -44,6 +46,7 @@ const CHOICES: readonly Choice[] = [
     use: (folder) => `${folderOf(folder)}audit.log`,
   },
   { path: 'webhook.mode', allowed: (l) => l.webhook?.modes ?? ['Batch'], has: oneOf, use: same },
+  { path: 'shipping.fluentBit.image', allowed: (l) => l.shipping?.images, has: oneOf, use: same },
 ];
 
 const limiting = ({ name }: Datacenter): Layer => ({ from: 'Datacenter', name, part: 'limits' });
@@ -71,8 +74,55 @@ export function withoutDisallowed(
     ignored.push({ path: choice.path, by: limiting(by) });
     spec = withoutField(spec, choice.path);
   }
-  return { spec, ignored };
+  const by = strongestFirst.find((d) => !mayShip(spec, d));
+  if (by === undefined) return { spec, ignored };
+  return { spec: withoutField(spec, 'shipping'), ignored: [...ignored, { path: 'shipping', by: limiting(by) }] };
 }
+
+type Section = Readonly<Record<string, string | number>>;
+/** fluent-bit does not look at the case of keys and of plugins' names. */
+const valueIn = (section: Section, key: string): string | undefined => {
+  const found = Object.entries(section).find(([k]) => k.toLowerCase() === key);
+  return found === undefined ? undefined : String(found[1]);
+};
+
+/** Whom an output speaks to, as far as its keys say it; a plugin that knows by itself is limited by its name. */
+function reachedBy(output: Section): readonly Destination[] {
+  const [host, port, proxy] = ['host', 'port', 'proxy'].map((key) => valueIn(output, key));
+  const [, through, at] = /^[a-z]+:\/\/(?:[^@/]*@)?(\[[^\]]*\]|[^:/]+)(?::([0-9]+))?/i.exec(proxy ?? '') ?? [];
+  const to = (h: string, p: string | undefined): Destination => ({
+    host: h,
+    ...(p !== undefined && /^[0-9]{1,5}$/.test(p) ? { port: Number(p) } : {}),
+  });
+  return [
+    ...(host === undefined ? [] : [to(host, port)]),
+    // What is no URL goes nowhere that anybody allowed.
+    ...(proxy === undefined ? [] : [to(through ?? '', at)]),
+  ];
+}
+
+/** As a whole or not at all: without one of its filters it would tell what it was to hide. */
+function mayShip({ shipping }: LayerSpec, { content: { limits } }: Datacenter): boolean {
+  const { filters = [], outputs = [] } = shipping?.fluentBit ?? {};
+  const { plugins, destinations } = limits?.shipping ?? {};
+  const known = plugins?.map((p) => p.toLowerCase());
+  const named = [...filters, ...outputs].every((s) => known?.includes(valueIn(s, 'name')?.toLowerCase() ?? '') ?? true);
+  const reached = destinations === undefined ? [] : outputs.flatMap(reachedBy);
+  return named && reached.every((to) => isAllowed([destinations ?? []], to));
+}
+
+/** What each datacenter that limits them allows a webhook. */
+export const webhookDestinations = (datacenters: readonly Datacenter[]): readonly AllowedDestinations[] =>
+  datacenters.flatMap(({ content: { limits } }) => {
+    const list = limits?.webhook?.destinations;
+    return list === undefined ? [] : [list];
+  });
+
+/** Whose limit it is that a webhook may not send there: the strongest that has one. */
+export const limiterOfWebhook = (strongestFirst: readonly Datacenter[]): Layer | undefined => {
+  const by = strongestFirst.find((d) => d.content.limits?.webhook?.destinations !== undefined);
+  return by === undefined ? undefined : limiting(by);
+};
 
 /** What is to be laid over `base`, so that it keeps the limits; weakest first, like the datacenters. */
 export function limitLayers(base: ResolvedSpec, weakestFirst: readonly Datacenter[]): readonly LayerInput[] {

@@ -7,6 +7,7 @@ import type { LayerSpec, RolloutWindow } from '../api/auditconfig.ts';
 import type { PolicyRuleSpec } from '../api/auditconfig-policy.ts';
 import type { DatacenterAuditConfigSpec } from '../api/datacenterauditconfig.ts';
 import type { PresetName } from '../api/preset-names.ts';
+import type { AllowedDestinations } from './destinations.ts';
 
 export type Layer =
   | { readonly from: 'BuiltIn' | 'AuditConfig' }
@@ -100,6 +101,8 @@ export type ResolvedWebhook = {
   readonly batch: ResolvedBatch;
   readonly truncate: ResolvedTruncate;
   readonly networkPolicy: 'Auto' | 'None';
+  /** Of each datacenter that limits them: all must allow it. Not there where a datacenter enforces the webhook. */
+  readonly allowedDestinations?: readonly AllowedDestinations[];
 };
 
 export type ResolvedRollout = {

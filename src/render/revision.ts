@@ -87,6 +87,7 @@ function webhookOf(webhook: ResolvedWebhook | undefined, input: RenderInput): Re
   const rendered = renderWebhook(read.bytes, {
     ...(now === undefined ? {} : { now }),
     ...(network === undefined ? {} : { network }),
+    ...(webhook.allowedDestinations === undefined ? {} : { allowed: webhook.allowedDestinations }),
   });
   const place = (f: RenderFinding): string => (f.at === undefined ? '' : `, line ${f.at.line}, column ${f.at.column}`);
   const findings = rendered.findings.map((f) => ({

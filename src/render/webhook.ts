@@ -7,6 +7,8 @@
  * names of its fields are fine. Source: k8s.io/client-go tools/clientcmd (client_config.go, validation.go) and transport.
  */
 import type { Position } from '../api/findings.ts';
+import { isAllowed } from '../config/destinations.ts';
+import type { AllowedDestinations } from '../config/destinations.ts';
 import { decodeBase64 } from '../yaml/base64.ts';
 import { toBase64 } from './base64.ts';
 import { error, warning } from './findings.ts';
@@ -31,6 +33,8 @@ export type WebhookOptions = {
   readonly now?: number;
   /** Where the API server's name resolution happens; unset: on the host's network, as on every node. */
   readonly network?: 'Host' | 'Pod';
+  /** What datacenters allow (ResolvedWebhook.allowedDestinations); unset: anywhere. */
+  readonly allowed?: readonly AllowedDestinations[];
 };
 
 export type RenderedWebhook = {
@@ -46,7 +50,7 @@ export type RenderedWebhook = {
 
 /**
  * Codes: WebhookUnparsable, WebhookInvalid, WebhookRefused, WebhookKeyMismatch, WebhookCertificateExpired,
- * WebhookClusterHost (errors); WebhookPlainHttp, WebhookUnverified, WebhookCertificateExpiring,
+ * WebhookClusterHost, WebhookDestination (errors); WebhookPlainHttp, WebhookUnverified, WebhookCertificateExpiring,
  * WebhookCertificateNotYetValid, WebhookAuthorityExpired (warnings).
  */
 export const renderWebhook = (bytes: Uint8Array, options: WebhookOptions = {}): RenderedWebhook =>
@@ -85,6 +89,7 @@ function render(bytes: Uint8Array, files: Credentials, options: WebhookOptions):
   checkFields(used.user, USER, ownFiles(used.user, files), fail);
   if (findings.length > 0) return { findings };
   checkCluster(used.cluster, options.network ?? 'Host', fail);
+  if (findings.length === 0) checkDestinations(used.cluster, options.allowed ?? [], fail);
   const judged = judgeUser(used, files, fail);
   checkExpiry(judged, options.now, fail);
   if (findings.length > 0) return { findings };
@@ -108,7 +113,7 @@ const decoded = (tree: Tree, key: string): string =>
 const isTls = (cluster: Tree): boolean => /^https:\/\//i.test(textOf(cluster, 'server'));
 
 const SERVER = /^https?:\/\/(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?(\/[!-~]*)?$/i;
-const PROXY = /^(?:https?|socks5h?):\/\/(?:[^@/]*@)?([^:/@]+|\[[^\]]*\])(?::[0-9]{1,5})?(?:\/[!-~]*)?$/;
+const PROXY = /^(?:https?|socks5h?):\/\/(?:[^@/]*@)?([^:/@]+|\[[^\]]*\])(?::([0-9]{1,5}))?(?:\/[!-~]*)?$/;
 /** Names of Services: known to the cluster's DNS alone, whatever the cluster's domain is. */
 const IN_CLUSTER = /\.svc(\.|$)/i;
 
@@ -133,6 +138,28 @@ function checkCluster(cluster: Tree, network: 'Host' | 'Pod', fail: Fail): void 
       placeOf(cluster, where),
     );
   checkAuthority(cluster, fail);
+}
+
+/** As client-go's transport dials where no port is named. */
+const DEFAULT_PORTS: Readonly<Record<string, number>> = { http: 80, https: 443, socks5: 1080, socks5h: 1080 };
+const schemeOf = (url: string): string => url.slice(0, url.indexOf(':')).toLowerCase();
+
+/** Whom it speaks to: the server and, where there is one, the proxy in between. `url` is one that was matched before. */
+function checkDestinations(cluster: Tree, allowed: readonly AllowedDestinations[], fail: Fail): void {
+  for (const [field, form] of [
+    ['server', SERVER],
+    ['proxy-url', PROXY],
+  ] as const) {
+    const url = textOf(cluster, field);
+    const [, host = '', port] = form.exec(url) ?? [];
+    const to = { host, port: Number(port ?? DEFAULT_PORTS[schemeOf(url)]) };
+    if (url === '' || isAllowed(allowed, to)) continue;
+    fail(
+      'WebhookDestination',
+      `${field} is a host or a port that a datacenter does not allow (limits.webhook.destinations)`,
+      placeOf(cluster, field),
+    );
+  }
 }
 
 function checkAuthority(cluster: Tree, fail: Fail): void {

@@ -11,7 +11,7 @@ import type { Finding } from '../api/findings.ts';
 import { hasErrors } from '../api/findings.ts';
 import { minorNumber, parseMinor } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
-import { binds, mergeDatacenters } from '../config/datacenter.ts';
+import { binds, mergeDatacenters, withoutOwnWebhook } from '../config/datacenter.ts';
 import { isEnforced, layerName } from '../config/merge.ts';
 import { parseAuditConfig } from '../config/parse.ts';
 import type { DatacenterEffect, EffectiveConfig } from '../config/types.ts';
@@ -140,8 +140,24 @@ function referencesOf({ spec }: EffectiveConfig, own: References, { governed }: 
 const networkOf = (facts: Facts): { network?: 'Pod' } =>
   facts.workload !== undefined && hostedViewOf(facts)?.hostNetwork !== true ? { network: 'Pod' } : {};
 
+const DESTINATION = 'WebhookDestination';
+
+/** A webhook that sends to where a datacenter does not let it is left out, as a field is that is not allowed. */
 function rendered(own: Own, facts: Facts): Accepted {
-  const effective = mergeDatacenters(own.spec, facts.governed?.datacenters ?? []);
+  const datacenters = facts.governed?.datacenters ?? [];
+  const first = renderedFrom(mergeDatacenters(own.spec, datacenters), own, facts);
+  const refused = first.findings.filter((f) => f.code === DESTINATION);
+  const without = refused.length === 0 ? undefined : withoutOwnWebhook(own.spec, datacenters);
+  if (without === undefined) return first;
+  return renderedFrom(
+    without,
+    own,
+    facts,
+    refused.map((f) => ({ ...f, severity: 'warning' })),
+  );
+}
+
+function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said: readonly Finding[] = []): Accepted {
   if (effective.spec.state === 'Disabled') {
     const by = effective.provenance['state']?.set.from === 'AuditConfig' ? 'spec.state' : 'a datacenter';
     return { verdict: valid(`auditing is disabled by ${by}`, []), effective, findings: [] };
@@ -154,7 +170,9 @@ function rendered(own: Own, facts: Facts): Accepted {
     now: facts.now,
     ...networkOf(facts),
   };
-  const { revision, findings, changesAt } = buildRevision(input);
+  const built = buildRevision(input);
+  const { revision, changesAt } = built;
+  const findings = [...said, ...built.findings];
   const later = changesAt === undefined ? {} : { changesAt };
   if (revision === undefined || hasErrors(findings))
     return { ...refuse(reasonOf(findings), sentence(findings), findings), ...later };

@@ -280,6 +280,31 @@ describe('limits', () => {
     expect(mergeDatacenters(sibling, [limited]).spec.log.file.path).toBe('/var/log/kube-audit/audit.log');
   });
 
+  it('leave out shipping as a whole where one plugin, host or proxy of it is not allowed', () => {
+    const eu = dc('eu', {
+      limits: {
+        shipping: {
+          images: ['registry.example.org/fluent-bit:4'],
+          plugins: ['grep', 'forward', 'stdout'],
+          destinations: [{ host: 'logs.example.org', ports: [24224] }],
+        },
+      },
+    });
+    const left = (fluentBit: NonNullable<NonNullable<LayerSpec['shipping']>['fluentBit']>) =>
+      mergeDatacenters({ shipping: { type: 'FluentBit', fluentBit } }, [eu]).ignored.map((i) => i.path);
+    const good = { Name: 'forward', Host: 'logs.example.org', Port: 24224 };
+    expect(left({ filters: [{ name: 'Grep', Exclude: 'user kube' }], outputs: [good, { Name: 'stdout' }] })).toEqual(
+      [],
+    );
+    expect(left({ outputs: [good, { Name: 'http' }] })).toEqual(['shipping']);
+    expect(left({ filters: [{ Match: '*' }] })).toEqual(['shipping']);
+    expect(left({ outputs: [{ ...good, Port: '24225' }] })).toEqual(['shipping']);
+    expect(left({ outputs: [{ Name: 'forward', HOST: 'evil.example.org', Port: 24224 }] })).toEqual(['shipping']);
+    expect(left({ outputs: [{ ...good, proxy: 'http://evil.example.org:24224' }] })).toEqual(['shipping']);
+    expect(left({ outputs: [{ ...good, proxy: 'http://u:p@logs.example.org:24224' }] })).toEqual([]);
+    expect(left({ image: 'docker.io/evil:1', outputs: [good] })).toEqual(['shipping.fluentBit.image']);
+  });
+
   it('do not bind what a datacenter enforces, nor a webhook that is not there', () => {
     const both = dc('eu', { ...limited.content, enforced: { log: { retention: { maxAgeDays: 7 } } } });
     expect(mergeDatacenters({}, [both]).spec.log.retention.maxAgeDays).toBe(7);

@@ -15,6 +15,20 @@ const holding = (text: string): Reference => ({
   found: true,
   data: new Secret({ 'policy.yaml': new TextEncoder().encode(text) }),
 });
+const kubeconfig = (server: string, proxy?: string): Reference => ({
+  found: true,
+  data: new Secret({
+    'webhook.yaml': new TextEncoder().encode(
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        'current-context': 'a',
+        contexts: [{ name: 'a', context: { cluster: 'a' } }],
+        clusters: [{ name: 'a', cluster: { server, ...(proxy === undefined ? {} : { 'proxy-url': proxy }) } }],
+      }),
+    ),
+  }),
+});
 const POLICY = 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n';
 const dc = (content: DatacenterContent, name = 'eu'): Datacenter => ({ name, content });
 const EU = dc({ enforced: { log: { retention: { maxAgeDays: 90 } } } });
@@ -72,6 +86,50 @@ describe('an owner whose settings are not valid', () => {
     const elsewhere: Facts = { ...facts, meta: { ...facts.meta, namespace: 'elsewhere' } };
     expect(accept(elsewhere).verdict.reason).toBe('NamespaceNotAllowed');
     expect(accept(elsewhere).revision).toBeUndefined();
+  });
+});
+
+describe("an owner's webhook that sends to where a datacenter does not let it", () => {
+  const own = { webhook: { secretRef: { name: 'mine' } }, log: { retention: { maxBackups: 8 } } };
+  const references = { webhook: kubeconfig('https://audit.example.org/events') };
+  const judged = (content: DatacenterContent, of = references) =>
+    accept(factsOf(own, governedBy([dc(content)]), { references: of }));
+  const to = (...destinations: readonly { host?: string; cidr?: string; ports?: number[] }[]): DatacenterContent => ({
+    limits: { webhook: { destinations: [...destinations] } },
+  });
+
+  it('is left out, by name and with the reason, and everything else of the owner counts', () => {
+    const { verdict, revision, effective } = judged(to({ host: '*.siem.example.org' }));
+    expect(verdict).toMatchObject({ status: 'True', message: expect.stringContaining('WebhookDestination') as string });
+    expect(verdict.message).toContain('spec.webhook (Datacenter/eu limits)');
+    expect(effective?.ignored).toEqual([{ path: 'webhook', by: { from: 'Datacenter', name: 'eu', part: 'limits' } }]);
+    expect(revision?.webhook).toBeUndefined();
+    expect(revision?.flags.find((f) => f.name === '--audit-log-maxbackup')?.value).toBe('8');
+  });
+
+  it('stays where host and port are allowed, and the port of https counts where none is named', () => {
+    expect(judged(to({ host: 'AUDIT.example.org.', ports: [443] })).revision?.webhook).toBeDefined();
+    expect(judged(to({ host: 'audit.example.org', ports: [8443] })).revision?.webhook).toBeUndefined();
+    expect(judged(to()).revision?.webhook).toBeUndefined();
+    expect(judged({ limits: {} }).revision?.webhook).toBeDefined();
+  });
+
+  it('is left out when its proxy is elsewhere, although its server is allowed', () => {
+    const through = (proxy: string) => ({ webhook: kubeconfig('https://audit.example.org/events', proxy) });
+    const allowed = to({ host: 'audit.example.org' }, { cidr: '10.1.0.0/16', ports: [3128] });
+    expect(judged(allowed, through('http://10.1.2.3:3128')).revision?.webhook).toBeDefined();
+    expect(judged(allowed, through('http://10.1.2.3')).revision?.webhook).toBeUndefined();
+    expect(judged(allowed, through('http://10.2.0.1:3128')).revision?.webhook).toBeUndefined();
+  });
+
+  it('of its defaults is the datacenter itself to blame for; what it enforces it need not allow', () => {
+    const secretRef = { name: 'theirs', namespace: 'op' };
+    const theirs = new Map([[referenceKey('Secret', 'op', 'theirs'), references.webhook]]);
+    const of = (content: DatacenterContent) =>
+      accept(factsOf({}, governedBy([dc({ ...to(), ...content })], { references: theirs })));
+    const { verdict, keeps } = of({ defaults: { webhook: { secretRef } } });
+    expect([verdict.status, verdict.reason, keeps]).toEqual(['False', 'InvalidWebhook', undefined]);
+    expect(of({ enforced: { webhook: { secretRef } } }).revision?.webhook).toBeDefined();
   });
 });
 
