@@ -145,6 +145,7 @@ export const auditConfigStatus = z.object({
   workload: z
     .object({
       digest: digest.optional().describe('The revision that was put into it last.'),
+      credentials: digest.optional().describe("Of the webhook's credentials that were published for it last."),
       startedTime: z.string().max(32).optional().describe('When that was.'),
       lastKnownGood: digest.optional().describe('The newest revision with which all its pods were available.'),
       refused: z

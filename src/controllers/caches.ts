@@ -98,6 +98,20 @@ export const essential = (
   c.namespaces,
 ];
 
+/** Calls back for every datacenter that may refer to an object, by its name alone, and for every AuditConfig that has it. */
+export function referredByDatacenters(
+  caches: Pick<Caches, 'configs' | 'datacenters'>,
+  name: string,
+  tell: { readonly datacenter: (name: string) => void; readonly config: (key: ObjectKey) => void },
+): void {
+  for (const { metadata, spec } of caches.datacenters.store.values()) {
+    if (!JSON.stringify(spec).includes(JSON.stringify(name))) continue;
+    tell.datacenter(metadata.name);
+    for (const config of caches.configs.store.values())
+      if (hadBy(config).some((d) => d.name === metadata.name)) tell.config(keyOf(config.metadata));
+  }
+}
+
 /**
  * Calls `enqueue` with the name of every datacenter that a change may concern, and `configs` with every AuditConfig that
  * has a datacenter whose ConfigMap or Secret changed. What else a datacenter changes is told by its plan (datacenters.ts):
@@ -113,15 +127,9 @@ export function wireDatacenters(
   };
   const labels = (key: ObjectKey): string => JSON.stringify(caches.namespaces.store.get(key)?.metadata.labels);
   const known = new Map([...caches.namespaces.store.keys()].map((key) => [key, labels(key)]));
-  /** By its name alone: once too often is no harm. */
-  const referred = (key: ObjectKey): void => {
-    for (const { metadata, spec } of caches.datacenters.store.values()) {
-      if (!JSON.stringify(spec).includes(JSON.stringify(refOf(key).name))) continue;
-      enqueue(metadata.name, 'Now');
-      for (const config of caches.configs.store.values())
-        if (hadBy(config).some((d) => d.name === metadata.name)) configs(keyOf(config.metadata));
-    }
-  };
+  const datacenter = (name: string): void => enqueue(name, 'Now');
+  const referred = (key: ObjectKey): void =>
+    referredByDatacenters(caches, refOf(key).name, { datacenter, config: configs });
   const unhooks = [
     caches.datacenters.onChange(({ key }) => {
       enqueue(key, 'Now');

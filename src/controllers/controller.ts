@@ -14,7 +14,7 @@ import { createElection } from '../kube/lease.ts';
 import { createWorkQueue } from '../kube/queue.ts';
 import type { Outcome } from '../kube/queue.ts';
 import { createStatusWriter } from '../kube/status.ts';
-import { isRecord } from '../kube/types.ts';
+import { isRecord, refOf } from '../kube/types.ts';
 import { delay } from '../kube/wait.ts';
 import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
 import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
@@ -22,13 +22,22 @@ import type { LogLevel, Logger } from '../telemetry/logger.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { startTelemetryServer } from '../telemetry/server.ts';
 import { FIELD_MANAGER } from './act.ts';
-import { createCaches, essential, wire, wireHosted, wireDatacenters, wireRestarts } from './caches.ts';
+import {
+  createCaches,
+  essential,
+  referredByDatacenters,
+  wire,
+  wireDatacenters,
+  wireHosted,
+  wireRestarts,
+} from './caches.ts';
 import { DATACENTER_PAUSE_MS, createDatacenters, datacenterKey, datacenterOfKey } from './datacenters.ts';
 import { readerOf } from './gather.ts';
 import { GovernedView } from './governed.ts';
 import { createReconciler } from './reconcile.ts';
 import type { ReconcilerOptions } from './reconcile.ts';
 import { createHostedReconciler } from './hosted/reconcile.ts';
+import { ReferenceWatches } from './hosted/references.ts';
 import { isHosted, Patched } from './hosted/workloads.ts';
 import type { ObjectKey } from '../kube/types.ts';
 import { AUDIT_CONFIGS, DATACENTERS } from './resources.ts';
@@ -204,6 +213,21 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     (name, soon) => queue.addAfter(datacenterKey(name), soon === 'Now' ? 0 : DATACENTER_PAUSE_MS),
     enqueue,
   );
+  const soon = (name: string): void => queue.addAfter(datacenterKey(name), 0);
+  const references = new ReferenceWatches({
+    kube,
+    isWanted: ({ kind, namespace, name }) => {
+      if (caches.configs.store.keysBy('reference', `${kind}/${namespace}/${name}`).length > 0) return true;
+      let wanted = false;
+      referredByDatacenters(caches, name, { datacenter: () => (wanted = true), config: () => undefined });
+      return wanted;
+    },
+    changed: (kind, key) => {
+      for (const config of caches.configs.store.keysBy('reference', `${kind}/${key}`)) enqueue(config);
+      referredByDatacenters(caches, refOf(key).name, { datacenter: soon, config: enqueue });
+    },
+    log,
+  });
   // Before the AuditConfigs: they ask whose turn it is.
   for (const { metadata } of caches.datacenters.store.values()) queue.add(datacenterKey(metadata.name));
   for (const key of caches.configs.store.keys()) enqueue(key);
@@ -215,7 +239,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     status: createStatusWriter({ client: kube.client, resource: DATACENTERS, fieldManager: FIELD_MANAGER, metrics }),
     events: l.events,
     governed,
-    read: readerOf({ caches, client: kube.client, settings }),
+    read: readerOf({ caches, client: kube.client, settings, references }),
     bundlesNamespace: l.o.bundlesNamespace,
     serverVersion: () => version ?? '1.26',
     log,
@@ -237,6 +261,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     events: l.events,
     settings,
     governed,
+    references,
     serverVersion: () => version ?? '1.26',
     log,
     now: Date.now,
@@ -260,6 +285,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     // One at a time: whoever decides must know what was told to every node of the control plane before.
     const gate = (s: AbortSignal): Promise<void> => kube.health.whenUp(60_000, s);
     await Promise.all([
+      references.run(signal),
       queue.work({ workers: 1, reconcile, gate }, signal),
       hostedQueue.work({ workers: HOSTED_WORKERS, reconcile: reconcileHosted, gate }, signal),
     ]);

@@ -20,6 +20,7 @@ import { isInFlight } from '../rollout/next-node.ts';
 import { configUidOf } from './caches.ts';
 import { nodeReadiness } from './node-readiness.ts';
 import type { Caches } from './caches.ts';
+import type { KnownReferences, ReferenceTo } from './hosted/references.ts';
 import { isHosted } from './hosted/workloads.ts';
 import { kubeadmFact } from './kubeadm.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, CRDS, SECRETS, keepData } from './resources.ts';
@@ -37,6 +38,8 @@ export type Gatherer = {
   /** AuditNodes as they were answered when they were told, until the cache has them. */
   readonly told: Told;
   readonly governed: GovernedView;
+  /** What is referred to outside of the operator's namespace. */
+  readonly references: KnownReferences;
 };
 
 /** Facts about the AuditConfig, or undefined when there is none: absence decides nothing. */
@@ -210,23 +213,34 @@ async function readReference(g: Gatherer, want: Wanted, signal: AbortSignal): Pr
     return cached === undefined ? { found: false, why: 'NotFound' } : dataOf(cached);
   }
   if (want.namespace !== g.settings.operatorNamespace && !want.anywhere) return { found: false, why: 'Forbidden' };
-  const read = await g.client.get(want.resource, ref, { signal });
+  return readElsewhere(g, { kind: want.resource === SECRETS ? 'Secret' : 'ConfigMap', ...ref }, signal);
+}
+
+/** From its watch, or asked for once and watched from then on, as far as RBAC permits. */
+async function readElsewhere(
+  { references, client, settings }: Pick<Gatherer, 'references' | 'client' | 'settings'>,
+  to: ReferenceTo,
+  signal: AbortSignal,
+): Promise<Reference> {
+  const known = references.known(to);
+  if (known !== undefined) return known === null ? { found: false, why: 'NotFound' } : dataOf(known);
+  const want = { resource: to.kind === 'Secret' ? SECRETS : CONFIG_MAPS };
+  const read = await client.get(want.resource, to, { signal });
+  const isReadable = read.ok || read.error.code === 'NotFound';
+  if (isReadable && to.namespace !== settings.operatorNamespace) references.follow(to, read.ok ? 'There' : 'Absent');
   return read.ok ? dataOf(keepData(read.value)) : { found: false, why: whyOf(read.error) };
 }
 
-/** Objects that datacenters refer to: from the cache where there is one, asked for elsewhere, as far as RBAC permits. */
+/** Objects that datacenters refer to: from the cache where there is one. */
 export const readerOf =
-  (g: Pick<Gatherer, 'caches' | 'client' | 'settings'>): ReadReference =>
+  (g: Pick<Gatherer, 'caches' | 'client' | 'settings' | 'references'>): ReadReference =>
   async ({ kind, namespace, name }, signal) => {
-    const resource = kind === 'Secret' ? SECRETS : CONFIG_MAPS;
     const cache = kind === 'Secret' ? g.caches.secrets : g.caches.configMaps;
     if (namespace === g.settings.operatorNamespace && cache.synced) {
       const cached = cache.store.get({ namespace, name });
       return cached === undefined ? { found: false, why: 'NotFound' } : dataOf(cached);
     }
-    const want = { resource, cache, namespace, name };
-    const read = await g.client.get(want.resource, { namespace, name }, { signal });
-    return read.ok ? dataOf(keepData(read.value)) : { found: false, why: whyOf(read.error) };
+    return readElsewhere(g, { kind, namespace, name }, signal);
   };
 
 function whyOf(error: KubeError): 'NotFound' | 'Forbidden' | 'Unreadable' {

@@ -22,6 +22,7 @@ import { act, prune } from './act.ts';
 import type { Actor } from './act.ts';
 import type { Caches } from './caches.ts';
 import { gather } from './gather.ts';
+import type { KnownReferences } from './hosted/references.ts';
 import type { GovernedView } from './governed.ts';
 import { kubeadmFact } from './kubeadm.ts';
 import { notesOf } from './notes.ts';
@@ -35,6 +36,7 @@ export type ReconcilerOptions = {
   readonly events: EventRecorder;
   readonly settings: Settings;
   readonly governed: GovernedView;
+  readonly references: KnownReferences;
   readonly serverVersion: () => Minor;
   readonly log: Logger;
   /** Milliseconds since the epoch. */

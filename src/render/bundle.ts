@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { hasErrors } from '../api/findings.ts';
 import type { Finding } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
-import { canonicalJson } from '../config/canonical.ts';
+import { canonicalJson, sha256 } from '../config/canonical.ts';
 import { loadPolicy } from '../policy/load.ts';
 import { decodeBase64 } from '../yaml/base64.ts';
 import { toBase64 } from './base64.ts';
@@ -46,8 +46,14 @@ export const webhookName = (digest: Digest): string => `auditconfig-${shortDiges
 export const credentialsPrefix = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-credentials-`;
 export const credentialsName = (digest: Digest, credentials: Digest): string =>
   `${credentialsPrefix(digest)}${shortDigest(credentials)}`;
-/** In a hosted control plane's namespace the object is changed in place: its pods see the new files, and restart for nothing. */
-export const hostedCredentialsName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-credentials`;
+/** A Deployment or StatefulSet; several in one namespace may have the same revision. */
+export type Hosting = { readonly kind: string; readonly name: string };
+/**
+ * In a hosted control plane's namespace the object is changed in place: its pods see the new files, and restart for nothing.
+ * Named by workload and kubeconfig, not by revision: what is rotated reaches also pods that went back to an older revision.
+ */
+export const hostedCredentialsName = (kubeconfig: Uint8Array, { kind, name }: Hosting): string =>
+  `auditconfig-${shortDigest(sha256(canonicalJson([kind, name, sha256(kubeconfig)])) as Digest)}-credentials`;
 
 /** Where the controller publishes, unless it is told otherwise. */
 export const BUNDLES_NAMESPACE = 'auditconfig-bundles';
@@ -110,12 +116,18 @@ export function toBundle(revision: Revision, namespace: string): readonly Bundle
 }
 
 /** As published beside a hosted API server: its webhook's credentials have one name, and are changed in place. */
-export const hostedBundle = (revision: Revision, namespace: string): readonly BundleObject[] =>
-  toBundle(revision, namespace).map((o) =>
-    o.metadata.name.startsWith(credentialsPrefix(revision.digest))
-      ? { ...o, immutable: false, metadata: { ...o.metadata, name: hostedCredentialsName(revision.digest) } }
-      : o,
-  );
+export function hostedBundle(
+  revision: Revision,
+  at: { readonly namespace: string; readonly hosting: Hosting },
+): readonly BundleObject[] {
+  const { webhook } = revision;
+  return toBundle(revision, at.namespace).map((o) => {
+    if (webhook === undefined || !o.metadata.name.startsWith(credentialsPrefix(revision.digest))) return o;
+    const name = hostedCredentialsName(webhook.reveal(), at.hosting);
+    const { 'auditconfig.dev/revision': _several, ...labels } = o.metadata.labels;
+    return { ...o, immutable: false, metadata: { ...o.metadata, name, labels } };
+  });
+}
 
 const flagValue = z.union([
   z.string().max(256),
@@ -248,7 +260,8 @@ function bytesAt({ kind, data }: Outer, key: string): Uint8Array | undefined {
   return kind === 'Secret' ? decodeBase64(text) : bytesOf(text);
 }
 
-function webhookBytes(secret: unknown): Uint8Array | undefined {
+/** The kubeconfig that a published Secret holds; undefined where it holds none. */
+export function webhookBytes(secret: unknown): Uint8Array | undefined {
   const parsed = object.safeParse(secret);
   return parsed.success && parsed.data.kind === 'Secret' ? bytesAt(parsed.data, KEYS.webhook) : undefined;
 }

@@ -7,13 +7,15 @@
  * 3. Not available in time: back to the last revision that was, or, where none ever was, to what its owner had. That digest is
  *    not tried again until it or the owner's template is another one.
  * 4. Our edit gone is a revert: put in again once. A second one in ten minutes is a fight: stop, and name the manager.
- * 5. What cannot be read changes nothing, and absence removes nothing: flags leave by a patch of ours, or with their workload.
+ * 5. Another certificate or token of the webhook under the same kubeconfig changes a Secret and nothing else, at any time.
+ * 6. What cannot be read changes nothing, and absence removes nothing: flags leave by a patch of ours, or with their workload.
  */
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import { setCondition, withSummary } from '../api/conditions.ts';
 import type { Condition, Moment, Reasons, Verdict } from '../api/conditions.ts';
 import type { Own } from '../render/last-valid.ts';
 import type { Revision } from '../render/types.ts';
+import { credentialsDigest } from '../render/webhook/credentials.ts';
 import { hosted } from '../targets/hosted.ts';
 import type { HostedView } from '../targets/hosted.ts';
 import type { PatchOp } from '../targets/hosted/patch.ts';
@@ -34,6 +36,8 @@ type RolledOut = Verdict<'RolledOut'>;
 export type HostedDecision = {
   readonly finalizer: 'Keep' | 'Add' | 'Remove';
   readonly publish?: Revision;
+  /** Of this revision, the webhook's credentials are others: they alone are published anew. */
+  readonly rotate?: Revision;
   readonly patch?: readonly PatchOp[];
   /** Pods that the failed revision left behind: a StatefulSet does not replace them by itself. */
   readonly deleteStuckPods?: boolean;
@@ -46,7 +50,7 @@ export type HostedDecision = {
 };
 
 /** What is to happen to the workload, and what is said of it. */
-type Step = Pick<HostedDecision, 'publish' | 'patch' | 'deleteStuckPods' | 'requeueAfterMs' | 'needs'> & {
+type Step = Pick<HostedDecision, 'publish' | 'rotate' | 'patch' | 'deleteStuckPods' | 'requeueAfterMs' | 'needs'> & {
   readonly rolled: RolledOut;
   readonly degraded?: Verdict<'Degraded'>;
   readonly memory: Memory;
@@ -314,6 +318,21 @@ const notAccepted = ({ status, workload }: HostedFacts): RolledOut =>
       : `${nameOf(workload)} was not touched; revision ${short(status.revision.digest)} stays where it is`,
   );
 
+/** Certificates and tokens are no part of a revision; those that its pods shall read come after it, and beside it. */
+function withCredentials(step: Step, { revision }: Accepted, { workload }: HostedFacts): Step {
+  const { memory } = step;
+  const credentials = revision?.credentials;
+  if (revision === undefined || memory.digest === undefined || workload.object === null) return step;
+  if (credentials === undefined) {
+    const { credentials: _none, ...rest } = memory;
+    return { ...step, memory: rest };
+  }
+  const digest = credentialsDigest(credentials.reveal());
+  if (memory.credentials === digest) return step;
+  const rotate = step.publish === undefined ? { rotate: revision } : {};
+  return { ...step, ...rotate, memory: { ...memory, credentials: digest } };
+}
+
 export function decideHosted(facts: HostedFacts): HostedDecision {
   const accepted = accept(facts);
   const { meta } = facts;
@@ -326,7 +345,8 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   const mine = facts.workload.claimant.uid === meta.uid;
   if (meta.deleting && !mine) return { finalizer: 'Remove', settled: false };
   const acts = meta.deleting || accepted.verdict.status === 'True' || accepted.keeps !== undefined;
-  const step: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
+  const decided: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
+  const step = acts ? withCredentials(decided, accepted, facts) : decided;
   if (step.needs !== undefined) return { finalizer: 'Keep', needs: step.needs, settled: false };
   if (meta.deleting && step.settled === true) return { finalizer: 'Remove', settled: true };
   const later = laterIn(accepted, facts.now);
@@ -342,12 +362,13 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
 function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number | undefined): HostedDecision {
   const status = statusOf(facts, accepted, step);
   const times = [step.requeueAfterMs, later].filter((ms) => ms !== undefined);
-  const { publish, patch, deleteStuckPods } = step;
+  const { publish, rotate, patch, deleteStuckPods } = step;
   const keep =
     accepted.own === undefined || status.lastValid?.name === facts.status.lastValid?.name ? {} : { keep: accepted.own };
   return {
     finalizer: 'Keep',
     ...(publish === undefined ? {} : { publish }),
+    ...(rotate === undefined ? {} : { rotate }),
     ...(patch === undefined || patch.length === 0 ? {} : { patch }),
     ...(deleteStuckPods === true ? { deleteStuckPods } : {}),
     ...keep,

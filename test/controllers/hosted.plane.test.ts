@@ -265,6 +265,78 @@ describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version
     expect(status).toBe(201);
   });
 
+  it('what it refers to in its own namespace is watched: changed, deleted and made anew', async () => {
+    const namespace = 'referring';
+    const w = await place(namespace, 'Deployment');
+    const map = (rule: string): Manifest => ({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'policy', namespace },
+      data: { 'policy.yaml': `apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: ${rule}\n` },
+    });
+    await apply(plane, map('Metadata'));
+    const c = config(namespace, 'Deployment', { policy: { configMapRef: { name: 'policy' } } });
+    await put(c);
+    const first = await until(c, 'RolledOut', 'Complete');
+    const { generation } = (await w.get()).metadata;
+    await plane.request('DELETE', pathOf(map('')));
+    await until(c, 'Accepted', 'ReferenceNotFound', 15_000);
+    expect((await w.get()).metadata.generation).toBe(generation);
+    await apply(plane, map('Request'));
+    await until(c, 'Accepted', 'Valid', 15_000);
+    const digests = new Set([first.status?.revision?.digest]);
+    const another = async (): Promise<void> => {
+      const end = Date.now() + 15_000;
+      while (digests.has((await get(c)).status?.revision?.digest) && Date.now() < end) await sleep(50);
+      digests.add((await until(c, 'RolledOut', 'Complete')).status?.revision?.digest);
+    };
+    await another();
+    await apply(plane, map('RequestResponse'));
+    await another();
+    expect([digests.size, (await w.get()).metadata.generation]).toEqual([3, generation + 2]);
+  });
+
+  it('another token of its webhook changes a Secret, and neither workload nor condition', async () => {
+    const namespace = 'rotating';
+    const w = await place(namespace, 'Deployment');
+    const secret = (token: string): Manifest => ({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'receiver', namespace },
+      stringData: {
+        'webhook.yaml': JSON.stringify({
+          clusters: [{ name: 'c', cluster: { server: 'https://receiver.example' } }],
+          users: [{ name: 'u', user: { token } }],
+          contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+          'current-context': 'x',
+        }),
+      },
+    });
+    await apply(plane, secret('one'));
+    const c = config(namespace, 'Deployment', { webhook: { secretRef: { name: 'receiver' } } });
+    await put(c);
+    const before = await until(c, 'RolledOut', 'Complete');
+    const { volumes } = (await w.get()).spec.template.spec;
+    const ours = volumes.find((v) => v['name'] === 'auditconfig-revision') as {
+      projected: { sources: { secret?: { name: string; items: { path: string }[] } }[] };
+    };
+    const name = ours.projected.sources.find((s) => s.secret?.items[0]?.path === 'token')?.secret?.name ?? '-';
+    const mounted = async (): Promise<string> => {
+      const { body } = await plane.request('GET', `/api/v1/namespaces/${namespace}/secrets/${name}`);
+      return Buffer.from((body as { data?: { token?: string } }).data?.token ?? '', 'base64').toString();
+    };
+    expect(await mounted()).toBe('one');
+    const { resourceVersion } = (await w.get()).metadata;
+    await apply(plane, secret('two'));
+    const end = Date.now() + 15_000;
+    while ((await mounted()) !== 'two' && Date.now() < end) await sleep(50);
+    expect(await mounted()).toBe('two');
+    await sleep(1_000);
+    expect((await w.get()).metadata.resourceVersion).toBe(resourceVersion);
+    const after = await until(c, 'RolledOut', 'Complete');
+    expect(after.status?.revision).toEqual(before.status?.revision);
+  });
+
   it('a namespace in which nobody bound the role says so', async () => {
     await apply(plane, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'unbound' } });
     const c = config('unbound', 'Deployment');

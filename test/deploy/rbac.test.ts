@@ -44,6 +44,7 @@ const EVENTS = made('kube/events.ts', 'events.events.k8s.io');
 const HOSTED: Readonly<Record<string, Use>> = {
   'get workload': everywhere(...WORKLOADS),
   'jsonPatch target': everywhere(...WORKLOADS),
+  'reflect referenced': everywhere(...DATA),
   'get published': everywhere(...DATA),
   'create published': everywhere(...DATA),
   'mergePatch published': everywhere(...DATA),

@@ -1,6 +1,8 @@
 /** Decisions about a hosted control plane: a workload in memory, its controller played, an owner, and a controller that obeys. */
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { AuditConfigStatus } from '../../src/api/auditconfig.ts';
+import { hostedCredentialsName } from '../../src/render/bundle.ts';
+import { Secret } from '../../src/render/types.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { decideHosted } from '../../src/rollout/hosted.ts';
 import type { HostedDecision, HostedFacts } from '../../src/rollout/hosted.ts';
@@ -22,6 +24,7 @@ class HostedWorld {
   patches = 0;
   object: Live | null;
   readonly kind: 'Deployment' | 'StatefulSet';
+  references: HostedFacts['references'] = {};
   readonly published = new Map<string, Revision>();
 
   constructor(kind: 'Deployment' | 'StatefulSet' = 'Deployment') {
@@ -52,7 +55,7 @@ class HostedWorld {
       meta: { namespace: 'tenant', name: 'main', uid: 'u1', generation: this.generation, creationTimestamp: '2026-01-01T00:00:00Z', deleting: this.deleting, hasFinalizer: this.finalizer },
       object: { apiVersion: 'auditconfig.dev/v1alpha1', kind: 'AuditConfig', metadata: { name: 'main', namespace: 'tenant' }, spec: { target: { type: 'Hosted', hosted }, ...this.spec } },
       status: this.status,
-      references: {},
+      references: this.references,
       nodes: [],
       kubeadm: { state: 'Absent' },
       kubeadmWrites: [],
@@ -297,6 +300,67 @@ describe('a hosted control plane', () => {
     w.now += 300_000;
     w.step();
     expect([w.reason('Degraded'), w.flags]).toEqual(['NodeHeld', flags]);
+  });
+
+  describe('whose webhook gets another certificate or token', () => {
+    const token = (text: string, server = 'https://r.example'): void => {
+      const kubeconfig = {
+        clusters: [{ name: 'c', cluster: { server } }],
+        users: [{ name: 'u', user: { token: text } }],
+        contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+        'current-context': 'x',
+      };
+      const data = { 'webhook.yaml': new TextEncoder().encode(JSON.stringify(kubeconfig)) };
+      w.references = { webhook: { found: true, data: new Secret(data) } };
+    };
+    let w: HostedWorld;
+    beforeEach(() => {
+      w = new HostedWorld();
+      w.change({ webhook: { secretRef: { name: 'w' } } });
+      token('one');
+      w.run();
+    });
+    const sent = (d: HostedDecision): string => new TextDecoder().decode(d.rotate?.credentials?.reveal().token);
+
+    it('has that published once, beside its revision, and nothing is rolled out; a pause and windows hold it back not', () => {
+      w.change({ rollout: { paused: true, windows: [{ start: '03:00', durationMinutes: 1 }] } });
+      expect(w.step().rotate).toBeUndefined();
+      token('two');
+      const d = w.step();
+      expect([sent(d), d.patch, d.publish, w.patches]).toEqual(['two', undefined, undefined, 1]);
+      expect([w.step().rotate, w.reason('Ready')]).toEqual([undefined, 'Ready']);
+    });
+
+    it('has that published also where it went back: both revisions read the same file', () => {
+      w.change({ policy: { preset: 'minimal' } });
+      w.step();
+      w.settle(0);
+      w.step();
+      w.now += 300_000;
+      w.step();
+      w.settle();
+      expect([w.step().rotate, w.reason('Degraded')]).toEqual([undefined, 'NodeHeld']);
+      token('two');
+      const d = w.step();
+      expect([sent(d), d.patch]).toEqual(['two', undefined]);
+      const names = (of: Revision | undefined): string =>
+        hostedCredentialsName(of?.webhook?.reveal() ?? new Uint8Array(), { kind: 'Deployment', name: 'apiserver' });
+      expect(names(d.rotate)).toBe(names(w.published.get(w.status.workload?.lastKnownGood ?? '')));
+    });
+
+    it('is rolled out where more of its kubeconfig changes, with its credentials in the same step', () => {
+      token('two', 'https://other.example');
+      const d = w.step();
+      expect([d.rotate, d.patch === undefined, d.publish === undefined]).toEqual([undefined, false, false]);
+      w.settle();
+      expect(w.step().rotate).toBeUndefined();
+    });
+
+    it('has none in a namespace without its workload', () => {
+      w.object = null;
+      token('two');
+      expect(w.step().rotate).toBeUndefined();
+    });
   });
 
   it('belongs to the older of two AuditConfigs', () => {

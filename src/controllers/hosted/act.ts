@@ -8,7 +8,15 @@ import type { Result } from '../../kube/errors.ts';
 import type { StatusWriter } from '../../kube/status.ts';
 import { isRecord } from '../../kube/types.ts';
 import type { KubeObject, Resource } from '../../kube/types.ts';
-import { fromBundle, hostedBundle, bundleName, hostedCredentialsName, webhookName } from '../../render/bundle.ts';
+import {
+  CREDENTIALS_LABEL,
+  bundleName,
+  fromBundle,
+  hostedBundle,
+  hostedCredentialsName,
+  webhookBytes,
+  webhookName,
+} from '../../render/bundle.ts';
 import type { BundleObject } from '../../render/bundle.ts';
 import type { Digest, Revision } from '../../render/types.ts';
 import type { Minor } from '../../api/versions.ts';
@@ -39,8 +47,9 @@ export async function actHosted(
   let patched: KubeObject | undefined;
   const steps: (() => Promise<Result<unknown>>)[] = [];
   if (decision.finalizer === 'Add') steps.push(() => setFinalizer(a, config, true, signal));
-  if (decision.publish !== undefined) steps.push(...publishSteps(a, decision.publish, t, signal));
-  const { patch, status } = decision;
+  const { publish, rotate, patch, status } = decision;
+  if (publish !== undefined) steps.push(...publishSteps(a, publish, t, signal));
+  if (rotate !== undefined) steps.push(...rotateSteps(a, rotate, t, signal));
   if (patch !== undefined)
     steps.push(async () => {
       const done = await patchWorkload(a, t, patch, signal);
@@ -89,15 +98,16 @@ async function patchWorkload(
   return done;
 }
 
+type Owner = NonNullable<KubeObject['metadata']['ownerReferences']>[number];
+
 /** The revision goes with its workload, and with nothing else: not with the AuditConfig, nor with our CRD. */
-const ownedBy = (workload: KubeObject | null): object =>
+const ownerOf = (workload: KubeObject | null, { spec }: HostedPlace): Owner | undefined =>
   workload?.metadata.uid === undefined
-    ? {}
-    : {
-        ownerReferences: [
-          { apiVersion: 'apps/v1', kind: workload.kind, name: workload.metadata.name, uid: workload.metadata.uid },
-        ],
-      };
+    ? undefined
+    : { apiVersion: 'apps/v1', kind: spec.kind, name: workload.metadata.name, uid: workload.metadata.uid };
+
+const bundleOf = (revision: Revision, { namespace, name, spec }: HostedPlace): readonly BundleObject[] =>
+  hostedBundle(revision, { namespace, hosting: { kind: spec.kind, name } });
 
 function publishSteps(
   a: HostedActor,
@@ -105,9 +115,23 @@ function publishSteps(
   { place, workload }: HostedTask,
   signal: AbortSignal,
 ): (() => Promise<Result<unknown>>)[] {
-  const objects = hostedBundle(revision, place.namespace);
+  const owner = ownerOf(workload, place);
   // The policy's object comes first in the list and is written last: who finds it finds all of it.
-  return [...objects].reverse().map((o) => () => publish(a, o, ownedBy(workload), signal));
+  return [...bundleOf(revision, place)].reverse().map((o) => () => publish(a, o, owner, signal));
+}
+
+const [CREDENTIALS] = Object.keys(CREDENTIALS_LABEL);
+
+/** The webhook's credentials alone: pods read them again, and nothing restarts. */
+function rotateSteps(
+  a: HostedActor,
+  revision: Revision,
+  { place, workload }: HostedTask,
+  signal: AbortSignal,
+): (() => Promise<Result<unknown>>)[] {
+  const owner = ownerOf(workload, place);
+  const those = bundleOf(revision, place).filter((o) => o.metadata.labels[CREDENTIALS ?? ''] !== undefined);
+  return those.map((o) => () => publish(a, o, owner, signal));
 }
 
 const sorted = (data: unknown): string =>
@@ -116,32 +140,48 @@ const sorted = (data: unknown): string =>
 async function publish(
   a: HostedActor,
   object: BundleObject,
-  owner: object,
+  owner: Owner | undefined,
   signal: AbortSignal,
 ): Promise<Result<unknown>> {
   const published = object.kind === 'Secret' ? SECRETS : CONFIG_MAPS;
   const ref = { name: object.metadata.name, namespace: object.metadata.namespace };
-  const whole: KubeObject = { ...object, metadata: { ...object.metadata, ...owner } };
+  const owners = owner === undefined ? {} : { ownerReferences: [owner] };
+  const whole: KubeObject = { ...object, metadata: { ...object.metadata, ...owners } };
   const created = await a.client.create(published, whole, { signal, fieldManager: FIELD_MANAGER });
   if (created.ok || created.error.code !== 'AlreadyExists') return created;
   const there = await a.client.get(published, ref, { signal });
   if (!there.ok) return there;
-  if (sorted(there.value['data']) === sorted(object.data)) return ok(undefined);
+  const same = sorted(there.value['data']) === sorted(object.data);
   // Credentials are changed in place: pods see the new files, and nothing restarts.
-  if (!object.immutable)
-    return a.client.mergePatch(published, ref, { data: object.data }, { signal, fieldManager: FIELD_MANAGER });
+  const data = same || object.immutable ? {} : { data: object.data };
+  const metadata = { metadata: sharedWith(owner, there.value) };
+  if (same || !object.immutable)
+    return same && metadata.metadata === undefined
+      ? ok(undefined)
+      : a.client.mergePatch(published, ref, { ...data, ...metadata }, { signal, fieldManager: FIELD_MANAGER });
   const removed = await a.client.delete(published, ref, { signal });
   if (!removed.ok) return removed;
   return fail('Conflict', `${object.kind} ${ref.name} did not hold what its name says; it is published again`);
 }
 
+/**
+ * What is there belongs to a workload that was there before, or to another one with the same settings: it must not go
+ * with that one. Guarded by what was read; undefined where nothing is to be added.
+ */
+function sharedWith(owner: Owner | undefined, there: KubeObject): object | undefined {
+  const { ownerReferences = [], resourceVersion } = there.metadata;
+  if (owner === undefined || ownerReferences.some((o) => o.uid === owner.uid)) return undefined;
+  return { resourceVersion, ownerReferences: [...ownerReferences, owner] };
+}
+
 /** What was published of a revision, checked as if a stranger had written it; undefined: it is not there, or another one. */
 export async function readRevision(
   a: Pick<HostedActor, 'client'>,
-  of: { readonly namespace: string; readonly digest: Digest; readonly versions: readonly Minor[] },
+  of: { readonly place: HostedPlace; readonly digest: Digest; readonly versions: readonly Minor[] },
   signal: AbortSignal,
 ): Promise<Result<Revision | undefined>> {
-  const { namespace, digest, versions } = of;
+  const { digest, versions, place } = of;
+  const { namespace, name, spec } = place;
   const read = async (published: Resource, name: string): Promise<Result<KubeObject | undefined>> => {
     const got = await a.client.get(published, { namespace, name }, { signal });
     return !got.ok && got.error.code === 'NotFound' ? ok(undefined) : got;
@@ -152,7 +192,10 @@ export async function readRevision(
   if (!bundle.ok) return bundle;
   const webhook = await read(SECRETS, webhookName(digest));
   if (!webhook.ok) return webhook;
-  const credentials = webhook.value === undefined ? ok(undefined) : await read(SECRETS, hostedCredentialsName(digest));
+  const kubeconfig = webhookBytes(webhook.value);
+  const hosting = { kind: spec.kind, name };
+  const credentials =
+    kubeconfig === undefined ? ok(undefined) : await read(SECRETS, hostedCredentialsName(kubeconfig, hosting));
   if (!credentials.ok) return credentials;
   const input = { bundle: bundle.value, webhook: webhook.value, credentials: credentials.value, digest, versions };
   return ok(fromBundle(input).revision);

@@ -108,7 +108,7 @@ async function decideWithAll(
   if (first.needs !== 'LastGood' || digest === undefined) return first;
   const read = await readRevision(
     { client: o.client },
-    { namespace: place.namespace, digest: digest as Digest, versions: [facts.serverVersion] },
+    { place, digest: digest as Digest, versions: [facts.serverVersion] },
     signal,
   );
   if (!read.ok) return first;
@@ -173,10 +173,8 @@ function say(o: HostedReconcilerOptions, config: KubeObject, facts: HostedFacts,
 function outcomeOf(decision: HostedDecision): Outcome {
   if (decision.needs !== undefined) return { kind: 'Retry', afterMs: 1_000 };
   const accepted = decision.status?.conditions?.find((c) => c.type === 'Accepted');
-  if (
-    isRecord(accepted) &&
-    ['ReferenceUnreadable', 'ReferenceForbidden', 'ReferenceNotFound'].includes(String(accepted['reason']))
-  )
+  // What is not there is watched, and so is what is; no watch tells that it may be read now.
+  if (isRecord(accepted) && ['ReferenceUnreadable', 'ReferenceForbidden'].includes(String(accepted['reason'])))
     return { kind: 'Again', afterMs: 30_000 };
   return decision.requeueAfterMs === undefined ? { kind: 'Done' } : { kind: 'Again', afterMs: decision.requeueAfterMs };
 }

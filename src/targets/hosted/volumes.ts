@@ -27,7 +27,7 @@ export const isOwn = (v: Json): boolean => OWN.some((name) => at(v, 'name') === 
 const FILE_MODE = 0o644;
 const files = (...keys: readonly string[]): Json => keys.map((key) => ({ key, path: key }));
 
-function revisionVolume(to: Revision): Json {
+function revisionVolume(to: Revision, w: Workload): Json {
   const policy = { name: bundleName(to.digest), items: files('policy.yaml') };
   const credentials = to.credentials?.reveal() ?? {};
   const names = CREDENTIAL_FILES.filter((n) => credentials[n] !== undefined);
@@ -40,7 +40,9 @@ function revisionVolume(to: Revision): Json {
         ...(to.webhook === undefined
           ? []
           : [{ secret: { name: webhookName(to.digest), items: files('webhook.yaml') } }]),
-        ...(names.length === 0 ? [] : [{ secret: { name: hostedCredentialsName(to.digest), items: files(...names) } }]),
+        ...(names.length === 0 || to.webhook === undefined
+          ? []
+          : [{ secret: { name: hostedCredentialsName(to.webhook.reveal(), w), items: files(...names) } }]),
       ],
     },
   };
@@ -187,7 +189,7 @@ export function volumesFor(to: Revision | null, w: Workload): Volumes {
   const logDir = logFileOf(to)?.dir;
   const withLog = log === 'Ours' && logDir !== undefined;
   return {
-    volumes: [...volumes, revisionVolume(to), ...(withLog ? [logVolume(to)] : [])],
+    volumes: [...volumes, revisionVolume(to, w), ...(withLog ? [logVolume(to)] : [])],
     mounts: [
       ...mounts,
       { name: REVISION_VOLUME, mountPath: dir, readOnly: true },

@@ -18,6 +18,7 @@ export type Lists = Readonly<Record<ListName, readonly string[] | null>>;
 
 export type Workload = {
   readonly kind: WorkloadKind;
+  readonly name: string;
   /** Index in the template's containers. */
   readonly container: number;
   readonly containerName: string;
@@ -115,6 +116,7 @@ export function readWorkload(object: unknown, spec: HostedSpec): Read<Workload> 
   return {
     ok: {
       kind: spec.kind,
+      name: String(at(object, 'metadata', 'name') ?? ''),
       container: index,
       containerName: spec.container,
       image: typeof image === 'string' ? image : '',
