@@ -81,6 +81,19 @@ export type Reasons = {
     | 'EventsLost'
     | 'NoTraffic'
     | 'Pending';
+  /** Do NetworkPolicies let a hosted control plane reach its webhook? Only there with a webhook and networkPolicy: Auto. */
+  EgressPermitted:
+    /** One of ours lets it. */
+    | 'Permitted'
+    /** None restricts its pods. */
+    | 'NotRestricted'
+    /** Part of what the webhook's host stands for is not to be reached. */
+    | 'DestinationRefused'
+    /** The host is a name that does not resolve, or a Service or a port that is not there. */
+    | 'DestinationUnknown'
+    /** The API server refused to let it be written. */
+    | 'Forbidden'
+    | 'Pending';
   /** Is the log kept as long as asked? */
   RetentionMet: 'Met' | 'TooShort' | 'NotMeasured';
   /** Does kubeadm render what runs? Only there with kubeadmConfig: Sync. */
@@ -114,6 +127,7 @@ export type Reasons = {
     | Reasons['Degraded']
     | Reasons['Verified']
     | Reasons['WebhookDelivering']
+    | Reasons['EgressPermitted']
     | Reasons['KubeadmConfigSynced'];
   Reconciling: 'Progressing';
   Stalled: Reasons['Ready'];
@@ -125,6 +139,7 @@ export const CONDITION_TYPES = [
   'RolledOut',
   'Verified',
   'WebhookDelivering',
+  'EgressPermitted',
   'RetentionMet',
   'KubeadmConfigSynced',
   'Conflicting',
@@ -217,7 +232,7 @@ const ready = (status: ConditionStatus, from: Pick<Condition, 'reason' | 'messag
 
 /**
  * Ready, in this order: a spec that is not accepted; something degraded; nodes that do not run what is wanted; events
- * that are proven missing; a kubeadm-config that cannot be kept in step. Unknown proofs (Verified, WebhookDelivering) do not hold Ready back, and neither does a
+ * that are proven missing, or cannot get through; a kubeadm-config that cannot be kept in step. Unknown proofs (Verified, WebhookDelivering) do not hold Ready back, and neither does a
  * retention that is too short: it has a condition of its own.
  */
 export function summarize(list: readonly Condition[], generation: number): Summary {
@@ -234,7 +249,7 @@ export function summarize(list: readonly Condition[], generation: number): Summa
     return { ready: ready('Unknown', rolledOut ?? pending), work: 'Reconciling' };
   if (rolledOut.status === 'False')
     return { ready: ready('False', rolledOut), work: NEEDS_SOMEBODY.has(rolledOut.reason) ? 'Stalled' : 'Reconciling' };
-  const missing = [of('Verified'), of('WebhookDelivering'), of('KubeadmConfigSynced')].find(
+  const missing = [of('Verified'), of('WebhookDelivering'), of('EgressPermitted'), of('KubeadmConfigSynced')].find(
     (c) => c?.status === 'False',
   );
   if (missing !== undefined) return { ready: ready('False', missing), work: 'None' };

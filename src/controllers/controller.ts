@@ -38,6 +38,9 @@ import { createReconciler } from './reconcile.ts';
 import type { ReconcilerOptions } from './reconcile.ts';
 import { createHostedReconciler } from './hosted/reconcile.ts';
 import { ReferenceWatches } from './hosted/references.ts';
+import { ClusterRangesReader } from './hosted/egress-ranges.ts';
+import { EgressWatch } from './hosted/egress-watch.ts';
+import { resolveName } from './hosted/names.ts';
 import { isHosted, Patched } from './hosted/workloads.ts';
 import type { ObjectKey } from '../kube/types.ts';
 import { AUDIT_CONFIGS, DATACENTERS } from './resources.ts';
@@ -267,8 +270,14 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     now: Date.now,
   };
   const reconcileConfig = createReconciler(reconciler);
+  const watch = new EgressWatch({ kube, wake: (key) => hostedQueue.add(key), resolve: resolveName }, signal);
   const reconcileHosted = createHostedReconciler({
     ...reconciler,
+    egress: {
+      client: kube.client,
+      watch,
+      ranges: new ClusterRangesReader(kube.client, () => performance.now()),
+    },
     workloads: { Deployment: caches.deployments, StatefulSet: caches.statefulSets },
     patched: new Patched(),
   });
@@ -288,6 +297,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
       references.run(signal),
       queue.work({ workers: 1, reconcile, gate }, signal),
       hostedQueue.work({ workers: HOSTED_WORKERS, reconcile: reconcileHosted, gate }, signal),
+      watch.ended(),
     ]);
   } finally {
     unhook();

@@ -17,6 +17,7 @@ const BAD: Readonly<Record<string, 'True' | 'False'>> = {
   Accepted: 'False',
   RolledOut: 'False',
   Degraded: 'True',
+  EgressPermitted: 'False',
   KubeadmConfigSynced: 'False',
 };
 /** It goes on by itself. */
@@ -25,6 +26,7 @@ const ACTION: Readonly<Record<string, string>> = {
   Accepted: 'Validate',
   RolledOut: 'RollOut',
   Degraded: 'RollOut',
+  EgressPermitted: 'PermitEgress',
   KubeadmConfigSynced: 'SyncKubeadmConfig',
 };
 

@@ -36,6 +36,25 @@ export const CONFIG_MAPS = core('configmaps', 'ConfigMap');
 export const KUBEADM_CONFIGS = core('configmaps', 'ConfigMap');
 export const SECRETS = core('secrets', 'Secret');
 
+const network = (plural: string, kind: string, namespaced = true): Resource => ({
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural,
+  kind,
+  namespaced,
+});
+export const NETWORK_POLICIES = network('networkpolicies', 'NetworkPolicy');
+/** Served from 1.33 on. */
+export const SERVICE_CIDRS = network('servicecidrs', 'ServiceCIDR', false);
+export const SERVICES = core('services', 'Service');
+export const ENDPOINT_SLICES: Resource = {
+  group: 'discovery.k8s.io',
+  version: 'v1',
+  plural: 'endpointslices',
+  kind: 'EndpointSlice',
+  namespaced: true,
+};
+
 /** Of our own resources everything is kept but who managed which field. */
 export function keepOwn(object: KubeObject): KubeObject {
   const { managedFields: _dropped, ...metadata } = object.metadata;

@@ -11,7 +11,7 @@
  * 6. What cannot be read changes nothing, and absence removes nothing: flags leave by a patch of ours, or with their workload.
  */
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
-import { setCondition, withSummary } from '../api/conditions.ts';
+import { removeCondition, setCondition, withSummary } from '../api/conditions.ts';
 import type { Condition, Moment, Reasons, Verdict } from '../api/conditions.ts';
 import type { Own } from '../render/last-valid.ts';
 import type { Revision } from '../render/types.ts';
@@ -23,6 +23,8 @@ import { accept, hostedViewOf, sentence } from './accept.ts';
 import type { Accepted } from './accept.ts';
 import { acceptedStatus, keptVerdict } from './accepted-status.ts';
 import { DEFAULT_ROLLOUT, laterIn, opensAt, UNKNOWN_RETRY_MS } from './decide.ts';
+import type { EgressWish } from './egress.ts';
+import { egressWishOf } from './egress-wish.ts';
 import type { Facts, WorkloadFact } from './facts.ts';
 import { managerOf } from './field-managers.ts';
 import { timestamp } from './turn.ts';
@@ -46,6 +48,8 @@ export type HostedDecision = {
   readonly requeueAfterMs?: number;
   /** Decided without: they are to be read, and it is to be decided again. */
   readonly needs?: 'LastValid' | 'LastGood';
+  /** What the pods must reach; absent where it is not for this AuditConfig to say. egress.ts and the controller do the rest. */
+  readonly egress?: EgressWish;
   readonly settled: boolean;
 };
 
@@ -333,6 +337,28 @@ function withCredentials(step: Step, { revision }: Accepted, { workload }: Hoste
   return { ...step, ...rotate, memory: { ...memory, credentials: digest } };
 }
 
+const mine = ({ workload, meta }: HostedFacts): boolean => workload.claimant.uid === meta.uid;
+
+function egressOf(facts: HostedFacts, accepted: Accepted, { memory, settled }: Step): EgressWish {
+  const removed = facts.meta.deleting || accepted.effective?.spec.state === 'Disabled';
+  const removing = removed ? (settled === true ? 'Done' : 'Begun') : 'No';
+  return egressWishOf({ accepted, workload: facts.workload, view: hostedViewOf(facts), memory, removing });
+}
+
+/** The status with what came of it. */
+export function withEgress(
+  status: AuditConfigStatus,
+  verdict: Verdict<'EgressPermitted'> | 'AsBefore' | undefined,
+  { now, meta }: Pick<HostedFacts, 'now' | 'meta'>,
+): AuditConfigStatus {
+  const moment: Moment = { now: timestamp(now), generation: meta.generation };
+  const list: readonly Condition[] = status.conditions ?? [];
+  if (verdict === 'AsBefore') return status;
+  const conditions =
+    verdict === undefined ? removeCondition(list, 'EgressPermitted') : setCondition(list, verdict, moment);
+  return { ...status, conditions: [...withSummary(conditions, moment)] };
+}
+
 export function decideHosted(facts: HostedFacts): HostedDecision {
   const accepted = accept(facts);
   const { meta } = facts;
@@ -342,13 +368,13 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   if (meta.deleting && facts.definition === 'Leaving') return { finalizer: 'Remove', settled: false };
   if (meta.deleting && facts.definition === 'Unknown')
     return { finalizer: 'Keep', settled: false, requeueAfterMs: UNKNOWN_RETRY_MS };
-  const mine = facts.workload.claimant.uid === meta.uid;
-  if (meta.deleting && !mine) return { finalizer: 'Remove', settled: false };
+  if (meta.deleting && !mine(facts)) return { finalizer: 'Remove', settled: false };
   const acts = meta.deleting || accepted.verdict.status === 'True' || accepted.keeps !== undefined;
   const decided: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
   const step = acts ? withCredentials(decided, accepted, facts) : decided;
   if (step.needs !== undefined) return { finalizer: 'Keep', needs: step.needs, settled: false };
-  if (meta.deleting && step.settled === true) return { finalizer: 'Remove', settled: true };
+  if (meta.deleting && step.settled === true)
+    return { finalizer: 'Remove', egress: { want: 'Nothing' }, settled: true };
   const later = laterIn(accepted, facts.now);
   if (acts && !meta.hasFinalizer)
     return {
@@ -373,6 +399,7 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
     ...(deleteStuckPods === true ? { deleteStuckPods } : {}),
     ...keep,
     status,
+    ...(mine(facts) ? { egress: egressOf(facts, accepted, step) } : {}),
     ...(times.length === 0 ? {} : { requeueAfterMs: Math.min(...times) }),
     settled: step.settled === true,
   };

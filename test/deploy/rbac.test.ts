@@ -13,6 +13,7 @@ const CONFIGS = 'auditconfigs.auditconfig.dev';
 const NODES = 'auditnodes.auditconfig.dev';
 const DATACENTERS = 'datacenterauditconfigs.auditconfig.dev';
 const DATA = ['configmaps', 'secrets'];
+const NETWORK_POLICIES = 'networkpolicies.networking.k8s.io';
 const WORKLOADS = ['deployments.apps', 'statefulsets.apps'];
 
 /** Roles that a binding of ours names. */
@@ -51,9 +52,20 @@ const HOSTED: Readonly<Record<string, Use>> = {
   'delete published': everywhere(...DATA),
   'list PODS': everywhere('pods'),
   'delete PODS': everywhere('pods'),
+  'apply NETWORK_POLICIES': everywhere(NETWORK_POLICIES),
+  'delete NETWORK_POLICIES': everywhere(NETWORK_POLICIES),
 };
 /** Those of src/controllers/hosted that need what the controller has everywhere. */
-const HOSTED_BESIDES = ['mergePatch AUDIT_CONFIGS', 'reflect workloads'];
+const HOSTED_BESIDES = [
+  'mergePatch AUDIT_CONFIGS',
+  'reflect workloads',
+  'reflect NETWORK_POLICIES',
+  'reflect SERVICES',
+  'reflect ENDPOINT_SLICES',
+  'list SERVICES',
+  'list SERVICE_CIDRS',
+  'page NODES',
+];
 
 const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>>>> = {
   controller: {
@@ -62,6 +74,13 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     'reflect NODES': everywhere('nodes'),
     'reflect workloads': everywhere(...WORKLOADS),
     'get NODES': everywhere('nodes'),
+    // What restricts hosted API servers, where their webhooks are, and what is the cluster's own.
+    'reflect NETWORK_POLICIES': everywhere(NETWORK_POLICIES),
+    'reflect SERVICES': everywhere('services'),
+    'reflect ENDPOINT_SLICES': everywhere('endpointslices.discovery.k8s.io'),
+    'list SERVICES': everywhere('services'),
+    'list SERVICE_CIDRS': everywhere('servicecidrs.networking.k8s.io'),
+    'page NODES': everywhere('nodes'),
     'reflect LEASES': { ...restarts, name: 'auditconfig-restart' },
     'mergePatch LEASES': { ...restarts, name: 'auditconfig-restart' },
     // Creation knows no name: RBAC cannot restrict it.

@@ -45,6 +45,7 @@ const KINDS: Readonly<Record<string, readonly [plural: string, namespaced: boole
   MutatingAdmissionPolicy: ['mutatingadmissionpolicies', false],
   MutatingAdmissionPolicyBinding: ['mutatingadmissionpolicybindings', false],
   Namespace: ['namespaces', false],
+  NetworkPolicy: ['networkpolicies', true],
   Node: ['nodes', false],
   PersistentVolume: ['persistentvolumes', false],
   PersistentVolumeClaim: ['persistentvolumeclaims', true],

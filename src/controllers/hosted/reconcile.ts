@@ -3,14 +3,14 @@
  * workers: hosted control planes have nothing to do with each other, and there are thousands of them.
  */
 import type { AuditConfigStatus } from '../../api/auditconfig.ts';
-import { handlingOf } from '../../kube/errors.ts';
+import { handlingOf, ok } from '../../kube/errors.ts';
 import type { KubeError, Result } from '../../kube/errors.ts';
 import type { Outcome } from '../../kube/queue.ts';
 import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../../kube/types.ts';
 import type { Digest } from '../../render/types.ts';
 import { blocked } from '../../rollout/accepted-status.ts';
-import { decideHosted } from '../../rollout/hosted.ts';
+import { decideHosted, withEgress } from '../../rollout/hosted.ts';
 import type { HostedDecision, HostedFacts } from '../../rollout/hosted.ts';
 import { forgetKeptSteps, keepSteps } from '../act.ts';
 import { gather } from '../gather.ts';
@@ -20,10 +20,16 @@ import type { ReconcilerOptions } from '../reconcile.ts';
 import { Told } from '../told.ts';
 import { actHosted, readRevision } from './act.ts';
 import type { HostedActor, HostedTask } from './act.ts';
+import { permitEgress } from './egress.ts';
+import type { EgressWorld } from './egress.ts';
 import { findWorkload, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
 import type { HostedPlace, Patched, Workloads } from './workloads.ts';
 
-export type HostedReconcilerOptions = ReconcilerOptions & { readonly workloads: Workloads; readonly patched: Patched };
+export type HostedReconcilerOptions = ReconcilerOptions & {
+  readonly workloads: Workloads;
+  readonly patched: Patched;
+  readonly egress: EgressWorld;
+};
 
 /** Statuses as they were written, until the cache has them: what has been seen must not be decided again. */
 type Written = { readonly over: string; readonly status: AuditConfigStatus };
@@ -38,7 +44,10 @@ export function createHostedReconciler(
     const config = o.caches.configs.store.get(key);
     const place = config === undefined ? undefined : hostedPlaceOf(config);
     const gathered = place === undefined ? undefined : await gather({ ...o, told: nothingTold }, key, signal);
-    if (config === undefined || place === undefined || gathered === undefined) return { kind: 'Done' };
+    if (config === undefined || place === undefined || gathered === undefined) {
+      o.egress.watch.need(key, undefined);
+      return { kind: 'Done' };
+    }
     const { uid = '', resourceVersion = '' } = config.metadata;
     if (released.has(uid)) return { kind: 'Done' };
     const workload = await findWorkload({ ...o, client: o.client }, place, signal);
@@ -57,7 +66,10 @@ export function createHostedReconciler(
         claimant: claimantOf(o, place),
       },
     };
-    const decision = await decideWithAll(o, { facts, place }, signal);
+    const decided = await decideWithAll(o, { facts, place }, signal);
+    const permitted = await withNetwork(o, { facts, place, decision: decided }, signal);
+    if (!permitted.ok) return failed(o, key, permitted.error);
+    const decision = permitted.value;
     const task: HostedTask = { config, place, workload: workload.ok ? workload.value : null, decision };
     const done = await run(o, task, signal);
     if (!done.ok) {
@@ -113,6 +125,40 @@ async function decideWithAll(
   );
   if (!read.ok) return first;
   return decideHosted({ ...facts, workload: { ...facts.workload, lastGood: read.value ?? 'Lost' } });
+}
+
+/** What could not be written is tried again. */
+const EGRESS_RETRY_MS = 30_000;
+
+/** Before the workload is touched: its pods must reach the webhook when they start. */
+async function withNetwork(
+  o: HostedReconcilerOptions,
+  { facts, place, decision }: { facts: HostedFacts; place: HostedPlace; decision: HostedDecision },
+  signal: AbortSignal,
+): Promise<Result<HostedDecision>> {
+  const { egress, status } = decision;
+  if (egress === undefined) return ok(decision);
+  const { object, forbidden } = facts.workload;
+  const done = await permitEgress(
+    o.egress,
+    {
+      config: `${facts.meta.namespace}/${facts.meta.name}`,
+      place,
+      wish: egress,
+      workload: forbidden === undefined ? (object as KubeObject | null) : undefined,
+      revision: (digest) =>
+        readRevision(
+          { client: o.client },
+          { place, digest: digest as Digest, versions: [facts.serverVersion] },
+          signal,
+        ),
+    },
+    signal,
+  );
+  if (!done.ok) return done;
+  const { verdict, again } = done.value;
+  const soon = again ? { requeueAfterMs: Math.min(EGRESS_RETRY_MS, decision.requeueAfterMs ?? Infinity) } : {};
+  return ok({ ...decision, ...soon, ...(status === undefined ? {} : { status: withEgress(status, verdict, facts) }) });
 }
 
 async function run(

@@ -1,0 +1,48 @@
+/**
+ * What a hosted control plane's pods must reach, as the decision about its workload sees it: the webhook of the revision that
+ * is wanted, and of the one that pods may still run. Pure; egress.ts makes a NetworkPolicy of it. Called by hosted.ts.
+ */
+import type { AuditConfigStatus } from '../api/auditconfig.ts';
+import { isEnforced } from '../config/merge.ts';
+import { destinationsOf } from '../render/egress/destination.ts';
+import type { HostedView } from '../targets/hosted.ts';
+import type { Accepted } from './accept.ts';
+import type { EgressWish } from './egress.ts';
+import type { WorkloadFact } from './facts.ts';
+
+export type WishInput = {
+  readonly accepted: Accepted;
+  readonly workload: WorkloadFact;
+  /** Undefined: it is no workload that can be read. */
+  readonly view: HostedView | undefined;
+  /** As it is after this step. */
+  readonly memory: NonNullable<AuditConfigStatus['workload']>;
+  /** Flags are to be gone; `Done`: they are. */
+  readonly removing: 'No' | 'Begun' | 'Done';
+};
+
+export function egressWishOf({ accepted, workload, view, memory, removing }: WishInput): EgressWish {
+  if (removing === 'Done' || (workload.object === null && workload.forbidden === undefined)) return { want: 'Nothing' };
+  const { effective, revision } = accepted;
+  const hook = effective?.spec.webhook;
+  const auto = hook?.networkPolicy === 'Auto';
+  if (hook !== undefined && !auto) return { want: 'Nothing' };
+  if (view?.hostNetwork === true)
+    return {
+      want: 'Nothing',
+      ...(auto ? { said: "these pods are on their node's network, where no NetworkPolicy counts" } : {}),
+    };
+  if (removing === 'Begun' || view === undefined || effective === undefined || revision === undefined)
+    return { want: 'Keep' };
+  // Pods of the revision before send until they are gone, or for good where the new one failed.
+  const before = memory.lastKnownGood === revision.digest ? undefined : memory.lastKnownGood;
+  if (!auto && before === undefined) return { want: 'Nothing' };
+  return {
+    want: 'Reach',
+    destinations: destinationsOf(revision),
+    ...(before === undefined ? {} : { also: before }),
+    allowed: hook?.allowedDestinations ?? [],
+    enforced: isEnforced(effective.provenance['webhook.secretRef']?.set),
+    silent: !auto,
+  };
+}
