@@ -146,6 +146,12 @@ export const auditConfigStatus = z.object({
     .object({
       digest: digest.optional().describe('The revision that was put into it last.'),
       credentials: digest.optional().describe("Of the webhook's credentials that were published for it last."),
+      published: z
+        .int()
+        .min(0)
+        .max(1_000)
+        .optional()
+        .describe('Revisions that were published since old ones were last deleted.'),
       startedTime: z.string().max(32).optional().describe('When that was.'),
       lastKnownGood: digest.optional().describe('The newest revision with which all its pods were available.'),
       refused: z

@@ -41,6 +41,8 @@ export type HostedDecision = {
   /** Of this revision, the webhook's credentials are others: they alone are published anew. */
   readonly rotate?: Revision;
   readonly patch?: readonly PatchOp[];
+  /** Revisions that nothing needs any more are to be deleted. */
+  readonly prune?: boolean;
   /** Pods that the failed revision left behind: a StatefulSet does not replace them by itself. */
   readonly deleteStuckPods?: boolean;
   readonly keep?: Own;
@@ -54,7 +56,10 @@ export type HostedDecision = {
 };
 
 /** What is to happen to the workload, and what is said of it. */
-type Step = Pick<HostedDecision, 'publish' | 'rotate' | 'patch' | 'deleteStuckPods' | 'requeueAfterMs' | 'needs'> & {
+type Step = Pick<
+  HostedDecision,
+  'publish' | 'rotate' | 'patch' | 'prune' | 'deleteStuckPods' | 'requeueAfterMs' | 'needs'
+> & {
   readonly rolled: RolledOut;
   readonly degraded?: Verdict<'Degraded'>;
   readonly memory: Memory;
@@ -66,6 +71,8 @@ const FIGHT_MS = 10 * 60_000;
 const LOOK_AGAIN_MS = 60_000;
 const FORBIDDEN_MS = 10_000;
 const BUSY_MS = 10_000;
+/** Looking for what may be deleted takes four lists, and what is left lying until then is small. */
+const PRUNE_AFTER = 5;
 
 const rolled = (status: RolledOut['status'], reason: Reasons['RolledOut'], message: string): RolledOut => ({
   type: 'RolledOut',
@@ -141,7 +148,12 @@ function patchTo(scene: Scene, to: Revision | null, memory: Memory): Step {
   const held = plan.restarts ? holdBack(scene) : undefined;
   if (held !== undefined) return { ...held, memory: before };
   const what = to === null ? 'removal' : `revision ${short(to.digest)}`;
-  const after: Memory = { ...memory, startedTime: timestamp(facts.now), ...(to === null ? {} : { digest: to.digest }) };
+  const published = Math.min((memory.published ?? 0) + 1, 1_000);
+  const after: Memory = {
+    ...memory,
+    startedTime: timestamp(facts.now),
+    ...(to === null ? {} : { digest: to.digest, published }),
+  };
   return {
     ...(to === null ? {} : { publish: to }),
     patch: opsOf(plan),
@@ -183,10 +195,17 @@ function follow(scene: Scene, to: Revision): Step {
   const { fight: _over, ...memory } = before;
   const what = `revision ${short(to.digest)}`;
   if (state.state === 'Complete') {
-    const { startedTime: _done, refused: _old, ...rest } = memory;
+    const { startedTime: _done, refused: _old, published = 0, ...rest } = memory;
+    const prune = published >= PRUNE_AFTER;
     return {
       rolled: rolled('True', 'Complete', `all pods of ${nameOf(facts.workload)} run ${what}`),
-      memory: { ...rest, digest: to.digest, lastKnownGood: to.digest },
+      memory: {
+        ...rest,
+        digest: to.digest,
+        lastKnownGood: to.digest,
+        ...(prune || published === 0 ? {} : { published }),
+      },
+      ...(prune ? { prune } : {}),
       settled: true,
     };
   }
@@ -388,7 +407,7 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
 function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number | undefined): HostedDecision {
   const status = statusOf(facts, accepted, step);
   const times = [step.requeueAfterMs, later].filter((ms) => ms !== undefined);
-  const { publish, rotate, patch, deleteStuckPods } = step;
+  const { publish, rotate, patch, prune, deleteStuckPods } = step;
   const keep =
     accepted.own === undefined || status.lastValid?.name === facts.status.lastValid?.name ? {} : { keep: accepted.own };
   return {
@@ -396,6 +415,7 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
     ...(publish === undefined ? {} : { publish }),
     ...(rotate === undefined ? {} : { rotate }),
     ...(patch === undefined || patch.length === 0 ? {} : { patch }),
+    ...(prune === true ? { prune } : {}),
     ...(deleteStuckPods === true ? { deleteStuckPods } : {}),
     ...keep,
     status,

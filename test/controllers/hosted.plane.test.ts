@@ -1,6 +1,6 @@
 /**
  * Hosted control planes on real API servers, with the controller that ships and the rights that ship. What a Deployment's or
- * StatefulSet's own controller and kubelet would do is played (hosted-owner.ts): a run with real ones is still to come.
+ * StatefulSet's own controller and kubelet would do is played (hosted-owner.ts): test/cluster/hosted.node.test.ts has real ones.
  */
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -118,6 +118,7 @@ describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version
       expect(second.status?.workload).toEqual({
         digest: second.status?.revision?.digest,
         lastKnownGood: second.status?.revision?.digest,
+        published: 2,
       });
       expect((await w.get()).metadata.generation).toBe(before.metadata.generation + 2);
 
@@ -335,6 +336,33 @@ describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version
     expect((await w.get()).metadata.resourceVersion).toBe(resourceVersion);
     const after = await until(c, 'RolledOut', 'Complete');
     expect(after.status?.revision).toEqual(before.status?.revision);
+  });
+
+  it('old revisions are deleted, but for the newest and for one that a ReplicaSet could go back to', async () => {
+    const namespace = 'pruned';
+    const w = await place(namespace, 'Deployment');
+    const change = async (n: number): Promise<string> => {
+      const c = config(namespace, 'Deployment', { policy: { rules: [{ level: 'Metadata', users: [`u${n}`] }] } });
+      await put(c);
+      return (await until(c, 'RolledOut', 'Complete')).status?.revision?.digest.slice(0, 16) ?? '';
+    };
+    const digests = [await change(1)];
+    const { template } = (await w.get()).spec;
+    const labels = { of: 'the-first' };
+    const spec = { replicas: 0, selector: { matchLabels: labels }, template: { ...template, metadata: { labels } } };
+    const old = { apiVersion: 'apps/v1', kind: 'ReplicaSet', metadata: { name: 'first', namespace }, spec };
+    const path = `/apis/apps/v1/namespaces/${namespace}/replicasets`;
+    expect((await plane.request('POST', path, { body: old })).status).toBe(201);
+    for (let n = 2; n <= 10; n++) digests.push(await change(n));
+    const there = async (): Promise<readonly number[]> => {
+      const { body } = await plane.request('GET', `/api/v1/namespaces/${namespace}/configmaps`);
+      const names = (body as { items: { metadata: { name: string } }[] }).items.map((i) => i.metadata.name);
+      return digests.flatMap((d, i) => (names.includes(`auditconfig-${d}`) ? [i + 1] : []));
+    };
+    const end = Date.now() + 10_000;
+    while ((await there()).length > 5 && Date.now() < end) await sleep(50);
+    const left = await there();
+    expect([left.length, left.includes(1), left.includes(10)]).toEqual([5, true, true]);
   });
 
   it('a namespace in which nobody bound the role says so', async () => {

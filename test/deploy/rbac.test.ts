@@ -46,6 +46,8 @@ const HOSTED: Readonly<Record<string, Use>> = {
   'get workload': everywhere(...WORKLOADS),
   'jsonPatch target': everywhere(...WORKLOADS),
   'reflect referenced': everywhere(...DATA),
+  'list histories': everywhere('replicasets.apps', 'controllerrevisions.apps'),
+  'list published': everywhere(...DATA),
   'get published': everywhere(...DATA),
   'create published': everywhere(...DATA),
   'mergePatch published': everywhere(...DATA),

@@ -137,7 +137,8 @@ describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
       'NothingToObserve',
       1,
     ]);
-    expect(w.status.workload).toEqual({ digest: w.status.revision?.digest, lastKnownGood: w.status.revision?.digest });
+    const digest = w.status.revision?.digest;
+    expect(w.status.workload).toEqual({ digest, lastKnownGood: digest, published: 1 });
     const d2 = w.step();
     expect([d2.patch, d2.publish, d2.requeueAfterMs]).toEqual([undefined, undefined, undefined]);
   });
@@ -369,6 +370,20 @@ describe('a hosted control plane', () => {
     const d = decideHosted({ ...facts, workload: { ...facts.workload, claimant: { key: 'tenant/older', uid: 'u0' } } });
     expect(d.status?.conditions?.find((c) => c.type === 'Accepted')).toMatchObject({ reason: 'TargetConflict' });
     expect([d.patch, d.finalizer]).toEqual([undefined, 'Keep']);
+  });
+
+  it('has old revisions deleted once after the fifth that is through, and not while one is on its way', () => {
+    const w = new HostedWorld();
+    const presets = ['metadata', 'minimal', 'metadata', 'minimal', 'recommended'];
+    const pruned = presets.map((preset) => {
+      w.change({ policy: { preset } });
+      const steps = [w.step(), w.step()].map((d) => d.prune);
+      w.settle();
+      return [...steps, w.step().prune, w.step().prune];
+    });
+    expect(pruned.slice(0, 4).flat()).not.toContain(true);
+    expect(pruned[4]).toEqual([undefined, undefined, true, undefined]);
+    expect(w.status.workload?.published).toBeUndefined();
   });
 
   it('is past its own deadline before our time is over', () => {

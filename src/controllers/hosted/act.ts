@@ -23,11 +23,10 @@ import type { Minor } from '../../api/versions.ts';
 import { FIELD_MANAGER } from '../../rollout/field-managers.ts';
 import type { HostedDecision } from '../../rollout/hosted.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, SECRETS } from '../resources.ts';
-import { resourceOf } from './workloads.ts';
+import { PODS, resourceOf } from './workloads.ts';
 import type { HostedPlace } from './workloads.ts';
 
 export const HOSTED_FINALIZER = 'auditconfig.dev/audit-flags';
-const PODS: Resource = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 
 export type HostedActor = { readonly client: KubeClient; readonly status: StatusWriter };
 export type HostedTask = {

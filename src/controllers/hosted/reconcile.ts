@@ -22,6 +22,7 @@ import { actHosted, readRevision } from './act.ts';
 import type { HostedActor, HostedTask } from './act.ts';
 import { permitEgress } from './egress.ts';
 import type { EgressWorld } from './egress.ts';
+import { pruneHosted } from './prune.ts';
 import { findWorkload, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
 import type { HostedPlace, Patched, Workloads } from './workloads.ts';
 
@@ -77,6 +78,7 @@ export function createHostedReconciler(
       return failed(o, key, done.error);
     }
     if (done.value !== undefined) o.patched.remember(done.value);
+    await pruneOld(o, task, signal);
     if (decision.status !== undefined) written.set(uid, { over: resourceVersion, status: decision.status });
     if (decision.finalizer === 'Remove') {
       written.delete(uid);
@@ -179,6 +181,21 @@ async function run(
     if (!forgotten.ok) return forgotten;
   }
   return done;
+}
+
+/** What stays although nothing needs it is no harm: a later rollout tries again. */
+async function pruneOld(
+  o: HostedReconcilerOptions,
+  { config, place, workload, decision }: HostedTask,
+  signal: AbortSignal,
+): Promise<void> {
+  if (decision.prune !== true || workload === null) return;
+  const { revision, workload: memory } = decision.status ?? {};
+  const digests = [revision?.digest, memory?.digest, memory?.lastKnownGood].filter((d) => d !== undefined);
+  const pruned = await pruneHosted(o.client, { place, workload, digests: digests as Digest[] }, signal);
+  const auditConfig = keyOf(config.metadata);
+  if (!pruned.ok) o.log.warn({ auditConfig, code: pruned.error.code }, `old revisions stay: ${pruned.error.message}`);
+  else if (pruned.value > 0) o.log.info({ auditConfig, count: pruned.value }, 'old revisions deleted');
 }
 
 async function sayBlocked(

@@ -22,6 +22,7 @@ const apps = (plural: string, kind: string): Resource => ({
   kind,
   namespaced: true,
 });
+export const PODS: Resource = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 export const DEPLOYMENTS = apps('deployments', 'Deployment');
 export const STATEFUL_SETS = apps('statefulsets', 'StatefulSet');
 export const resourceOf = (kind: WorkloadKind): Resource => (kind === 'Deployment' ? DEPLOYMENTS : STATEFUL_SETS);
