@@ -12,6 +12,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const PROGRAMS = {
   bench: 'test/bench/main.ts',
   'bench:cost': 'test/cost/main.ts',
+  'bench:fleet': 'test/bench/fleet/main.ts',
   campaign: 'test/campaign/main.ts',
   demo: 'test/demo/main.ts',
   fuzz: 'test/judge/fuzz.ts',
@@ -46,6 +47,7 @@ async function run(verb, args) {
       return (await import('./vitest.mjs')).vitest(root, ['--project', 'node', ...args], { planes: false });
     case 'bench':
     case 'bench:cost':
+    case 'bench:fleet':
     case 'campaign':
     case 'demo':
     case 'fuzz':

@@ -1,0 +1,171 @@
+/**
+ * The management cluster of the bench: a real API server, N hosted control planes in it, and the controller that ships as a
+ * process of its own. What the Deployments' controller would write as status is written by hand, here and nowhere else.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startControlPlane } from '../../control-plane/plane.ts';
+import type { ControlPlane } from '../../control-plane/plane.ts';
+import { ServerProcess } from '../../control-plane/process.ts';
+import {
+  OPERATOR_NAMESPACE,
+  ROOT,
+  applyOrThrow,
+  installOperator,
+  kubeconfigOf,
+  pathOf,
+  tokenOf,
+} from '../../operator/install.ts';
+import type { Manifest } from '../../operator/install.ts';
+import { AUDIT_POLICY, AuditLog } from './log.ts';
+import { DATACENTER_LABEL, auditConfig, availableStatus, datacenter, namespaceOf, workload } from './workload.ts';
+
+/** Calls `work` with 0 to count-1, `width` at a time. */
+export async function each(count: number, width: number, work: (i: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const one = async (): Promise<void> => {
+    for (let i = next++; i < count; i = next++) await work(i);
+  };
+  await Promise.all(Array.from({ length: width }, one));
+}
+
+export type Memory = {
+  readonly rss: number;
+  readonly heap: number;
+  readonly reserved: number;
+  readonly external: number;
+};
+
+export class Fleet {
+  readonly plane: ControlPlane;
+  readonly count: number;
+  readonly log: AuditLog;
+  readonly token: string;
+  readonly #kubeconfig: string;
+  controller: ServerProcess | undefined;
+
+  private constructor(plane: ControlPlane, count: number, token: string) {
+    this.plane = plane;
+    this.count = count;
+    this.token = token;
+    this.log = new AuditLog(join(plane.root, 'bench/audit.log'));
+    this.#kubeconfig = `${plane.kubeconfigPath}-controller`;
+    writeFileSync(this.#kubeconfig, kubeconfigOf(plane, token), { mode: 0o600 });
+  }
+
+  static async start(count: number, signal: AbortSignal): Promise<Fleet> {
+    const plane = await startControlPlane({
+      version: '1.36',
+      signal,
+      files: { 'bench/policy.yaml': AUDIT_POLICY },
+      flags: ['--audit-policy-file={root}/bench/policy.yaml', '--audit-log-path={root}/bench/audit.log'],
+    });
+    await installOperator(plane);
+    await applyOrThrow(plane, {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: 'bench-hosted' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'auditconfig-hosted' },
+      subjects: [{ kind: 'ServiceAccount', name: 'auditconfig-controller', namespace: OPERATOR_NAMESPACE }],
+    });
+    const fleet = new Fleet(plane, count, await tokenOf(plane, 'auditconfig-controller'));
+    await each(count, 8, (i) => fleet.#create(i));
+    await fleet.settle();
+    return fleet;
+  }
+
+  async #create(i: number): Promise<void> {
+    const namespace = {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: namespaceOf(i), labels: DATACENTER_LABEL },
+    };
+    for (const object of [namespace, workload(i), auditConfig(i)] as readonly Manifest[]) {
+      const collection = pathOf(object).replace(/\/[^/]+$/, '');
+      await this.must('POST', `${collection}?fieldManager=platform-operator`, object);
+    }
+  }
+
+  /** Again while the server says that it has no time; throws at any other refusal. */
+  async must(method: 'GET' | 'POST' | 'PATCH', path: string, body?: unknown, contentType?: string): Promise<unknown> {
+    for (;;) {
+      const reply = await this.plane
+        .request(method, path, {
+          ...(body === undefined ? {} : { body }),
+          ...(contentType === undefined ? {} : { contentType }),
+        })
+        .catch(() => undefined);
+      if (reply !== undefined && reply.status < 300) return reply.body;
+      if (reply !== undefined && reply.status !== 429 && reply.status < 500)
+        throw new Error(`${method} ${path}: ${reply.status} ${reply.text}`);
+      await sleep(20);
+    }
+  }
+
+  apply(object: Manifest): Promise<unknown> {
+    const path = `${pathOf(object)}?fieldManager=kubectl&force=true`;
+    return this.must('PATCH', path, object, 'application/apply-patch+yaml');
+  }
+  preset(preset: string): Promise<unknown> {
+    return this.apply(datacenter(preset));
+  }
+
+  /** All pods of every control plane become available. */
+  async settle(): Promise<void> {
+    await each(this.count, 8, async (i) => {
+      const path = pathOf(workload(i));
+      const live = (await this.must('GET', path)) as { metadata: { generation: number } };
+      const body = availableStatus(live.metadata.generation);
+      await this.must('PATCH', `${path}/status?fieldManager=kube-controller-manager`, body);
+    });
+  }
+
+  startController(nodeArgs: readonly string[] = []): void {
+    const bundle = join(ROOT, 'dist/auditconfig.js');
+    const args = ['controller', '--kubeconfig', this.#kubeconfig, '--port', '0', '--identity', 'controller-0'];
+    this.controller = new ServerProcess({ file: process.execPath, args: [...nodeArgs, bundle, ...args] });
+  }
+
+  async stopController(): Promise<void> {
+    const { controller } = this;
+    if (controller?.pid === undefined) return;
+    process.kill(controller.pid, 'SIGTERM');
+    await controller.exited;
+  }
+
+  /** Of the controller, in MB: resident memory as the kernel counts it; its heap in use and reserved, as it says itself. */
+  async memory(): Promise<Memory> {
+    const status = readFileSync(`/proc/${this.controller?.pid ?? 0}/status`, 'utf8');
+    const rss = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? Number.NaN) * 1024;
+    const port = /"port":(\d+)/.exec(this.controller?.lines.find((l) => l.includes('controller started')) ?? '')?.[1];
+    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    const gauge = (name: string): number =>
+      Number(new RegExp(`^auditconfig_nodejs_${name}_bytes (\\S+)`, 'm').exec(text)?.[1] ?? Number.NaN) / 1e6;
+    return {
+      rss: rss / 1e6,
+      heap: gauge('heap_size_used'),
+      reserved: gauge('heap_size_total'),
+      external: gauge('external_memory'),
+    };
+  }
+
+  /** ms of processor time that the controller has used. */
+  cpu(): number {
+    const fields = readFileSync(`/proc/${this.controller?.pid ?? 0}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  /** Until nothing but the lease has been asked for a while. */
+  async quiet(ms: number, signal: AbortSignal): Promise<void> {
+    for (let calm = Date.now(); Date.now() - calm < ms && !signal.aborted; await sleep(100))
+      if ((await this.log.read()).some((e) => e.what !== 'leases')) calm = Date.now();
+  }
+
+  async stop(): Promise<void> {
+    await this.stopController();
+    await this.plane.stop();
+  }
+}
