@@ -4,7 +4,7 @@
  * more than one layer is checked when a revision is rendered.
  */
 import { z } from 'zod';
-import { checked, integer, intOrString, keyRef, list, objectName, size, text } from './crd-schema.ts';
+import { checked, integer, keyRef, list, objectName, setting, size, text } from './crd-schema.ts';
 import { parseSize } from './quantity.ts';
 
 const INT32 = 2 ** 31 - 1;
@@ -113,21 +113,36 @@ const environmentVariable = checked(
     },
   ],
 );
-const section = z.record(z.string(), intOrString).meta({ maxProperties: 64 });
+export type EnvironmentVariable = z.infer<typeof environmentVariable>;
+
+/** Keys and values as fluent-bit has them; render/shipping judges them. A key that may be repeated has a list. */
+const section = z
+  .record(z.string().max(128), setting)
+  .refine((s) => new Set(Object.keys(s).map((k) => k.toLowerCase())).size === Object.keys(s).length, {
+    error: 'a key stands twice, in upper and in lower case: write it once, with a list of values',
+  })
+  .meta({ maxProperties: 64 });
+export type FluentBitSection = z.infer<typeof section>;
+
+const fluentBit = z.strictObject({
+  image: text(512).optional().describe('Only for datacenters, or where they allow it.'),
+  resources: z
+    .strictObject({ requests: quantities.optional(), limits: quantities.optional() })
+    .optional()
+    .describe("Of fluent-bit's container."),
+  env: list(environmentVariable, 64)
+    .optional()
+    .describe('Variables that filters and outputs name as ${NAME}; Secrets are in the namespace of the pods.'),
+  service: section.optional().describe("Keys of fluent-bit's SERVICE section."),
+  filters: list(section, 32).optional().describe('FILTER sections, in their order.'),
+  outputs: list(section, 32).optional().describe('OUTPUT sections. None: standard output.'),
+});
+export type FluentBitSpec = z.infer<typeof fluentBit>;
 
 export const shippingSpec = checked(
   z.strictObject({
     type: z.enum(['FluentBit']),
-    fluentBit: z
-      .strictObject({
-        image: text(512).optional(),
-        resources: z.strictObject({ requests: quantities.optional(), limits: quantities.optional() }).optional(),
-        env: list(environmentVariable, 64).optional(),
-        service: section.optional().describe("Keys of fluent-bit's SERVICE section."),
-        filters: list(section, 32).optional().describe('FILTER sections.'),
-        outputs: list(section, 32).optional().describe('OUTPUT sections.'),
-      })
-      .optional(),
+    fluentBit: fluentBit.optional(),
   }),
   [
     {
@@ -137,3 +152,4 @@ export const shippingSpec = checked(
     },
   ],
 );
+export type ShippingSpec = z.infer<typeof shippingSpec>;

@@ -32,8 +32,8 @@ const ROWS: readonly Row[] = [
   },
   {
     path: 'spec.shipping',
-    used: (s) => s.shipping !== undefined,
-    why: 'this release ships no logs: let a collector of your own read the log file (log.file.readerGroup)',
+    used: (s) => s.shipping !== undefined && s.target.type !== 'Hosted',
+    why: 'this release ships no logs of nodes: let a collector of your own read the log file (log.file.readerGroup)',
   },
 ];
 

@@ -83,9 +83,18 @@ export const size = (): z.ZodString =>
     ],
   );
 
-export const intOrString = z
-  .union([z.int(), z.string().max(1024)])
-  .meta({ 'x-kubernetes-int-or-string': true, maxLength: 1024 });
+const scalar = z.union([z.string().max(4096), z.number(), z.boolean()]);
+const SETTING = 'must be text, a number, true or false, or a list of these';
+/**
+ * What a key of somebody else's configuration may have: a scalar, or several where the key may stand more than once. A
+ * structural schema has no such type, so an API server only bounds it, and refuses maps; the rest is checked by zod.
+ */
+export const setting = z.union([scalar, z.array(scalar).min(1).max(64)], { error: SETTING }).meta({
+  'x-kubernetes-preserve-unknown-fields': true,
+  maxLength: 4096,
+  maxItems: 64,
+  maxProperties: 0,
+});
 
 /** metadata.name of most kinds: a lower-case RFC 1123 subdomain. */
 export const objectName = z

@@ -15,7 +15,8 @@ const isObject = (v: unknown): v is Json => typeof v === 'object' && v !== null 
 const KEPT = new Set([
   'type', 'description', 'format', 'enum', 'pattern', 'required', 'nullable',
   'minLength', 'maxLength', 'minItems', 'maxItems', 'minProperties', 'maxProperties', 'minimum', 'maximum',
-  'x-kubernetes-validations', 'x-kubernetes-list-type', 'x-kubernetes-list-map-keys', 'x-kubernetes-int-or-string',
+  'x-kubernetes-validations', 'x-kubernetes-list-type', 'x-kubernetes-list-map-keys',
+  'x-kubernetes-preserve-unknown-fields',
 ]); // prettier-ignore
 
 /** The structural schema of a zod schema, as an API server accepts it. */
@@ -26,7 +27,7 @@ export function structural(schema: z.ZodType): Json {
 function mend(node: unknown, path: string): Json {
   if (!isObject(node)) throw new Error(`${path}: not a schema`);
   const out: Json = {};
-  const intOrString = node['x-kubernetes-int-or-string'] === true;
+  const ofAnyType = node['x-kubernetes-preserve-unknown-fields'] === true;
   for (const [key, value] of Object.entries(node)) {
     if (KEPT.has(key)) out[key] = value;
     else if (key === 'properties' && isObject(value)) out[key] = mendAll(value, path);
@@ -34,8 +35,7 @@ function mend(node: unknown, path: string): Json {
     // A strict object's `false` would contradict pruning; a record's schema stays.
     else if (key === 'additionalProperties') {
       if (value !== false) out[key] = mend(value, `${path}{}`);
-    } else if (!(key === 'anyOf' && intOrString))
-      throw new Error(`${path}: ${key} has no place in a structural schema`);
+    } else if (!(key === 'anyOf' && ofAnyType)) throw new Error(`${path}: ${key} has no place in a structural schema`);
   }
   return out['type'] === 'integer' ? boundedInteger(out) : out;
 }

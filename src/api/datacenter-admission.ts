@@ -7,7 +7,7 @@
 import { API_VERSION, GROUP } from './auditconfig.ts';
 import type { Forbiddable } from './datacenterauditconfig.ts';
 
-/** Enforced field by field. Own rules add up; a webhook and references count whole. */
+/** Enforced field by field. Own rules add up; a webhook, shipping and references count whole. */
 const FIELDS: readonly string[] = [
   'state',
   'kubeadmConfig',
@@ -43,7 +43,11 @@ const enforcedFields: readonly Idle[] = FIELDS.map((path) => ({
   what: 'is enforced',
 }));
 const wholes: readonly Idle[] = [
-  { path: 'webhook', bad: `${enforced('webhook')} && ${has(OWN, 'webhook')}`, what: 'is enforced' },
+  ...['webhook', 'shipping'].map((path) => ({
+    path,
+    bad: `${enforced(path)} && ${has(OWN, path)}`,
+    what: 'is enforced',
+  })),
   ...['policy.configMapRef', 'policy.secretRef'].map((path) => ({
     path,
     bad: `${enforced('policy')} && (has(${ENFORCED}.policy.configMapRef) || has(${ENFORCED}.policy.secretRef)) && ${has(OWN, path)}`,

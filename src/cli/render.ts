@@ -84,7 +84,11 @@ export function findingLine(file: string, f: Finding): string {
   return `${file === '-' ? '<stdin>' : file}${place}: ${f.severity}: ${f.message} [${f.code}]\n`;
 }
 
-function printed({ config, effective, revision }: RenderedFile, output: Output, showSecrets: boolean): string {
+function printed(
+  { config, effective, revision, shipping }: RenderedFile,
+  output: Output,
+  showSecrets: boolean,
+): string {
   if (output === 'policy') return revision === undefined ? '' : textOf(revision.policy);
   if (output === 'bundle')
     return revision === undefined
@@ -96,6 +100,7 @@ function printed({ config, effective, revision }: RenderedFile, output: Output, 
     auditConfig: config?.metadata.name,
     ...(config === undefined || revision === undefined ? {} : placeOf(config.spec.target, revision)),
     ...(revision === undefined ? { state: effective?.spec.state } : describe(revision, showSecrets)),
+    ...(shipping === undefined ? {} : { shipping: { image: shipping.image, fluentBit: textOf(shipping.config) } }),
     ...(effective === undefined ? {} : { settings: settings(effective) }),
   };
   return output === 'json' ? `${JSON.stringify(document, null, 2)}\n` : stringify(document, { lineWidth: 0 });

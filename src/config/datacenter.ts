@@ -13,7 +13,7 @@ import type { LayerSpec } from '../api/auditconfig.ts';
 import type { DatacenterAuditConfigSpec, DatacenterLayer, Forbiddable } from '../api/datacenterauditconfig.ts';
 import { canonicalJson, sha256 } from './canonical.ts';
 import { fieldOf, withoutField } from './fields.ts';
-import { limiterOfWebhook, limitLayers, webhookDestinations, withoutDisallowed } from './limits.ts';
+import { limiterOfWebhook, limitLayers, shippingPermits, webhookDestinations, withoutDisallowed } from './limits.ts';
 import { effectiveOf, isEnforced, mergeLayers } from './merge.ts';
 import type {
   Conflict,
@@ -81,6 +81,7 @@ export function mergeDatacenters(own: LayerSpec, datacenters: readonly Datacente
   return {
     ...merged,
     spec: withDestinations(merged, weakestFirst),
+    permits: shippingPermits(weakestFirst),
     ignored: [...allowed.ignored, ...disallowed.ignored, ...free.ignored],
     conflicts: conflictsOf(weakestFirst),
   };
@@ -154,7 +155,7 @@ function keptOn(layers: readonly LayerInput[], layer: Layer | undefined): readon
   return on;
 }
 
-/** Fields by path; lists, references and the webhook count as one value each. Own rules add up: they cannot differ. */
+/** Fields by path; lists, references, the webhook and shipping count as one value each. Own rules add up: they cannot differ. */
 function leavesOf(layer: DatacenterLayer): ReadonlyMap<FieldPath, string> {
   const leaves = new Map<FieldPath, string>();
   const walk = (node: object, path: string): void => {
@@ -162,7 +163,7 @@ function leavesOf(layer: DatacenterLayer): ReadonlyMap<FieldPath, string> {
       const at = path === '' ? key : `${path}.${key}`;
       if (value === undefined || at === 'policy.rules') continue;
       const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
-      if (isMap && at !== 'webhook' && !key.endsWith('Ref')) walk(value, at);
+      if (isMap && at !== 'webhook' && at !== 'shipping' && !key.endsWith('Ref')) walk(value, at);
       else leaves.set(at, canonicalJson(value));
     }
   };

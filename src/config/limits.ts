@@ -5,6 +5,7 @@
  * datacenter enforces is not limited. Called by datacenter.ts.
  */
 import type { LayerSpec } from '../api/auditconfig.ts';
+import type { FluentBitSection } from '../api/auditconfig-sinks.ts';
 import type { DatacenterLimits } from '../api/datacenter-limits.ts';
 import { parseSize } from '../api/quantity.ts';
 import { isAllowed } from './destinations.ts';
@@ -79,15 +80,14 @@ export function withoutDisallowed(
   return { spec: withoutField(spec, 'shipping'), ignored: [...ignored, { path: 'shipping', by: limiting(by) }] };
 }
 
-type Section = Readonly<Record<string, string | number>>;
 /** fluent-bit does not look at the case of keys and of plugins' names. */
-const valueIn = (section: Section, key: string): string | undefined => {
+const valueIn = (section: FluentBitSection, key: string): string | undefined => {
   const found = Object.entries(section).find(([k]) => k.toLowerCase() === key);
   return found === undefined ? undefined : String(found[1]);
 };
 
 /** Whom an output speaks to, as far as its keys say it; a plugin that knows by itself is limited by its name. */
-function reachedBy(output: Section): readonly Destination[] {
+function reachedBy(output: FluentBitSection): readonly Destination[] {
   const [host, port, proxy] = ['host', 'port', 'proxy'].map((key) => valueIn(output, key));
   const [, through, at] = /^[a-z]+:\/\/(?:[^@/]*@)?(\[[^\]]*\]|[^:/]+)(?::([0-9]+))?/i.exec(proxy ?? '') ?? [];
   const to = (h: string, p: string | undefined): Destination => ({
@@ -110,6 +110,12 @@ function mayShip({ shipping }: LayerSpec, { content: { limits } }: Datacenter): 
   const reached = destinations === undefined ? [] : outputs.flatMap(reachedBy);
   return named && reached.every((to) => isAllowed([destinations ?? []], to));
 }
+
+/** What of shipping somebody allowed by name; the rest of it is left as it is, and what only datacenters set is theirs. */
+export const shippingPermits = (datacenters: readonly Datacenter[]): { images: boolean; plugins: boolean } => ({
+  images: datacenters.some(({ content: { limits } }) => (limits?.shipping?.images ?? []).length > 0),
+  plugins: datacenters.some(({ content: { limits } }) => (limits?.shipping?.plugins ?? []).length > 0),
+});
 
 /** What each datacenter that limits them allows a webhook. */
 export const webhookDestinations = (datacenters: readonly Datacenter[]): readonly AllowedDestinations[] =>

@@ -9,7 +9,7 @@
  * 3. References (fields named ...Ref) replace whole: a key of one layer and a name of another is nobody's wish.
  *    configMapRef and secretRef replace each other, and so does a preset the reference of a weaker layer (of one
  *    layer they go together).
- * 4. A datacenter's enforced webhook replaces whole, over the built-in defaults only.
+ * 4. A datacenter's enforced webhook replaces whole, over the built-in defaults only; enforced shipping does so too.
  * 5. preset '' unsets. No preset, no rules and no reference in any layer: the preset metadata.
  */
 import type { LayerSpec } from '../api/auditconfig.ts';
@@ -40,7 +40,8 @@ export function mergeLayers(layers: readonly LayerInput[], mandatory: readonly L
   for (const { layer, spec } of layers) {
     const enforcedWebhook = layer.from === 'Datacenter' && layer.part === 'enforced' && spec.webhook !== undefined;
     if (enforcedWebhook) merge.restart('webhook', { ...BUILT_IN_WEBHOOK });
-    merge.layer(layer, spec);
+    if (isEnforced(layer) && spec.shipping !== undefined) merge.forget('shipping', 'shipping.type');
+    merge.layer(layer, withLowerCaseService(spec));
   }
   const rules = layers
     .map(({ layer, spec }): LayerRules => ({ layer, rules: spec.policy?.rules ?? [] }))
@@ -49,6 +50,14 @@ export function mergeLayers(layers: readonly LayerInput[], mandatory: readonly L
   const front = [...mandatory, ...rules.filter((r) => isEnforced(r.layer))];
   const parts = { front, rules: rules.filter((r) => !isEnforced(r.layer)) };
   return { spec: resolve(merge, parts), provenance: merge.provenance() };
+}
+
+/** fluent-bit tells no cases apart: `Flush` of one layer replaces `flush` of another. */
+function withLowerCaseService(spec: LayerSpec): LayerSpec {
+  const { shipping } = spec;
+  if (shipping?.fluentBit?.service === undefined) return spec;
+  const service = Object.fromEntries(Object.entries(shipping.fluentBit.service).map(([k, v]) => [k.toLowerCase(), v]));
+  return { ...spec, shipping: { ...shipping, fluentBit: { ...shipping.fluentBit, service } } };
 }
 
 type RuleParts = Pick<ResolvedPolicy, 'front' | 'rules'>;
@@ -73,6 +82,13 @@ class Merge {
   restart(field: string, value: Tree): void {
     this.tree[field] = {};
     this.#into(this.tree, { [field]: value }, '', BUILT_IN_LAYER);
+  }
+
+  /** Forgets a first-level field altogether; `keeps` remembers that weaker layers had it. */
+  forget(field: string, keeps: FieldPath): void {
+    this.tree[field] = {};
+    for (const path of [...this.#origins.keys()])
+      if (path.startsWith(`${field}.`) && path !== keeps) this.#origins.delete(path);
   }
 
   /** A default that depends on the other fields, set where nothing else counts. */
@@ -146,6 +162,7 @@ function resolve(merge: Merge, rules: RuleParts): ResolvedSpec {
             secretRef: { ...webhook.secretRef, key: webhook.secretRef.key ?? WEBHOOK_KEY },
           },
         }),
+    ...(tree.shipping === undefined ? {} : { shipping: tree.shipping }),
     rollout: tree.rollout,
     kubeadmConfig: tree.kubeadmConfig,
   };

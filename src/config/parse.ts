@@ -82,7 +82,7 @@ function findingsOf(issue: Issue, subject: Subject): Finding[] {
     case 'custom':
       return [error('FieldInvalid', at, issue.message)];
     case 'invalid_union':
-      return [absent ? required(at) : error('FieldWrongType', at, 'must be a whole number or a string')];
+      return [absent ? required(at) : error('FieldWrongType', at, issue.message)];
     case 'not_multiple_of':
     case 'invalid_key':
     case 'invalid_element':

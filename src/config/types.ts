@@ -4,6 +4,7 @@
  */
 import type { Stage } from '../api/audit.ts';
 import type { LayerSpec, RolloutWindow } from '../api/auditconfig.ts';
+import type { ShippingSpec } from '../api/auditconfig-sinks.ts';
 import type { PolicyRuleSpec } from '../api/auditconfig-policy.ts';
 import type { DatacenterAuditConfigSpec } from '../api/datacenterauditconfig.ts';
 import type { PresetName } from '../api/preset-names.ts';
@@ -78,9 +79,10 @@ export type EnforcedPolicy = {
   readonly sensitiveBodies: 'Redact' | 'Allow';
 };
 
+export type LogFormat = 'JSON' | 'Legacy';
 export type ResolvedLog = {
   readonly type: 'File' | 'Stdout' | 'None';
-  readonly file: { readonly path: string; readonly readerGroup: number; readonly format: 'JSON' | 'Legacy' };
+  readonly file: { readonly path: string; readonly readerGroup: number; readonly format: LogFormat };
   readonly retention: {
     readonly maxAgeDays: number;
     readonly maxBackups: number;
@@ -121,11 +123,18 @@ export type ResolvedSpec = {
   readonly policy: ResolvedPolicy;
   readonly log: ResolvedLog;
   readonly webhook?: ResolvedWebhook;
+  /** As it was merged: render/shipping judges it. */
+  readonly shipping?: ShippingSpec;
   readonly rollout: ResolvedRollout;
   readonly kubeadmConfig: 'Ignore' | 'Sync';
 };
 
-export type EffectiveConfig = { readonly spec: ResolvedSpec; readonly provenance: Provenance };
+export type EffectiveConfig = {
+  readonly spec: ResolvedSpec;
+  readonly provenance: Provenance;
+  /** A datacenter names which images or plugins of a shipper an AuditConfig may choose; the others were left out. */
+  readonly permits?: { readonly images: boolean; readonly plugins: boolean };
+};
 
 /** The part of a DatacenterAuditConfig that control planes get. The rest says which, when and how. */
 export type DatacenterContent = Pick<

@@ -17,8 +17,9 @@ import { digestOf, shortDigest } from './digest.ts';
 import { error } from './findings.ts';
 import { KNOWN_FLAGS } from './flags.ts';
 import { checkLogPath } from './log-path.ts';
+import { CONFIG_FILE } from './shipping/config.ts';
 import { Secret } from './types.ts';
-import type { AuditFlag, Credentials, Digest, FlagValue, Revision } from './types.ts';
+import type { AuditFlag, Credentials, Digest, FlagValue, Revision, Shipping } from './types.ts';
 import { isRendered } from './webhook.ts';
 import { CREDENTIAL_FILES, credentialFiles, credentialsDigest } from './webhook/credentials.ts';
 
@@ -67,21 +68,31 @@ export const BUNDLE_LABELS = {
 /** How a published object of a webhook's credentials is told from the others of its revision. */
 export const CREDENTIALS_LABEL = { 'auditconfig.dev/part': 'credentials' } as const;
 
-const KEYS = { policy: 'policy.yaml', revision: 'revision.json', webhook: 'webhook.yaml' } as const;
+const KEYS = {
+  policy: 'policy.yaml',
+  revision: 'revision.json',
+  webhook: 'webhook.yaml',
+  shipping: CONFIG_FILE,
+} as const;
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 /** The policy's object first, then the webhook's and its credentials' where there are any. */
 export function toBundle(revision: Revision, namespace: string): readonly BundleObject[] {
-  const { digest, flags, logDir, readerGroup, webhook } = revision;
+  const { digest, flags, logDir, readerGroup, webhook, shipping } = revision;
   const content = {
     digest,
     flags: flags.map((f) => [f.name, f.value]),
     logDir,
     readerGroup,
     webhook: webhook !== undefined,
+    ...(shipping === undefined ? {} : { shipping: storedShipping(shipping) }),
   };
-  const data = { [KEYS.policy]: revision.policy, [KEYS.revision]: bytesOf(`${canonicalJson(content)}\n`) };
+  const data = {
+    [KEYS.policy]: revision.policy,
+    [KEYS.revision]: bytesOf(`${canonicalJson(content)}\n`),
+    ...(shipping === undefined ? {} : { [KEYS.shipping]: shipping.config }),
+  };
   const metadata = (name: string): BundleObject['metadata'] => ({
     name,
     namespace,
@@ -129,6 +140,23 @@ export function hostedBundle(
   });
 }
 
+const storedShipping = ({ config: _beside, ...rest }: Shipping): object => rest;
+const quantities = z.record(z.string(), z.string().max(24));
+const shippingIn = z.strictObject({
+  image: z.string().max(512),
+  resources: z.strictObject({ requests: quantities, limits: quantities }),
+  env: z
+    .array(
+      z.strictObject({
+        name: z.string().max(253),
+        value: z.string().max(4096).optional(),
+        secretKeyRef: z.strictObject({ name: z.string().max(253), key: z.string().max(253) }).optional(),
+      }),
+    )
+    .max(64),
+  bufferBytes: z.int().min(0),
+});
+
 const flagValue = z.union([
   z.string().max(256),
   z.strictObject({ file: z.enum(['policy', 'webhook']) }),
@@ -144,6 +172,7 @@ const stored = z.strictObject({
     .max(2 ** 31 - 1)
     .optional(),
   webhook: z.boolean(),
+  shipping: shippingIn.optional(),
 });
 const object = z.object({
   kind: z.enum(['ConfigMap', 'Secret']),
@@ -181,7 +210,9 @@ export function fromBundle(input: BundleInput): {
   const policy = bytesAt(outer.data, KEYS.policy);
   const inner = stored.safeParse(json(bytesAt(outer.data, KEYS.revision)));
   if (policy === undefined || !inner.success) return malformed(`has no readable ${KEYS.policy} and ${KEYS.revision}`);
-  const { flags, logDir, readerGroup, webhook } = inner.data;
+  const { flags, logDir, readerGroup, webhook, shipping } = inner.data;
+  const config = shipping === undefined ? undefined : bytesAt(outer.data, KEYS.shipping);
+  if (shipping !== undefined && config === undefined) return malformed(`has no readable ${KEYS.shipping}`);
   const kubeconfig = webhook ? webhookBytes(input.webhook) : undefined;
   if (webhook && kubeconfig === undefined)
     return {
@@ -200,6 +231,7 @@ export function fromBundle(input: BundleInput): {
     flags: flags.map(([name, value]) => ({ name: name as AuditFlag, value })),
     ...(logDir === undefined ? {} : { logDir }),
     ...(readerGroup === undefined ? {} : { readerGroup }),
+    ...(shipping === undefined || config === undefined ? {} : { shipping: { ...shipping, config } }),
   };
   const digest = digestOf(content);
   if (digest !== input.digest || digest !== inner.data.digest)

@@ -20,6 +20,8 @@ export const digestOf = (c: Content): Digest =>
       flags: c.flags.map((f) => [f.name, f.value]),
       logDir: c.logDir ?? null,
       readerGroup: c.readerGroup ?? null,
+      // Absent where there is none, so that older revisions keep their digest.
+      ...(c.shipping === undefined ? {} : { shipping: { ...c.shipping, config: sha256(c.shipping.config) } }),
     }),
   ) as Digest;
 

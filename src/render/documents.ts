@@ -4,7 +4,7 @@
  * lines, and columns in code points. Called by file.ts.
  */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from 'yaml';
-import type { Document, Node, Scalar, Tags } from 'yaml';
+import type { Document, Node, Scalar, Tags, YAMLMap } from 'yaml';
 import type { Finding, Position } from '../api/findings.ts';
 import { mayNestTooDeep } from '../yaml/nesting.ts';
 
@@ -19,7 +19,7 @@ export type FileDocument = {
 /** Larger files are refused: an AuditConfig and what it refers to are below 3 MiB in any cluster. */
 const MAX_BYTES = 4 * 2 ** 20;
 
-/** Codes: FileTooLarge, FileNotText, FileNotYaml, FieldDuplicate, DocumentNotAMap. */
+/** Codes: FileTooLarge, FileNotText, FileNotYaml, FileStarIsAlias, FieldDuplicate, DocumentNotAMap. */
 export function readDocuments(bytes: Uint8Array): {
   readonly documents: readonly FileDocument[];
   readonly findings: readonly Finding[];
@@ -48,8 +48,15 @@ export function readDocuments(bytes: Uint8Array): {
   const documents: FileDocument[] = [];
   for (const doc of Array.isArray(parsed) ? parsed : []) {
     const before = findings.length;
-    for (const e of doc.errors.slice(0, 1))
-      findings.push(finding('FileNotYaml', `not YAML: ${e.message}`, place(e.pos[0])));
+    for (const e of doc.errors.slice(0, 1)) {
+      const star = starAt(text, e.pos[0]);
+      findings.push(
+        star === undefined
+          ? finding('FileNotYaml', `not YAML: ${e.message}`, place(e.pos[0]))
+          : starFinding(star, place(e.pos[0])),
+      );
+    }
+    if (findings.length === before) findings.push(...danglingAliases(doc, place));
     if (findings.length > before || doc.contents === null || isEmpty(doc)) continue;
     findings.push(...duplicates(doc, place));
     const value: unknown = toValue(doc);
@@ -61,6 +68,24 @@ export function readDocuments(bytes: Uint8Array): {
       );
   }
   return { documents, findings };
+}
+
+/** A value that begins with a star, such as fluent-bit's `Match: *`. */
+const starAt = (text: string, offset: number): string | undefined =>
+  /[:-][ \t]+$/.test(text.slice(0, offset)) ? /^\*[^\s,}\]]*/.exec(text.slice(offset))?.[0] : undefined;
+
+const starFinding = (star: string, at: Position): Finding =>
+  finding('FileStarIsAlias', `${star} without quotes is an alias in YAML: write "${star}"`, at);
+
+/** Of anchors that are nowhere: hardly an alias that somebody meant. */
+function danglingAliases(doc: Document, place: Place): readonly Finding[] {
+  const found: Finding[] = [];
+  visit(doc, {
+    Alias: (_key, alias) => {
+      if (alias.resolve(doc) === undefined) found.push(starFinding(`*${alias.source}`, place(alias.range?.[0] ?? 0)));
+    },
+  });
+  return found.slice(0, 1);
 }
 
 type Place = (offset: number) => Position;
@@ -151,7 +176,7 @@ function find(doc: Document, path: string): Found | undefined {
   for (const key of pathKeys(path)) {
     if (isAlias(node)) node = node.resolve(doc);
     if (isMap(node)) {
-      const pair = node.items.find((p) => isScalar(p.key) && String(p.key.value) === String(key));
+      const pair = memberOf(node, String(key));
       if (pair === undefined) return here === undefined ? undefined : { node: here, offset, whole: false };
       offset = (isScalar(pair.key) ? pair.key.range?.[0] : undefined) ?? offset;
       node = pair.value;
@@ -162,6 +187,13 @@ function find(doc: Document, path: string): Found | undefined {
     here = isNode(node) ? node : here;
   }
   return here === undefined ? undefined : { node: here, offset, whole: true };
+}
+
+/** fluent-bit's keys are compared without their case, so that a finding may name one as nobody wrote it. */
+function memberOf(map: YAMLMap, key: string): YAMLMap['items'][number] | undefined {
+  const named = (same: (name: string) => boolean) =>
+    map.items.find((p) => isScalar(p.key) && same(String(p.key.value)));
+  return named((n) => n === key) ?? named((n) => n.toLowerCase() === key);
 }
 
 const isNode = (v: unknown): v is Node => isScalar(v) || isMap(v) || isSeq(v) || isAlias(v);

@@ -19,7 +19,7 @@ import type { RenderFinding, Source } from './findings.ts';
 import type { Reference, References } from './references.ts';
 import { buildRevision } from './revision.ts';
 import { Secret } from './types.ts';
-import type { Revision } from './types.ts';
+import type { Revision, Shipping } from './types.ts';
 
 export type AuditConfigDocument = {
   readonly config: AuditConfig;
@@ -142,6 +142,7 @@ export type RenderedFile = {
   readonly effective?: EffectiveConfig;
   /** Absent where a finding is an error, and where state is Disabled. */
   readonly revision?: Revision;
+  readonly shipping?: Shipping;
   /** As AuditConfigDocument.locate. */
   readonly locate?: (path: string) => Position;
   readonly findings: readonly Finding[];
@@ -155,11 +156,13 @@ export function renderFile(bytes: Uint8Array, versions: readonly Minor[]): Rende
   if (second !== undefined) return { findings: [...findings, several] };
   const { config, references } = document;
   const effective = effectiveOf(config.spec);
-  const { revision, findings: rendered } = buildRevision({ effective, references, versions });
+  const shipper = config.spec.target.type === 'Hosted' ? ({ shipper: 'InPod' } as const) : {};
+  const { revision, shipping, findings: rendered } = buildRevision({ effective, references, versions, ...shipper });
   return {
     config,
     effective,
     ...(revision === undefined ? {} : { revision }),
+    ...(shipping === undefined ? {} : { shipping }),
     locate: document.locate,
     findings: [...findings, ...rendered.map((f) => inFile(f, document))],
   };

@@ -13,7 +13,8 @@ import { splitLogPath } from './log-path.ts';
 import { renderPolicy } from './policy.ts';
 import { readReference } from './references.ts';
 import type { References } from './references.ts';
-import type { Revision } from './types.ts';
+import { renderShipping } from './shipping.ts';
+import type { Revision, Shipping } from './types.ts';
 import { renderWebhook } from './webhook.ts';
 import type { RenderedWebhook } from './webhook.ts';
 
@@ -27,11 +28,15 @@ export type RenderInput = {
   readonly now?: number;
   /** Of the API server; unset: the host's. */
   readonly network?: 'Host' | 'Pod';
+  /** InPod: the shipper is a container of the API server's pod, and so a part of the revision. Unset: it runs beside it. */
+  readonly shipper?: 'InPod';
 };
 
 export type Rendered = {
   /** Absent where a finding is an error, and where state is Disabled (there is nothing to render). */
   readonly revision?: Revision;
+  /** What is shipped, wherever the shipper runs. */
+  readonly shipping?: Shipping;
   /**
    * Paths begin with `spec`. A finding about a referenced object has `source`, and `at` is a place in that object's
    * bytes; where it is a Secret, the message holds no word of its content.
@@ -54,7 +59,8 @@ export function buildRevision(input: RenderInput): Rendered {
   });
   const webhook = webhookOf(spec.webhook, input);
   const { flags, findings: flagFindings } = renderFlags(effective);
-  const findings = [...policy.findings, ...webhook.findings, ...flagFindings];
+  const { shipping, findings: shippingFindings } = renderShipping(effective);
+  const findings = [...policy.findings, ...webhook.findings, ...flagFindings, ...shippingFindings];
   const later = webhook.changesAt === undefined ? {} : { changesAt: webhook.changesAt };
   if (policy.bytes === undefined || hasErrors(findings)) return { findings, ...later };
   const content = {
@@ -64,6 +70,7 @@ export function buildRevision(input: RenderInput): Rendered {
     ...(spec.log.type === 'File'
       ? { logDir: splitLogPath(spec.log.file.path).dir, readerGroup: spec.log.file.readerGroup }
       : {}),
+    ...(shipping === undefined || input.shipper !== 'InPod' ? {} : { shipping }),
   };
   const confidential = spec.policy.reference?.kind === 'Secret';
   const { credentials } = webhook;
@@ -74,7 +81,7 @@ export function buildRevision(input: RenderInput): Rendered {
     versions,
     confidential,
   };
-  return { revision, findings, ...later };
+  return { revision, findings, ...(shipping === undefined ? {} : { shipping }), ...later };
 }
 
 function webhookOf(webhook: ResolvedWebhook | undefined, input: RenderInput): RenderedWebhook {

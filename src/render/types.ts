@@ -1,3 +1,4 @@
+import type { EnvironmentVariable } from '../api/auditconfig-sinks.ts';
 import type { Minor } from '../api/versions.ts';
 
 /** `sha256:` is not part of it: 64 lower-case hex digits. Names use the first 16. */
@@ -32,6 +33,19 @@ export type FlagValue =
 
 export type AuditFlag = `--audit-${string}`;
 
+type Quantities = Readonly<Record<string, string>>;
+
+/** What a shipper runs with. */
+export type Shipping = {
+  readonly config: Uint8Array;
+  readonly image: string;
+  readonly resources: { readonly requests: Quantities; readonly limits: Quantities };
+  /** Values of Secrets are named, never there. */
+  readonly env: readonly EnvironmentVariable[];
+  /** What its buffer may take on disk. */
+  readonly bufferBytes: number;
+};
+
 /**
  * An immutable rendered bundle. Same input, same bytes, same digest. `flags` are sorted by name and hold every
  * default explicitly, because defaults differ between Kubernetes versions.
@@ -49,4 +63,6 @@ export type Revision = {
   /** Host folder of the log file, absent for Stdout and None. */
   readonly logDir?: string;
   readonly readerGroup?: number;
+  /** Only where the shipper runs in the API server's own pod: elsewhere a change of it restarts no API server. */
+  readonly shipping?: Shipping;
 };

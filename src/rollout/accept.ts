@@ -17,7 +17,7 @@ import { parseAuditConfig } from '../config/parse.ts';
 import type { DatacenterEffect, EffectiveConfig } from '../config/types.ts';
 import type { Reference, References } from '../render/references.ts';
 import { buildRevision } from '../render/revision.ts';
-import type { Revision } from '../render/types.ts';
+import type { Revision, Shipping } from '../render/types.ts';
 import { hostedView } from '../targets/hosted.ts';
 import type { HostedView } from '../targets/hosted.ts';
 import { referenceKey } from './facts.ts';
@@ -30,6 +30,8 @@ export type Accepted = {
   readonly effective?: DatacenterEffect;
   /** There where the verdict is True and state is Enabled. */
   readonly revision?: Revision;
+  /** What is shipped; of a hosted control plane it is a part of the revision too. */
+  readonly shipping?: Shipping;
   readonly findings: readonly Finding[];
   /** Not accepted, and rolled out nevertheless, for a datacenter's sake: over the owner's last valid settings, or none. */
   readonly keeps?: 'LastValid' | 'Nothing';
@@ -169,15 +171,16 @@ function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said:
     versions,
     now: facts.now,
     ...networkOf(facts),
+    ...(facts.workload === undefined ? {} : { shipper: 'InPod' as const }),
   };
   const built = buildRevision(input);
-  const { revision, changesAt } = built;
+  const { revision, shipping, changesAt } = built;
   const findings = [...said, ...built.findings];
   const later = changesAt === undefined ? {} : { changesAt };
   if (revision === undefined || hasErrors(findings))
     return { ...refuse(reasonOf(findings), sentence(findings), findings), ...later };
   const verdict = valid(`valid for Kubernetes ${versions.join(', ')}${notCounting(effective)}`, findings);
-  return { verdict, effective, revision, findings, ...later };
+  return { verdict, effective, revision, ...(shipping === undefined ? {} : { shipping }), findings, ...later };
 }
 
 /** What the owner wrote and does not count is said where the owner looks. */

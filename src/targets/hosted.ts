@@ -24,6 +24,7 @@ import {
   recordOf,
 } from './hosted/record.ts';
 import type { HostedRecord } from './hosted/record.ts';
+import { isShipper, sidecarFindings, sidecarFor, sidecarOps } from './hosted/sidecar.ts';
 import { HOSTED_LAYOUT, isOwn, unlessSame, volumesFor } from './hosted/volumes.ts';
 import { adoptedFrom, append, giveBack, readFlags, withoutFlags } from './hosted/words.ts';
 import type { Adopted, FlagWords } from './hosted/words.ts';
@@ -86,6 +87,8 @@ function operations(s: Seen, wanted: Wanted): { patch: readonly PatchOp[]; resta
     ...(['command', 'args'] as const).flatMap((l) => listOps(`${container}/${l}`, w.lists[l], wanted.lists[l] ?? [])),
     ...listOps(`${container}/volumeMounts`, w.mounts, unlessSame(w.mounts, mounts)),
     ...listOps(`${pod}/volumes`, w.volumes, unlessSame(w.volumes, volumes)),
+    // Last: taking ours out may move the others.
+    ...sidecarOps(w, sidecarFor(wanted.to, w, mounts)),
   ];
   const { record } = wanted;
   const label = record === null ? null : w.containerName;
@@ -104,7 +107,7 @@ const result = (s: Seen, wanted: Wanted, findings: readonly Finding[]): Plan<Hos
 };
 
 function install(to: Revision, s: Seen, spec: HostedTargetSpec): Plan<HostedChange> {
-  const { findings } = volumesFor(to, s.w);
+  const findings = [...volumesFor(to, s.w).findings, ...sidecarFindings(to, s.w)];
   if (hasErrors(findings)) return { refused: findings.filter((f) => f.severity === 'error') };
   const { bare, adopted } = ownersOf(s);
   const flags = resolveFlags(to, HOSTED_LAYOUT);
@@ -118,15 +121,18 @@ function install(to: Revision, s: Seen, spec: HostedTargetSpec): Plan<HostedChan
 
 const hasLeftovers = ({ w }: Seen): boolean =>
   [...(w.volumes ?? []), ...(w.mounts ?? [])].some(isOwn) ||
+  w.containers.some(isShipper) ||
   w.labels?.[HOSTED_LABEL] !== undefined ||
   w.annotations?.[HOSTED_ANNOTATION] !== undefined;
 
-function volumeDrift(to: Revision, { w }: Seen): readonly Finding[] {
+function podDrift(to: Revision, { w }: Seen): readonly Finding[] {
   const { volumes, mounts } = volumesFor(to, w);
   const same = unlessSame(w.volumes, volumes) === w.volumes && unlessSame(w.mounts, mounts) === w.mounts;
-  return same
+  if (!same)
+    return [refusal('VolumeDrift', 'Volumes or mounts are not those of the revision.', 'spec.template.spec.volumes')];
+  return sidecarOps(w, sidecarFor(to, w, mounts)).length === 0
     ? []
-    : [refusal('VolumeDrift', 'Volumes or mounts are not those of the revision.', 'spec.template.spec.volumes')];
+    : [refusal('SidecarDrift', 'The shipper is not that of the revision.', 'spec.template.spec.containers')];
 }
 
 export const hosted: Target<HostedTargetSpec, HostedChange, HostedRead, HostedObserved> = {
@@ -149,7 +155,7 @@ export const hosted: Target<HostedTargetSpec, HostedChange, HostedRead, HostedOb
     const read = see(seen, spec);
     if ('refused' in read) return to === null && (seen.workload ?? null) === null ? [] : read.refused;
     const s = read.ok;
-    if (to !== null) return [...flagDrift(inEffect(s.flags.found), to, HOSTED_LAYOUT), ...volumeDrift(to, s)];
+    if (to !== null) return [...flagDrift(inEffect(s.flags.found), to, HOSTED_LAYOUT), ...podDrift(to, s)];
     return s.isIn || hasLeftovers(s)
       ? [refusal('FlagDrift', 'Flags or volumes of ours are still there.', '--audit-policy-file')]
       : [];
@@ -174,8 +180,12 @@ function baseOf(workload: unknown, s: Seen): string {
   const { volumes, mounts } = volumesFor(null, s.w);
   const template = at(workload, 'spec', 'template') ?? null;
   const containers = at(template, 'spec', 'containers');
-  const theirs = (Array.isArray(containers) ? (containers as readonly Json[]) : []).map((c, i) =>
-    i === s.w.container && isJsonRecord(c) ? { ...c, command: null, args: null, volumeMounts: mounts } : c,
+  const theirs = (Array.isArray(containers) ? (containers as readonly Json[]) : []).flatMap((c, i) =>
+    i === s.w.container && isJsonRecord(c)
+      ? [{ ...c, command: null, args: null, volumeMounts: mounts }]
+      : isShipper(c)
+        ? []
+        : [c],
   );
   const pod = at(template, 'spec');
   const spec = { ...(isJsonRecord(pod) ? pod : {}), containers: theirs, volumes };

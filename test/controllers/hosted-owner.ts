@@ -67,7 +67,8 @@ export class Workload {
 
   async words(): Promise<readonly string[]> {
     const containers = (await this.get()).spec.template.spec.containers;
-    return containers.flatMap((c) => [...(c.command ?? []), ...c.args]);
+    // The shipper has no arguments.
+    return containers.flatMap((c) => [...(c.command ?? []), ...((c as { args?: string[] }).args ?? [])]);
   }
 
   async flags(): Promise<readonly string[]> {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { hosted } from '../../src/targets/hosted.ts';
 import type { HostedTargetSpec } from '../../src/targets/hosted.ts';
+import type { Shipping } from '../../src/render/types.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { ROOT, applyOrThrow, installOperator, kustomized, tokenOf } from '../operator/install.ts';
@@ -32,6 +33,16 @@ beforeAll(async () => {
 });
 afterAll(() => plane?.stop());
 
+const SHIPPING: Shipping = {
+  config: new TextEncoder().encode('service:\n'),
+  image: 'fluent/fluent-bit:5.1.1',
+  resources: { requests: { cpu: '10m' }, limits: { memory: '128Mi' } },
+  env: [],
+  bufferBytes: 2 ** 30,
+};
+const shippers = async (w: Workload): Promise<number> =>
+  (await w.get()).spec.template.spec.containers.filter((c) => c.name === 'audit-logs').length;
+
 /** As the controller does it, with its account and rights. */
 async function bring(w: Workload, to: ReturnType<typeof revision> | null): Promise<void> {
   const plan = hosted.plan(to, { workload: await w.get() }, SPECS[w.kind]);
@@ -50,7 +61,8 @@ it.each(['Deployment', 'StatefulSet'] as const)(
     await hostedNamespace(plane, namespace);
     const w = await Workload.create(plane, kind, namespace);
     const bare = await w.get();
-    await bring(w, revision({ webhook: 'x\n' }));
+    await bring(w, revision({ webhook: 'x\n', shipping: SHIPPING }));
+    expect(await shippers(w)).toBe(1);
     const ours = await w.get();
     expect(ours.metadata.generation).toBe(bare.metadata.generation + 1);
     for (let i = 0; i < WRITES; i++) await w.writeBack();
@@ -71,7 +83,7 @@ it.each(['Deployment', 'StatefulSet'] as const)(
     // The controller's own writes pass: another revision, and removal.
     await w.writeBack();
     await bring(w, revision());
-    expect((await w.flags()).length).toBe(8);
+    expect([(await w.flags()).length, await shippers(w)]).toEqual([8, 0]);
     await bring(w, null);
     expect((await w.get()).spec).toEqual(bare.spec);
     await w.writeBack();

@@ -1,7 +1,7 @@
 /** Hand-made revisions for tests of targets and of the node room. */
 import { digestOf } from '../../src/render/digest.ts';
 import { Secret } from '../../src/render/types.ts';
-import type { AuditFlag, FlagValue, Revision } from '../../src/render/types.ts';
+import type { AuditFlag, FlagValue, Revision, Shipping } from '../../src/render/types.ts';
 
 export type RevisionSketch = {
   readonly policy?: string;
@@ -11,6 +11,7 @@ export type RevisionSketch = {
   readonly readerGroup?: number;
   readonly confidential?: boolean;
   readonly webhook?: string;
+  readonly shipping?: Shipping;
   /** Of the webhook; no part of the digest. */
   readonly token?: string;
 };
@@ -41,6 +42,7 @@ export function revision(s: RevisionSketch = {}): Revision {
     ...(s.webhook === undefined ? {} : { webhook: new Secret(new TextEncoder().encode(s.webhook)) }),
     ...(logDir === undefined ? {} : { logDir }),
     ...(s.readerGroup === undefined ? {} : { readerGroup: s.readerGroup }),
+    ...(s.shipping === undefined ? {} : { shipping: s.shipping }),
   };
   return {
     ...content,

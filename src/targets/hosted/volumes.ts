@@ -7,6 +7,8 @@ import type { Finding } from '../../api/findings.ts';
 import { canonicalJson } from '../../config/canonical.ts';
 import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle.ts';
 import type { Revision } from '../../render/types.ts';
+import { CONFIG_FILE } from '../../render/shipping/config.ts';
+import { BUFFER_VOLUME, CONFIG_VOLUME } from '../../render/shipping/container.ts';
 import { CREDENTIAL_FILES } from '../../render/webhook/credentials.ts';
 import { logFileOf, refusal } from '../bookkeeping.ts';
 import { isWithin, revisionDir, tidyPath } from '../host-layout.ts';
@@ -19,7 +21,7 @@ export const HOSTED_LAYOUT: HostLayout = { revisionsDir: '/etc/auditconfig', sta
 
 export const REVISION_VOLUME = 'auditconfig-revision';
 export const LOG_VOLUME = 'auditconfig-log';
-const OWN: readonly string[] = [REVISION_VOLUME, LOG_VOLUME];
+const OWN: readonly string[] = [REVISION_VOLUME, LOG_VOLUME, CONFIG_VOLUME, BUFFER_VOLUME];
 
 export const isOwn = (v: Json): boolean => OWN.some((name) => at(v, 'name') === name);
 
@@ -73,6 +75,19 @@ const logVolume = (to: Revision): Json => ({
   name: LOG_VOLUME,
   emptyDir: { sizeLimit: quantityOf(logBytes(to)) },
 });
+
+function shippingVolumes(to: Revision): readonly Json[] {
+  if (to.shipping === undefined) return [];
+  const config = { defaultMode: FILE_MODE, items: files(CONFIG_FILE) };
+  const name = bundleName(to.digest);
+  return [
+    {
+      name: CONFIG_VOLUME,
+      ...(to.confidential ? { secret: { secretName: name, ...config } } : { configMap: { name, ...config } }),
+    },
+    { name: BUFFER_VOLUME, emptyDir: { sizeLimit: quantityOf(to.shipping.bufferBytes) } },
+  ];
+}
 
 const PATH = 'spec.template.spec.volumes';
 
@@ -189,7 +204,7 @@ export function volumesFor(to: Revision | null, w: Workload): Volumes {
   const logDir = logFileOf(to)?.dir;
   const withLog = log === 'Ours' && logDir !== undefined;
   return {
-    volumes: [...volumes, revisionVolume(to, w), ...(withLog ? [logVolume(to)] : [])],
+    volumes: [...volumes, revisionVolume(to, w), ...(withLog ? [logVolume(to)] : []), ...shippingVolumes(to)],
     mounts: [
       ...mounts,
       { name: REVISION_VOLUME, mountPath: dir, readOnly: true },

@@ -28,6 +28,10 @@ export type Workload = {
   readonly variables: ReadonlyMap<string, string | null>;
   /** There may be variables that are not seen here. */
   readonly hasMoreVariables: boolean;
+  /** All of the template's, ours too. */
+  readonly containers: readonly Json[];
+  /** Whom the API server runs as, as far as the template says it: of runAsUser, runAsGroup and runAsNonRoot. */
+  readonly user: { readonly [key: string]: Json };
   readonly mounts: readonly Json[] | null;
   readonly volumes: readonly Json[] | null;
   /** Names of a StatefulSet's volumeClaimTemplates: each is a volume. */
@@ -98,6 +102,17 @@ function variablesOf(container: Json | undefined): ReadonlyMap<string, string | 
   return found;
 }
 
+/** What the pod says counts for every container by itself. */
+function userOf(container: Json): { readonly [key: string]: Json } {
+  const fields = ['runAsUser', 'runAsGroup', 'runAsNonRoot'];
+  return Object.fromEntries(
+    fields.flatMap((f) => {
+      const value = at(container, 'securityContext', f);
+      return value === undefined ? [] : [[f, value]];
+    }),
+  );
+}
+
 /** The workload, or why it cannot be one of ours. */
 export function readWorkload(object: unknown, spec: HostedSpec): Read<Workload> {
   const pod = at(object, 'spec', 'template', 'spec');
@@ -123,6 +138,8 @@ export function readWorkload(object: unknown, spec: HostedSpec): Read<Workload> 
       lists: { command: words(listAt(container, 'command')), args: words(listAt(container, 'args')) },
       variables: variablesOf(container),
       hasMoreVariables: (listAt(container, 'envFrom') ?? []).length > 0,
+      containers,
+      user: userOf(container),
       mounts: listAt(container, 'volumeMounts'),
       volumes: listAt(pod, 'volumes'),
       claims: claims.flatMap((c) => {

@@ -60,9 +60,11 @@ export function patched(object: unknown, patch: readonly PatchOp[]): unknown {
     const parent = keys.slice(0, -1).reduce<Tree>((o, k) => o[k] as Tree, out);
     const key = keys.at(-1) ?? '';
     if (op.op === 'test' && !same(parent[key] ?? null, op.value)) throw new Error(`test ${op.path}`);
-    if (op.op === 'remove') delete parent[key];
+    if (op.op === 'remove' && Array.isArray(parent)) parent.splice(Number(key), 1);
+    else if (op.op === 'remove') delete parent[key];
     if (op.op === 'replace' && parent[key] === undefined) throw new Error(`replace of nothing: ${op.path}`);
-    if (op.op === 'add' || op.op === 'replace') parent[key] = op.value;
+    if (op.op === 'add' && Array.isArray(parent) && key === '-') parent.push(op.value);
+    else if (op.op === 'add' || op.op === 'replace') parent[key] = op.value;
   }
   return out;
 }

@@ -1,0 +1,53 @@
+/**
+ * Settings of shipping to what a shipper runs with: the bytes of its configuration, image, resources and environment. It
+ * refuses what fluent-bit would not start with and what only a datacenter may set (shipping/check.ts). Called where a
+ * revision is rendered: hosted API servers get it as a part of theirs, nodes as a DaemonSet beside it.
+ */
+import { hasErrors } from '../api/findings.ts';
+import type { EffectiveConfig } from '../config/types.ts';
+import type { RenderFinding } from './findings.ts';
+import { splitLogPath } from './log-path.ts';
+import { checkShipping } from './shipping/check.ts';
+import { bufferBytes, fluentBitConfig } from './shipping/config.ts';
+import type { Shipping } from './types.ts';
+
+/** Tested with; a datacenter may choose another one. */
+export const DEFAULT_IMAGE = 'fluent/fluent-bit:5.1.1';
+
+const DEFAULT_RESOURCES: Shipping['resources'] = {
+  requests: { cpu: '10m', memory: '32Mi' },
+  limits: { memory: '128Mi' },
+};
+
+/** undefined where nothing is shipped, or a finding is an error. */
+export function renderShipping({ spec, provenance, permits }: EffectiveConfig): {
+  readonly shipping?: Shipping;
+  readonly findings: readonly RenderFinding[];
+} {
+  const { shipping, log } = spec;
+  if (shipping?.fluentBit === undefined) return { findings: [] };
+  const { fluentBit } = shipping;
+  const findings = checkShipping({
+    spec: fluentBit,
+    log: { type: log.type, format: log.file.format },
+    isFree: (path) =>
+      provenance[`shipping.fluentBit.${path}`]?.set.from === 'Datacenter' ||
+      (path === 'image' && permits?.images === true) ||
+      ((path === 'filters' || path === 'outputs') && permits?.plugins === true),
+  });
+  if (hasErrors(findings)) return { findings };
+  const config = fluentBitConfig(fluentBit, splitLogPath(log.file.path).name);
+  return {
+    findings,
+    shipping: {
+      config: new TextEncoder().encode(config),
+      image: fluentBit.image ?? DEFAULT_IMAGE,
+      resources: {
+        requests: fluentBit.resources?.requests ?? DEFAULT_RESOURCES.requests,
+        limits: fluentBit.resources?.limits ?? DEFAULT_RESOURCES.limits,
+      },
+      env: fluentBit.env ?? [],
+      bufferBytes: bufferBytes(fluentBit),
+    },
+  };
+}

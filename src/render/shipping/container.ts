@@ -1,0 +1,61 @@
+/**
+ * fluent-bit's container, the same in a hosted API server's pod and on a node: reads the log, writes its own buffer, and
+ * nothing else. No service account's token, no capability, no writable root, no way to more rights. Who it runs as is said by
+ * its place: only the log's owner or group can read it. Called by the hosted target and by daemonset.ts.
+ */
+import type { EnvironmentVariable } from '../../api/auditconfig-sinks.ts';
+import type { Shipping } from '../types.ts';
+import { BUFFER_MOUNT, CLUSTER_ID, CONFIG_FILE, CONFIG_MOUNT, LOG_MOUNT, NODE } from './config.ts';
+
+type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+type JsonMap = { readonly [key: string]: Json };
+
+export const SHIPPER = 'audit-logs';
+export const CONFIG_VOLUME = 'auditconfig-shipping-config';
+export const BUFFER_VOLUME = 'auditconfig-shipping';
+
+export type Place = {
+  /** Where the log's folder comes from: a mount without mountPath and readOnly. */
+  readonly log: JsonMap;
+  /** What says which cluster it is: a value, or a field of the pod. */
+  readonly cluster: JsonMap;
+  /** runAsUser and the like. */
+  readonly user: JsonMap;
+};
+
+const variable = ({ name, value, secretKeyRef }: EnvironmentVariable): Json =>
+  secretKeyRef === undefined
+    ? { name, value: value ?? '' }
+    : { name, valueFrom: { secretKeyRef: { name: secretKeyRef.name, key: secretKeyRef.key } } };
+
+const TOKEN_MOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+export function shipperContainer(s: Shipping, { log, cluster, user }: Place): Json {
+  return {
+    name: SHIPPER,
+    image: s.image,
+    command: ['/fluent-bit/bin/fluent-bit', '--config', `${CONFIG_MOUNT}/${CONFIG_FILE}`],
+    env: [
+      { name: CLUSTER_ID, ...cluster },
+      { name: NODE, valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'spec.nodeName' } } },
+      ...s.env.map(variable),
+    ],
+    resources: { requests: s.resources.requests, limits: s.resources.limits },
+    volumeMounts: [
+      { name: CONFIG_VOLUME, mountPath: CONFIG_MOUNT, readOnly: true },
+      { name: BUFFER_VOLUME, mountPath: BUFFER_MOUNT, subPath: 'state' },
+      { ...log, mountPath: LOG_MOUNT, readOnly: true },
+      // An API server mounts a token into every container that has nothing there.
+      { name: BUFFER_VOLUME, mountPath: TOKEN_MOUNT, readOnly: true, subPath: 'no-token' },
+    ],
+    securityContext: {
+      ...user,
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      privileged: false,
+      readOnlyRootFilesystem: true,
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * The shipper beside a hosted API server: a container named `audit-logs` in its pod, with the log's volume, read-only, and a
+ * buffer of its own. It runs as whom the API server runs as, since the log is its alone. Refused, with a code: a container
+ * of that name that is not ours. Called by the hosted target.
+ */
+import type { Finding } from '../../api/findings.ts';
+import { BUFFER_VOLUME, SHIPPER, shipperContainer } from '../../render/shipping/container.ts';
+import type { Revision } from '../../render/types.ts';
+import { logFileOf, refusal } from '../bookkeeping.ts';
+import { tidyPath } from '../host-layout.ts';
+import type { PatchOp } from './patch.ts';
+import { unlessSame } from './volumes.ts';
+import { at } from './workload.ts';
+import type { Json, Workload } from './workload.ts';
+
+const PATH = 'spec.template.spec.containers';
+const listAt = (v: Json, key: string): readonly Json[] => {
+  const found = at(v, key);
+  return Array.isArray(found) ? (found as readonly Json[]) : [];
+};
+
+/** By its buffer: nobody else has a volume of that name. */
+export const isShipper = (container: Json): boolean =>
+  at(container, 'name') === SHIPPER && listAt(container, 'volumeMounts').some((m) => at(m, 'name') === BUFFER_VOLUME);
+
+/** The mount that the API server writes its log to, as another container would mount it. */
+function logMount(to: Revision, mounts: readonly Json[]): { readonly [key: string]: Json } {
+  const dir = logFileOf(to)?.dir;
+  const mount = mounts.find((m) => tidyPath(String(at(m, 'mountPath') ?? '')) === dir) ?? null;
+  const [name, subPath, subPathExpr] = ['name', 'subPath', 'subPathExpr'].map((k) => at(mount, k));
+  return {
+    name: name ?? '',
+    ...(subPath === undefined ? {} : { subPath }),
+    ...(subPathExpr === undefined ? {} : { subPathExpr }),
+  };
+}
+
+/** `mounts`: of the API server, as they are to be. null where there is to be no shipper. */
+export function sidecarFor(to: Revision | null, w: Workload, mounts: readonly Json[]): Json {
+  if (to?.shipping === undefined) return null;
+  return shipperContainer(to.shipping, {
+    log: logMount(to, mounts),
+    // A hosted control plane has a namespace of its own.
+    cluster: { valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.namespace' } } },
+    user: w.user,
+  });
+}
+
+export function sidecarFindings(to: Revision, { containers }: Workload): readonly Finding[] {
+  const theirs = containers.findIndex((c) => at(c, 'name') === SHIPPER && !isShipper(c));
+  if (to.shipping === undefined || theirs < 0) return [];
+  return [
+    refusal(
+      'ContainerNameTaken',
+      `There is a container named ${SHIPPER} already, and it is not ours. Take it out, or ship without spec.shipping.`,
+      `${PATH}[${theirs}]`,
+    ),
+  ];
+}
+
+/** Ours to what is wanted, every other container left where it is: each step behind a test of what was read. */
+export function sidecarOps(w: Workload, wanted: Json): readonly PatchOp[] {
+  const pod = '/spec/template/spec/containers';
+  const index = w.containers.findIndex(isShipper);
+  const is = w.containers[index] ?? null;
+  if (is === null) return wanted === null ? [] : [{ op: 'add', path: `${pod}/-`, value: wanted }];
+  const path = `${pod}/${index}`;
+  if (wanted === null)
+    return [
+      { op: 'test', path, value: is },
+      { op: 'remove', path },
+    ];
+  const same = unlessSame([is], [wanted]);
+  return same[0] === is
+    ? []
+    : [
+        { op: 'test', path, value: is },
+        { op: 'replace', path, value: wanted },
+      ];
+}
