@@ -4,7 +4,7 @@
  * reads the metrics of that one API server twice, and a few times more where no answer has come yet. Sends no event
  * itself: the API server has its own, and its own proof. Called by agent.ts.
  */
-import { CounterReader, judgeDelivery, receiverOf, since } from '../analysis/delivery.ts';
+import { batchWaitMs, CounterReader, judgeDelivery, receiverOf, since } from '../analysis/delivery.ts';
 import type { Counters, Delivery, Wanted } from '../analysis/delivery.ts';
 import { lookEveryMs } from '../analysis/proof-schedule.ts';
 import type { AuditNodeStatus } from '../api/auditnode.ts';
@@ -14,7 +14,7 @@ import type { Place } from '../node/place.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { DeliveryMetrics } from '../telemetry/delivery-metrics.ts';
 import { Looks } from './looks.ts';
-import { batchWaitMs, proofPlace } from './proof-place.ts';
+import { proofPlace } from './proof-place.ts';
 import type { ProofPlace } from './proof-place.ts';
 
 /** Reads an API server's metrics line by line; false where they could not be read to the end. */

@@ -1,14 +1,13 @@
 /**
  * Sends one harmless request, marked with an audit ID, to the node's own API server and to no other. Called by proof.ts.
  */
-import type { Probe, Who } from '../analysis/proof.ts';
+import type { Probe } from '../analysis/proof.ts';
 import { createConnections } from '../kube/connections.ts';
 import type { Credentials } from '../kube/credentials.ts';
 import { credentialsAt } from '../kube/direct.ts';
 import type { ServerAddress } from '../kube/direct.ts';
 import type { KubeError } from '../kube/errors.ts';
 import { createTransport } from '../kube/transport.ts';
-import { isRecord } from '../kube/types.ts';
 import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
 
 export type AskOptions = {
@@ -58,13 +57,4 @@ export async function askWith(
   } finally {
     await transport.close();
   }
-}
-
-/** Who the API server takes us for, from its answer to a SelfSubjectReview; undefined where it does not say. */
-export function whoIn(value: unknown): Who | undefined {
-  const status = isRecord(value) && isRecord(value['status']) ? value['status'] : {};
-  const info = isRecord(status['userInfo']) ? status['userInfo'] : {};
-  const { username, groups } = info;
-  if (typeof username !== 'string' || username === '') return undefined;
-  return { user: username, groups: Array.isArray(groups) ? groups.filter((g) => typeof g === 'string') : [] };
 }

@@ -3,6 +3,7 @@
  * Nothing is told while a change is in flight, or where the manifest is not one of ours: then there is nothing to prove.
  * Called by proof.ts.
  */
+import { batchWaitMs } from '../analysis/delivery.ts';
 import type { Minor } from '../api/versions.ts';
 import type { ServerAddress } from '../kube/direct.ts';
 import type { NodeHost } from '../node/host.ts';
@@ -49,19 +50,8 @@ export async function proofPolicy(host: NodeHost, place: ProofPlace, version: Mi
   return policy === undefined ? null : compilePolicy(policy);
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 /** A blocking log has the event before the request is answered; a disk may be slow. */
 const WRITE_MS = 5_000;
-/** kube-apiserver's own default. */
-const DEFAULT_WAIT_MS = 30_000;
-
-/** How long an event may wait for its batch, in ms: that is sent when it is full or its time has come. */
-export function batchWaitMs(backend: 'log' | 'webhook', flags: ReadonlyMap<string, string>): number {
-  // A webhook batches unless it is told otherwise, a log does not.
-  if ((flags.get(`--audit-${backend}-mode`) ?? (backend === 'log' ? 'blocking' : 'batch')) !== 'batch') return 0;
-  const m = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(flags.get(`--audit-${backend}-batch-max-wait`) ?? '');
-  return m === null ? DEFAULT_WAIT_MS : Number(m[1]) * (UNITS[m[2] ?? ''] ?? 0);
-}
 
 /** How long an event may take to the log, in ms. */
 export const logDelayMs = (flags: ReadonlyMap<string, string>): number => WRITE_MS + batchWaitMs('log', flags);

@@ -5,7 +5,7 @@
  * moment must not raise an alarm.
  */
 import { randomUUID } from 'node:crypto';
-import { WHO_AM_I, chooseProbe, eventIn, judgeProof, nothingToObserve, probesFor } from '../analysis/proof.ts';
+import { WHO_AM_I, chooseProbe, eventIn, judgeProof, nothingToObserve, probesFor, whoIn } from '../analysis/proof.ts';
 import type { Chosen, Judged, Observation, Who } from '../analysis/proof.ts';
 import { dueNow, lookEveryMs } from '../analysis/proof-schedule.ts';
 import type { LogLook, Proven, Why } from '../analysis/proof-schedule.ts';
@@ -19,7 +19,7 @@ import { parentOf } from '../targets/host-layout.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ProofMetrics } from '../telemetry/proof-metrics.ts';
 import { Looks } from './looks.ts';
-import { askWith, whoIn } from './proof-ask.ts';
+import { askWith } from './proof-ask.ts';
 import type { Answer, AskOptions } from './proof-ask.ts';
 import { logDelayMs, proofPlace, proofPolicy } from './proof-place.ts';
 import type { ProofPlace } from './proof-place.ts';

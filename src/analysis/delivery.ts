@@ -160,3 +160,15 @@ export function receiverOf(kubeconfig: string): string | undefined {
     return undefined;
   }
 }
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+/** kube-apiserver's own default. */
+const DEFAULT_WAIT_MS = 30_000;
+
+/** How long an event may wait for its batch, in ms: that is sent when it is full or its time has come. */
+export function batchWaitMs(backend: 'log' | 'webhook', flags: ReadonlyMap<string, string>): number {
+  // A webhook batches unless it is told otherwise, a log does not.
+  if ((flags.get(`--audit-${backend}-mode`) ?? (backend === 'log' ? 'blocking' : 'batch')) !== 'batch') return 0;
+  const m = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(flags.get(`--audit-${backend}-batch-max-wait`) ?? '');
+  return m === null ? DEFAULT_WAIT_MS : Number(m[1]) * (UNITS[m[2] ?? ''] ?? 0);
+}

@@ -49,12 +49,29 @@ export const WHO_AM_I: Probe = {
 /** Nobody makes it; asking for it is answered with 404. */
 const ABSENT = 'auditconfig-proof';
 
-const absent = (plural: string, namespace: string): Probe => ({
+export const absentIn = (plural: string, namespace: string): Probe => ({
   name: `get ${plural}`,
   method: 'GET',
   path: `/api/v1/namespaces/${namespace}/${plural}/${ABSENT}`,
   attributes: resource({ resource: plural, namespace, name: ABSENT }),
 });
+
+export const GET_VERSION: Probe = {
+  name: '/version',
+  method: 'GET',
+  path: '/version',
+  attributes: (who) => ({ kind: 'NonResource', verb: 'get', path: '/version', ...who }),
+};
+
+const fieldsOf = (v: unknown): Readonly<Record<string, unknown>> =>
+  typeof v === 'object' && v !== null ? (v as Readonly<Record<string, unknown>>) : {};
+
+/** Who the API server takes us for, from its answer to a SelfSubjectReview; undefined where it does not say. */
+export function whoIn(value: unknown): Who | undefined {
+  const { username, groups } = fieldsOf(fieldsOf(fieldsOf(value)['status'])['userInfo']);
+  if (typeof username !== 'string' || username === '') return undefined;
+  return { user: username, groups: Array.isArray(groups) ? groups.filter((g) => typeof g === 'string') : [] };
+}
 
 /**
  * All that may be sent, the best first. Each changes nothing and is allowed to the agent by deploy/, so that none looks
@@ -63,7 +80,7 @@ const absent = (plural: string, namespace: string): Probe => ({
 export function probesFor(node: string, bundles: string | undefined): readonly Probe[] {
   return [
     WHO_AM_I,
-    ...(bundles === undefined ? [] : [absent('secrets', bundles), absent('configmaps', bundles)]),
+    ...(bundles === undefined ? [] : [absentIn('secrets', bundles), absentIn('configmaps', bundles)]),
     {
       name: 'list auditnodes',
       method: 'GET',
@@ -77,12 +94,7 @@ export function probesFor(node: string, bundles: string | undefined): readonly P
         name: node,
       }),
     },
-    {
-      name: '/version',
-      method: 'GET',
-      path: '/version',
-      attributes: (who) => ({ kind: 'NonResource', verb: 'get', path: '/version', ...who }),
-    },
+    GET_VERSION,
   ];
 }
 

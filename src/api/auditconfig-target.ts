@@ -52,7 +52,13 @@ const members = z.strictObject({
       kind: z.enum(['Deployment', 'StatefulSet']),
       name: objectName,
       container: text(63).optional().describe('Unset: kube-apiserver.'),
-      kubeconfigSecretRef: z.strictObject({ name: objectName, key: dataKey.optional() }).optional(),
+      kubeconfigSecretRef: z
+        .strictObject({
+          name: objectName,
+          key: dataKey.optional().describe('Unset: kubeconfig, value or admin.conf, whichever is there first.'),
+        })
+        .optional()
+        .describe('How to ask the hosted API server whether it audits. Unset: nobody asks it.'),
     })
     .optional()
     .describe('kube-apiserver as a workload of this namespace.'),

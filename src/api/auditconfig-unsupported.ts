@@ -21,11 +21,6 @@ const ROWS: readonly Row[] = [
     why: `this release configures targets of type ${NODE_TARGETS.join(', ')} and Hosted only`,
   },
   {
-    path: 'spec.target.hosted.kubeconfigSecretRef',
-    used: (s) => s.target.hosted?.kubeconfigSecretRef !== undefined,
-    why: 'this release does not speak to hosted API servers, so nothing would read it',
-  },
-  {
     path: 'spec.webhook.mode',
     used: (s) => isBlocking(s.webhook?.mode),
     why: "a blocking webhook hangs the API when its receiver dies, so it needs a datacenter's permission and a way back to Batch, which this release does not have: use Batch",

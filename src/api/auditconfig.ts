@@ -86,6 +86,20 @@ const digest = z
   .string()
   .max(64)
   .regex(/^[0-9a-f]{64}$/);
+/** What came of looking at what an API server counts of its webhook. */
+export const DELIVERY_RESULTS = ['Delivering', 'EventsLost', 'Failing', 'NoTraffic', 'NoAnswer'] as const;
+export type DeliveryResult = (typeof DELIVERY_RESULTS)[number];
+
+/** What came of asking a hosted API server. Refused: its kubeconfig is not one that may be used, or is not there. */
+export const HOSTED_PROOF_RESULTS = [
+  'EventCounted',
+  'EventMissing',
+  'NothingToObserve',
+  'NoAnswer',
+  'Refused',
+] as const;
+export type HostedProofResult = (typeof HOSTED_PROOF_RESULTS)[number];
+
 const nodeCount = z.int().min(0).max(100_000);
 
 export const auditConfigStatus = z.object({
@@ -158,6 +172,25 @@ export const auditConfigStatus = z.object({
         .object({ digest, base: text(16), message: z.string().max(2048) })
         .optional()
         .describe('A revision that it went back from, and with which template of its owner.'),
+      proof: z
+        .object({
+          digest,
+          result: z.enum(HOSTED_PROOF_RESULTS),
+          time: z.string().max(64),
+          message: z.string().max(1024),
+        })
+        .optional()
+        .describe('What its API server counted of requests that the policy records, when it was last asked.'),
+      webhook: z
+        .object({
+          digest,
+          credentials: digest.optional(),
+          result: z.enum(DELIVERY_RESULTS),
+          time: z.string().max(64),
+          message: z.string().max(1024),
+        })
+        .optional()
+        .describe('What its API server counted of its webhook then.'),
       reverts: z.array(z.string().max(32)).max(8).optional().describe('When somebody took our edit out.'),
       fight: z
         .object({ manager: text(256), generation: z.int().min(0) })

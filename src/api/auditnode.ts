@@ -4,7 +4,7 @@
  * digests, never a policy or a Secret's value. Its name is the node's.
  */
 import { z } from 'zod';
-import { API_VERSION, objectMeta } from './auditconfig.ts';
+import { API_VERSION, DELIVERY_RESULTS, objectMeta } from './auditconfig.ts';
 import { NODE_TARGETS, unitName } from './auditconfig-target.ts';
 import { checked, conditions, integer, objectName, text } from './crd-schema.ts';
 
@@ -74,9 +74,7 @@ export const PROOF_RESULTS = [
 ] as const;
 export type ProofResult = (typeof PROOF_RESULTS)[number];
 
-/** What came of looking at what the API server counts of its webhook. */
-export const DELIVERY_RESULTS = ['Delivering', 'EventsLost', 'Failing', 'NoTraffic', 'NoAnswer'] as const;
-export type DeliveryResult = (typeof DELIVERY_RESULTS)[number];
+export type { DeliveryResult } from './auditconfig.ts';
 
 const flagText = z.string().max(1024);
 

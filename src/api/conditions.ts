@@ -71,7 +71,13 @@ export type Reasons = {
     | 'NotAccepted'
     | 'Pending';
   /** Was an event that must be there found where it must be? */
-  Verified: 'EventFound' | 'EventMissing' | 'NothingToObserve' | 'Pending';
+  Verified:
+    | 'EventFound'
+    /** Of a hosted API server: it counted the events that must be there, and its log was not looked into. */
+    | 'EventCounted'
+    | 'EventMissing'
+    | 'NothingToObserve'
+    | 'Pending';
   /** Does the webhook take events? Only there with a webhook. */
   WebhookDelivering:
     | 'Delivering'

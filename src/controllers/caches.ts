@@ -31,15 +31,18 @@ export type Caches = {
   readonly statefulSets: Reflector<KubeObject>;
 };
 
-/** `ConfigMap/name` of each object that an AuditConfig refers to, in its own namespace. */
+/** `KIND/NAMESPACE/NAME` of each object that an AuditConfig refers to, in its own namespace. */
 export function referencesOf(object: KubeObject): readonly string[] {
   const spec = isRecord(object['spec']) ? object['spec'] : {};
   const policy = isRecord(spec['policy']) ? spec['policy'] : {};
   const webhook = isRecord(spec['webhook']) ? spec['webhook'] : {};
+  const target = isRecord(spec['target']) ? spec['target'] : {};
+  const hosted = isRecord(target['hosted']) ? target['hosted'] : {};
   const names: readonly (readonly [string, unknown])[] = [
     ['ConfigMap', policy['configMapRef']],
     ['Secret', policy['secretRef']],
     ['Secret', webhook['secretRef']],
+    ['Secret', hosted['kubeconfigSecretRef']],
   ];
   return names.flatMap(([kind, ref]) =>
     isRecord(ref) && typeof ref['name'] === 'string' ? [`${kind}/${object.metadata.namespace}/${ref['name']}`] : [],

@@ -37,6 +37,7 @@ import { GovernedView } from './governed.ts';
 import { createReconciler } from './reconcile.ts';
 import type { ReconcilerOptions } from './reconcile.ts';
 import { createHostedReconciler } from './hosted/reconcile.ts';
+import { HostedLooks } from './hosted/looks.ts';
 import { ReferenceWatches } from './hosted/references.ts';
 import { ClusterRangesReader } from './hosted/egress-ranges.ts';
 import { EgressWatch } from './hosted/egress-watch.ts';
@@ -271,6 +272,15 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   };
   const reconcileConfig = createReconciler(reconciler);
   const watch = new EgressWatch({ kube, wake: (key) => hostedQueue.add(key), resolve: resolveName }, signal);
+  const read = readerOf({ caches, client: kube.client, settings, references });
+  const looks = new HostedLooks({
+    now: Date.now,
+    metrics,
+    log,
+    userAgent: `auditconfig/${l.o.version} controller`,
+    read: (secret, s) => read({ kind: 'Secret', ...secret }, s),
+    done: enqueue,
+  });
   const reconcileHosted = createHostedReconciler({
     ...reconciler,
     egress: {
@@ -280,6 +290,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     },
     workloads: { Deployment: caches.deployments, StatefulSet: caches.statefulSets },
     patched: new Patched(),
+    looks,
   });
   const reconcile = (key: string, s: AbortSignal): Promise<Outcome> => {
     const datacenter = datacenterOfKey(key);
@@ -295,6 +306,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     const gate = (s: AbortSignal): Promise<void> => kube.health.whenUp(60_000, s);
     await Promise.all([
       references.run(signal),
+      looks.work(signal),
       queue.work({ workers: 1, reconcile, gate }, signal),
       hostedQueue.work({ workers: HOSTED_WORKERS, reconcile: reconcileHosted, gate }, signal),
       watch.ended(),

@@ -26,6 +26,12 @@ const REASON: Readonly<Record<DeliveryResult, Reason>> = {
   NoAnswer: 'Pending',
 };
 
+/** What a result stands for, wherever it was found. */
+export const deliveryOf = (result: DeliveryResult): Pick<Verdict<'WebhookDelivering'>, 'reason' | 'status'> => ({
+  reason: REASON[result],
+  status: STATUS[REASON[result]],
+});
+
 const MAX_MESSAGE = 1_024;
 
 function standingOf({ name, status, isThere }: ProofOf, now: number): Stood {

@@ -10,6 +10,7 @@ import type { Own } from '../render/last-valid.ts';
 import type { Reference, References } from '../render/references.ts';
 import type { Revision } from '../render/types.ts';
 import type { HostedTargetSpec } from '../targets/hosted.ts';
+import type { Found } from './hosted-proof.ts';
 import type { KubeadmFact, KubeadmWrite } from './kubeadm.ts';
 import type { NodeView, Waiting } from './next-node.ts';
 import type { Readiness } from './restart-plan.ts';
@@ -62,6 +63,10 @@ export type WorkloadFact = {
   readonly claimant: { readonly key: string; readonly uid: string };
   /** The revision to go back to; read only when it is needed. `Lost`: what was published is not there, or another one. */
   readonly lastGood?: Revision | 'Lost';
+  /** How its API server is asked whether it audits; unset: nobody asks. */
+  readonly kubeconfig?: { readonly name: string; readonly key?: string | undefined };
+  /** What was found when it was last asked, perhaps not in status yet. */
+  readonly found?: Found;
 };
 
 /** What datacenters have to say; there where any of them is known. */

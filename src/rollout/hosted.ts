@@ -26,6 +26,8 @@ import { DEFAULT_ROLLOUT, laterIn, opensAt, UNKNOWN_RETRY_MS } from './decide.ts
 import type { EgressWish } from './egress.ts';
 import { egressWishOf } from './egress-wish.ts';
 import type { Facts, WorkloadFact } from './facts.ts';
+import { aboutSomething, nextLook, observed, withFound } from './hosted-proof.ts';
+import type { Look } from './hosted-proof.ts';
 import { managerOf } from './field-managers.ts';
 import { timestamp } from './turn.ts';
 import { rolloutOf } from './workload-rollout.ts';
@@ -41,6 +43,8 @@ export type HostedDecision = {
   /** Of this revision, the webhook's credentials are others: they alone are published anew. */
   readonly rotate?: Revision;
   readonly patch?: readonly PatchOp[];
+  /** Its API server is to be asked now; what comes of it is a fact of the next decision. */
+  readonly look?: Look;
   /** Revisions that nothing needs any more are to be deleted. */
   readonly prune?: boolean;
   /** Pods that the failed revision left behind: a StatefulSet does not replace them by itself. */
@@ -390,7 +394,9 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   if (meta.deleting && !mine(facts)) return { finalizer: 'Remove', settled: false };
   const acts = meta.deleting || accepted.verdict.status === 'True' || accepted.keeps !== undefined;
   const decided: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
-  const step = acts ? withCredentials(decided, accepted, facts) : decided;
+  const rotated = acts ? withCredentials(decided, accepted, facts) : decided;
+  const { found, kubeconfig } = facts.workload;
+  const step = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig !== undefined) };
   if (step.needs !== undefined) return { finalizer: 'Keep', needs: step.needs, settled: false };
   if (meta.deleting && step.settled === true)
     return { finalizer: 'Remove', egress: { want: 'Nothing' }, settled: true };
@@ -406,7 +412,8 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
 
 function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number | undefined): HostedDecision {
   const status = statusOf(facts, accepted, step);
-  const times = [step.requeueAfterMs, later].filter((ms) => ms !== undefined);
+  const { look, at } = mine(facts) && step.settled === true ? nextLook(facts, accepted, step.memory) : {};
+  const times = [step.requeueAfterMs, later, at].filter((ms) => ms !== undefined);
   const { publish, rotate, patch, prune, deleteStuckPods } = step;
   const keep =
     accepted.own === undefined || status.lastValid?.name === facts.status.lastValid?.name ? {} : { keep: accepted.own };
@@ -415,6 +422,7 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
     ...(publish === undefined ? {} : { publish }),
     ...(rotate === undefined ? {} : { rotate }),
     ...(patch === undefined || patch.length === 0 ? {} : { patch }),
+    ...(look === undefined ? {} : { look }),
     ...(prune === true ? { prune } : {}),
     ...(deleteStuckPods === true ? { deleteStuckPods } : {}),
     ...keep,
@@ -425,12 +433,6 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
   };
 }
 
-const VERIFIED: Verdict<'Verified'> = {
-  type: 'Verified',
-  status: 'Unknown',
-  reason: 'NothingToObserve',
-  message: 'no request is made to hosted API servers yet, so that nothing proves that events arrive',
-};
 const FINE: Verdict<'Degraded'> = {
   type: 'Degraded',
   status: 'False',
@@ -444,7 +446,7 @@ function statusOf(facts: HostedFacts, accepted: Accepted, step: Step): AuditConf
     accepted.verdict,
     step.rolled,
     step.degraded ?? keptVerdict(accepted) ?? FINE,
-    VERIFIED,
+    ...observed(facts, accepted, step.memory),
   ];
   const old: readonly Condition[] = facts.status.conditions ?? [];
   return {
@@ -452,7 +454,7 @@ function statusOf(facts: HostedFacts, accepted: Accepted, step: Step): AuditConf
     ...(Object.keys(step.memory).length === 0 ? {} : { workload: step.memory }),
     conditions: [
       ...withSummary(
-        verdicts.reduce((list, v) => setCondition(list, v, moment), old),
+        verdicts.reduce((list, v) => setCondition(list, v, moment), aboutSomething(old, accepted)),
         moment,
       ),
     ],

@@ -1,8 +1,8 @@
 /** The watch over a webhook: how often it looks, what it remembers between two looks, and what it says. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DeliveryWatch } from '../../src/agent/delivery.ts';
-import { eachLine } from '../../src/agent/server-metrics.ts';
-import { batchWaitMs } from '../../src/agent/proof-place.ts';
+import { batchWaitMs } from '../../src/analysis/delivery.ts';
+import { eachLine } from '../../src/kube/server-metrics.ts';
 import type { AuditNodeStatus } from '../../src/api/auditnode.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { applyUnguarded, SPEC, worldWith } from '../node/fixture.ts';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { joinReports } from '../../src/agent/measured.ts';
 import { logDelayMs } from '../../src/agent/proof-place.ts';
-import { whoIn } from '../../src/agent/proof-ask.ts';
+import { whoIn } from '../../src/analysis/proof.ts';
 import type { AuditNodeStatus } from '../../src/api/auditnode.ts';
 
 const [A, B] = ['a'.repeat(64), 'b'.repeat(64)];

@@ -52,6 +52,8 @@ const HOSTED: Readonly<Record<string, Use>> = {
   'create published': everywhere(...DATA),
   'mergePatch published': everywhere(...DATA),
   'delete published': everywhere(...DATA),
+  // Of the hosted API server itself, as whom its kubeconfig says.
+  'readMetrics transport': everywhere(),
   'list PODS': everywhere('pods'),
   'delete PODS': everywhere('pods'),
   'apply NETWORK_POLICIES': everywhere(NETWORK_POLICIES),
@@ -128,8 +130,7 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     createEventRecorder: EVENTS,
     "raw '/version'": everywhere(),
     "knock '/readyz'": everywhere('/readyz'),
-    // Of src/agent/server-metrics.ts, the only place there that streams.
-    stream: everywhere('/metrics'),
+    'readMetrics transport': { ...everywhere('/metrics'), verbs: ['get'] },
     'reflect LEASES': { ...restarts, name: 'auditconfig-restart' },
     'get LEASES': { ...restarts, name: 'auditconfig-restart' },
     'mergePatch LEASES': { ...restarts, name: 'auditconfig-restart' },

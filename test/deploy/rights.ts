@@ -65,7 +65,7 @@ export const VERBS: Readonly<Record<string, readonly string[]>> = {
   knock: ['get'],
   stream: ['get'],
 };
-const MAKERS = ['createStatusWriter', 'createElection', 'createEventRecorder'];
+const MAKERS = ['readMetrics', 'createStatusWriter', 'createElection', 'createEventRecorder'];
 
 /** Where a file speaks to the API: `method argument`, the argument as it is written. */
 function sitesIn(file: string): readonly string[] {

@@ -51,11 +51,6 @@ describe('a file', () => {
       HEAD.replace('StaticPod', 'KubeadmControlPlane, kubeadmControlPlane: {name: a}'),
       ['Unsupported', 7, 12],
     ],
-    [
-      'a member of a target that is not supported yet',
-      HEAD.replace('StaticPod', 'Hosted, hosted: {kind: Deployment, name: a, kubeconfigSecretRef: {name: b}}'),
-      ['Unsupported', 7, 62],
-    ],
     ['a field that stands twice', `${HEAD}  state: Enabled\n  state: Disabled\n`, ['FieldDuplicate', 9, 3]],
     ['what is no YAML', `${HEAD}  a: b: c\n`, ['FileNotYaml', 8, 6]],
     ['a document that is no map', '- a\n', ['DocumentNotAMap', 1, 1]],

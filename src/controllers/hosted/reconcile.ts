@@ -22,6 +22,7 @@ import { actHosted, readRevision } from './act.ts';
 import type { HostedActor, HostedTask } from './act.ts';
 import { permitEgress } from './egress.ts';
 import type { EgressWorld } from './egress.ts';
+import type { HostedLooks } from './looks.ts';
 import { pruneHosted } from './prune.ts';
 import { findWorkload, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
 import type { HostedPlace, Patched, Workloads } from './workloads.ts';
@@ -30,6 +31,7 @@ export type HostedReconcilerOptions = ReconcilerOptions & {
   readonly workloads: Workloads;
   readonly patched: Patched;
   readonly egress: EgressWorld;
+  readonly looks: HostedLooks;
 };
 
 /** Statuses as they were written, until the cache has them: what has been seen must not be decided again. */
@@ -65,6 +67,7 @@ export function createHostedReconciler(
         object: workload.ok ? workload.value : null,
         ...(workload.ok ? {} : { forbidden: workload.error.message }),
         claimant: claimantOf(o, place),
+        ...lookedAt(o, place, uid),
       },
     };
     const decided = await decideWithAll(o, { facts, place }, signal);
@@ -78,15 +81,27 @@ export function createHostedReconciler(
       return failed(o, key, done.error);
     }
     if (done.value !== undefined) o.patched.remember(done.value);
+    if (decision.look !== undefined) o.looks.start(key, { uid, namespace: place.namespace, look: decision.look });
     await pruneOld(o, task, signal);
     if (decision.status !== undefined) written.set(uid, { over: resourceVersion, status: decision.status });
     if (decision.finalizer === 'Remove') {
       written.delete(uid);
       released.add(uid);
+      o.looks.forget(uid);
     }
     say(o, config, facts, decision);
     return outcomeOf(decision);
   };
+}
+
+function lookedAt(
+  { looks }: HostedReconcilerOptions,
+  { kubeconfig }: HostedPlace,
+  uid: string,
+): Pick<HostedFacts['workload'], 'kubeconfig' | 'found'> {
+  if (kubeconfig === undefined) return {};
+  const found = looks.found(uid);
+  return found === undefined ? { kubeconfig } : { kubeconfig, found };
 }
 
 /** The oldest one that targets it; of the same second, by name. */

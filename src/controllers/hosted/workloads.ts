@@ -46,7 +46,13 @@ export function isHosted(config: KubeObject): boolean {
   return isRecord(spec['target']) && spec['target']['type'] === 'Hosted';
 }
 
-export type HostedPlace = { readonly namespace: string; readonly name: string; readonly spec: HostedSpec };
+export type HostedPlace = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly spec: HostedSpec;
+  /** The Secret by which its API server is asked. */
+  readonly kubeconfig?: { readonly name: string; readonly key?: string | undefined };
+};
 
 /** Where an AuditConfig's hosted target is; undefined for other targets. */
 export function hostedPlaceOf(config: KubeObject): HostedPlace | undefined {
@@ -54,8 +60,9 @@ export function hostedPlaceOf(config: KubeObject): HostedPlace | undefined {
     (config['spec'] as { target?: unknown } | undefined)?.target,
   );
   if (!target.success || target.data.type !== 'Hosted' || target.data.hosted === undefined) return undefined;
-  const { kind, name, container = DEFAULT_CONTAINER } = target.data.hosted;
-  return { namespace: config.metadata.namespace ?? '', name, spec: { kind, container } };
+  const { kind, name, container = DEFAULT_CONTAINER, kubeconfigSecretRef: kubeconfig } = target.data.hosted;
+  const place = { namespace: config.metadata.namespace ?? '', name, spec: { kind, container } };
+  return kubeconfig === undefined ? place : { ...place, kubeconfig };
 }
 
 /** What AuditConfigs are indexed by. */

@@ -1,0 +1,115 @@
+/**
+ * Speaks to one hosted API server as the user of its kubeconfig Secret, over connections that end with the look. The
+ * kubeconfig is a tenant's: it is judged as a webhook's is (src/render/webhook.ts), so that it runs no program and reads
+ * no file of the controller; and refused besides is what is not verified TLS, and a proxy. Nothing of an answer but
+ * counters and user name is taken, and no message holds any of it. Called by looks.ts.
+ */
+import type { Probe } from '../../analysis/proof.ts';
+import { createConnections } from '../../kube/connections.ts';
+import type { Credentials, TlsOptions } from '../../kube/credentials.ts';
+import { fail, ok } from '../../kube/errors.ts';
+import type { KubeError, Result } from '../../kube/errors.ts';
+import { readMetrics } from '../../kube/server-metrics.ts';
+import { createTransport } from '../../kube/transport.ts';
+import { isRecord } from '../../kube/types.ts';
+import type { Secret } from '../../render/types.ts';
+import { renderWebhook } from '../../render/webhook.ts';
+import type { RenderedWebhook } from '../../render/webhook.ts';
+import { CLIENT_FILE, TOKEN_FILE } from '../../render/webhook/credentials.ts';
+import type { KubeMetrics } from '../../telemetry/kube-metrics.ts';
+
+export type HostedApi = {
+  /** The body of a 2xx; undefined where it was refused or not found, which is an answer too. */
+  ask(probe: Probe, auditID: string, signal: AbortSignal): Promise<Result<unknown>>;
+  /** False where they could not be read to the end. */
+  metrics(onLine: (line: string) => void, signal: AbortSignal): Promise<boolean>;
+  close(): Promise<void>;
+};
+
+export type ApiOptions = { readonly metrics: KubeMetrics; readonly userAgent: string };
+
+const TIMEOUT_MS = 10_000;
+const ANSWERS: ReadonlySet<KubeError['code']> = new Set<KubeError['code']>(['NotFound', 'Forbidden']);
+
+const fieldsOf = (v: unknown): Readonly<Record<string, unknown>> => (isRecord(v) ? v : {});
+const textOf = (v: unknown): string | undefined => (typeof v === 'string' && v !== '' ? v : undefined);
+const firstOf = (v: unknown): Readonly<Record<string, unknown>> => fieldsOf(Array.isArray(v) ? v[0] : undefined);
+
+type Identified = { readonly credentials: Credentials } | { readonly refused: string };
+
+const decoded = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes === undefined ? undefined : new TextDecoder().decode(bytes).trim();
+
+/** What was rendered has our own shape. */
+function identify(rendered: RenderedWebhook, kubeconfig: Secret<Uint8Array>): Identified {
+  const config = fieldsOf(JSON.parse(new TextDecoder().decode(kubeconfig.reveal())) as unknown);
+  const cluster = fieldsOf(firstOf(config['clusters'])['cluster']);
+  const user = fieldsOf(firstOf(config['users'])['user']);
+  const server = new URL(textOf(cluster['server']) ?? 'http://none');
+  if (server.protocol !== 'https:') return { refused: 'server must be https' };
+  if (cluster['insecure-skip-tls-verify'] === true)
+    return { refused: 'insecure-skip-tls-verify sends credentials to anybody' };
+  if (cluster['proxy-url'] !== undefined) return { refused: 'proxy-url is not supported here' };
+  const files = rendered.credentials?.reveal() ?? {};
+  const [client, token] = [decoded(files[CLIENT_FILE]), decoded(files[TOKEN_FILE])];
+  const ca = textOf(cluster['certificate-authority-data']);
+  const servername = textOf(cluster['tls-server-name']);
+  const { username, password } = user;
+  const basic = `${textOf(username) ?? ''}:${textOf(password) ?? ''}`;
+  const authorization =
+    token !== undefined
+      ? `Bearer ${token}`
+      : basic === ':'
+        ? undefined
+        : `Basic ${Buffer.from(basic).toString('base64')}`;
+  const tls: TlsOptions = {
+    ...(ca === undefined ? {} : { ca: Buffer.from(ca, 'base64').toString() }),
+    // Certificate and key are blocks of one text.
+    ...(client === undefined ? {} : { cert: client, key: client }),
+    ...(servername === undefined ? {} : { servername }),
+  };
+  const identity = { server, tls, headers: authorization === undefined ? {} : { authorization }, fingerprint: 'one' };
+  const credentials: Credentials = {
+    current: () => Promise.resolve(ok(identity)),
+    invalidate: () => undefined,
+    namespace: () => undefined,
+  };
+  return { credentials };
+}
+
+/** Opens nothing yet. `refused` is a sentence without any value of the kubeconfig. */
+export function hostedApi(
+  bytes: Uint8Array,
+  o: ApiOptions & { readonly now: number },
+): { readonly api: HostedApi } | { readonly refused: string } {
+  const rendered = renderWebhook(bytes, { now: o.now, network: 'Pod' });
+  if (rendered.kubeconfig === undefined) {
+    const [first] = rendered.findings.filter((f) => f.severity === 'error');
+    return { refused: (first?.message ?? '').replace(/^the webhook's kubeconfig: /, '') };
+  }
+  const identified = identify(rendered, rendered.kubeconfig);
+  if ('refused' in identified) return identified;
+  const { metrics, userAgent } = o;
+  const transport = createTransport({ connections: createConnections(identified.credentials), metrics, userAgent });
+  return {
+    api: {
+      ask: async (probe, auditID, signal) => {
+        const answer = await transport.request({
+          method: probe.method,
+          path: probe.path,
+          ...(probe.query === undefined ? {} : { query: probe.query }),
+          ...(probe.body === undefined ? {} : { body: probe.body }),
+          headers: { 'audit-id': auditID },
+          timeoutMs: TIMEOUT_MS,
+          signal,
+          about: { verb: 'proof', resource: 'hosted' },
+        });
+        if (answer.ok || ANSWERS.has(answer.error.code)) return answer.ok ? answer : ok(undefined);
+        // What a stranger's server says stands in no status.
+        return fail(answer.error.code, `it could not be asked (${answer.error.code})`);
+      },
+      metrics: (onLine, signal) => readMetrics(transport, onLine, signal),
+      close: () => transport.close(),
+    },
+  };
+}
