@@ -4,7 +4,7 @@
  * control plane of its own, in turn, several times over; medians are printed, and docs/cost.md has the table.
  * Absolute figures are this machine's: what carries over is the ratio.
  */
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PRESET_NAMES } from '../../src/api/preset-names.ts';
@@ -12,6 +12,7 @@ import type { PresetName } from '../../src/api/preset-names.ts';
 import { effectiveOf } from '../../src/config/merge.ts';
 import { buildRevision } from '../../src/render/revision.ts';
 import { DEFAULT_LAYOUT, resolveFlags, revisionDir } from '../../src/targets/host-layout.ts';
+import { cpuMs, rssMiB } from '../bench/process-cost.ts';
 import { median } from '../bench/timing.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane, PlaneOptions } from '../control-plane/plane.ts';
@@ -23,8 +24,6 @@ type Variant = PresetName | 'no auditing';
 type Cost = { readonly cpuMs: number; readonly rssMiB: number; readonly logBytes: number };
 
 const LOG_DIR = '/var/log/kube-audit';
-/** Linux counts processor time in hundredths of a second (getconf CLK_TCK) everywhere that Node runs. */
-const TICK_MS = 10;
 
 function flagsOf(variant: Variant): Pick<PlaneOptions, 'flags' | 'files'> {
   if (variant === 'no auditing') return { flags: [] };
@@ -42,14 +41,6 @@ function flagsOf(variant: Variant): Pick<PlaneOptions, 'flags' | 'files'> {
     },
   };
 }
-
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-}
-
-const rssMiB = (pid: number): number =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 
 function logBytes(root: string): number {
   const dir = join(root, LOG_DIR);

@@ -13,6 +13,7 @@ const PROGRAMS = {
   bench: 'test/bench/main.ts',
   'bench:cost': 'test/cost/main.ts',
   'bench:fleet': 'test/bench/fleet/main.ts',
+  'bench:idle': 'test/bench/idle.ts',
   campaign: 'test/campaign/main.ts',
   demo: 'test/demo/main.ts',
   fuzz: 'test/judge/fuzz.ts',
@@ -48,6 +49,7 @@ async function run(verb, args) {
     case 'bench':
     case 'bench:cost':
     case 'bench:fleet':
+    case 'bench:idle':
     case 'campaign':
     case 'demo':
     case 'fuzz':
