@@ -217,7 +217,8 @@ export const staticPod: HostTarget<StaticPodSpec> = {
   verify: (to, seen, spec) => drift(to, seen, spec.manifest, spec.layout),
   sources: (_seen, { manifest }) => [{ read: 'File', path: manifest }],
   named: (seen, { manifest }) => namedBy(seen.files.get(manifest)?.bytes ?? null),
-  changed: (before, seen, { manifest }) => changeOf(before, seen.files.get(manifest)?.bytes ?? new Uint8Array()),
+  changed: (before, seen, { manifest, layout }) =>
+    changeOf(before, seen.files.get(manifest)?.bytes ?? new Uint8Array(), layout),
   edited: (seen, { manifest }) => ((seen.files.get(manifest) ?? null) === null ? null : manifest),
   server: (seen, { manifest }) => serverView(seen.files.get(manifest)?.bytes ?? new Uint8Array()),
   revert: (current, { before, after }) =>

@@ -167,8 +167,8 @@ describe('the keeper of drift', () => {
     await node.pass(90_000);
     await node.edit(withoutOurs);
     expect(await node.step(A, '1')).toEqual(RESCUED);
-    expect(await node.step(A, '2')).toMatchObject({ do: 'Wait', why: 'Settling' });
-    await node.pass(1_000);
+    expect(await node.step(A, '2')).toMatchObject({ do: 'Wait', why: 'Rewritten' });
+    await node.pass(120_000);
     expect(await node.step(A, '2')).toEqual(REPAIR);
   });
 
@@ -215,6 +215,18 @@ describe('the keeper of drift', () => {
     await node.pass(1_000);
     expect(await node.step()).toEqual(REPAIR);
     expect(await node.step(B)).toEqual({ do: 'Nothing' });
+  });
+
+  it('awaits the manifest of a generator, from which all of ours is gone and nothing else', async () => {
+    const node = await settled();
+    const ours = node.manifest;
+    await node.edit(withoutOurs);
+    await node.pass(60_000);
+    expect(await node.step()).toMatchObject({ do: 'Wait', why: 'Rewritten' });
+    await node.pass(60_000);
+    expect(await node.step()).toEqual(REPAIR);
+    await node.install(A);
+    expect(node.manifest).toBe(ours);
   });
 
   it('knows a rewrite from an edit of ours, with foreign edits that it left alone in between', async () => {
