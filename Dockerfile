@@ -20,6 +20,7 @@ COPY package.json LICENSE ./
 COPY --from=build /src/dist dist
 # The agent's DaemonSet asks for root, because root owns the manifests; everything else runs as nobody.
 USER 65532:65532
-ENV NODE_ENV=production
+# V8 would keep 32 MiB for young objects of a burst long ago; what a controller and an agent do leaves few.
+ENV NODE_ENV=production NODE_OPTIONS=--max-semi-space-size=1
 ENTRYPOINT ["/nodejs/bin/node", "/app/dist/auditconfig.js"]
 CMD ["--help"]
