@@ -25,11 +25,6 @@ const ROWS: readonly Row[] = [
     used: (s) => isBlocking(s.webhook?.mode),
     why: "a blocking webhook hangs the API when its receiver dies, so it needs a datacenter's permission and a way back to Batch, which this release does not have: use Batch",
   },
-  {
-    path: 'spec.shipping',
-    used: (s) => s.shipping !== undefined && s.target.type !== 'Hosted',
-    why: 'this release ships no logs of nodes: let a collector of your own read the log file (log.file.readerGroup)',
-  },
 ];
 
 /** One error with code Unsupported for each field that asks for what this release cannot do. */

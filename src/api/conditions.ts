@@ -121,6 +121,13 @@ export type Reasons = {
     | 'Refused'
     /** Somebody else writes it again and again. */
     | 'Fight';
+  /** Does the shipper run on all nodes? Only there with spec.shipping, and not for hosted control planes. */
+  Shipping:
+    | 'Running'
+    /** Its DaemonSet takes a change to the nodes. */
+    | 'Progressing'
+    /** Pods do not run, or find no node. */
+    | 'Unavailable';
   /** Of a datacenter: does another one enforce something else for the same control planes? True is bad. */
   Conflicting: 'FieldsDiffer' | 'NoConflict';
   /** Is something wrong that does not stop the rest? True is bad. */
@@ -148,6 +155,7 @@ export const CONDITION_TYPES = [
   'EgressPermitted',
   'RetentionMet',
   'KubeadmConfigSynced',
+  'Shipping',
   'Conflicting',
   'Degraded',
   'Reconciling',

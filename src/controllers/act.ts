@@ -1,6 +1,6 @@
 /**
  * Carries out a decision, step by step in the order that makes every interruption harmless: finalizer, bundle,
- * kubeadm-config, assignment, what is forgotten, status, finalizer again. Each step may find that it was done already. The first error
+ * kubeadm-config, assignment, what is forgotten, the shipper, status, finalizer again. Each step may find that it was done already. The first error
  * ends it; the next reconcile decides anew.
  */
 import type { KubeClient } from '../kube/client.ts';
@@ -16,7 +16,7 @@ import type { Assignment, Decision } from '../rollout/decide.ts';
 import type { KubeadmPatch } from '../rollout/kubeadm.ts';
 import { FINALIZER } from './gather.ts';
 import { patchKubeadm } from './kubeadm.ts';
-import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, SECRETS } from './resources.ts';
+import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, DAEMON_SETS, SECRETS } from './resources.ts';
 
 export const FIELD_MANAGER = 'auditconfig-controller';
 
@@ -49,6 +49,7 @@ export async function act(
       return told;
     }),
     ...decision.forget.map((name) => () => a.client.delete(AUDIT_NODES, { name }, { signal })),
+    ...shipperSteps(a, config, decision, signal),
     ...statusSteps(a, config, decision, signal),
     ...forgetKeptSteps(a, config, decision, signal),
     ...(decision.finalizer === 'Remove' ? [() => setFinalizer(a, config, false, signal)] : []),
@@ -145,6 +146,28 @@ const kubeadmSteps = (
   signal: AbortSignal,
 ): (() => Promise<Result<unknown>>)[] =>
   patch === undefined ? [] : [() => patchKubeadm(a.client, patch, { signal, fieldManager: FIELD_MANAGER })];
+
+/** Beside what nodes run: it restarts no API server, and so waits for none. */
+function shipperSteps(
+  a: Actor,
+  config: KubeObject,
+  { shipper }: Decision,
+  signal: AbortSignal,
+): (() => Promise<Result<unknown>>)[] {
+  const { apply, remove } = shipper ?? {};
+  if (apply !== undefined) {
+    const object: KubeObject = { ...apply };
+    return [() => a.client.apply(DAEMON_SETS, object, { signal, fieldManager: FIELD_MANAGER, force: true })];
+  }
+  if (remove === undefined) return [];
+  const ref = { namespace: config.metadata.namespace ?? '', name: remove };
+  return [
+    async () => {
+      const gone = await a.client.delete(DAEMON_SETS, ref, { signal });
+      return !gone.ok && gone.error.code === 'NotFound' ? ok(undefined) : gone;
+    },
+  ];
+}
 
 function assignSteps(
   a: Actor,

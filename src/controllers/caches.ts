@@ -8,10 +8,20 @@ import { LEASES } from '../kube/lease.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { isRecord, keyOf, refOf } from '../kube/types.ts';
+import { SHIPPER_LABEL } from '../render/shipping/daemonset.ts';
 import { hadBy } from './governed.ts';
 import { placeKey, reflectWorkloads, workloadKeys } from './hosted/workloads.ts';
 import { reflectKubeadm } from './kubeadm.ts';
-import { AUDIT_CONFIGS, AUDIT_NODES, CONFIG_MAPS, DATACENTERS, NAMESPACES, NODES, SECRETS } from './resources.ts';
+import {
+  AUDIT_CONFIGS,
+  AUDIT_NODES,
+  CONFIG_MAPS,
+  DAEMON_SETS,
+  DATACENTERS,
+  NAMESPACES,
+  NODES,
+  SECRETS,
+} from './resources.ts';
 import { keepData, keepNamespace, keepNode, keepOwn } from './resources.ts';
 import type { DataView, KubeadmView, NamespaceView, NodeView } from './resources.ts';
 
@@ -26,6 +36,8 @@ export type Caches = {
   readonly configMaps: Reflector<DataView>;
   readonly secrets: Reflector<DataView>;
   readonly kubeadm: Reflector<KubeadmView>;
+  /** Shippers of control-plane nodes. */
+  readonly daemonSets: Reflector<KubeObject>;
   /** Those that have our edit, and no others. */
   readonly deployments: Reflector<KubeObject>;
   readonly statefulSets: Reflector<KubeObject>;
@@ -86,6 +98,13 @@ export function createCaches(
     configMaps: kube.reflect({ resource: CONFIG_MAPS, project: keepData, indexes: {}, namespace: operatorNamespace }),
     secrets: kube.reflect({ resource: SECRETS, project: keepData, indexes: {}, namespace: operatorNamespace }),
     kubeadm: reflectKubeadm(kube),
+    daemonSets: kube.reflect({
+      resource: DAEMON_SETS,
+      project: keepOwn,
+      indexes: {},
+      namespace: operatorNamespace,
+      labelSelector: SHIPPER_LABEL,
+    }),
   };
 }
 
@@ -192,6 +211,8 @@ export function wire(caches: Caches, enqueue: (key: ObjectKey) => void): () => v
     onNodeChange(caches, all),
     caches.auditNodes.onChange(all),
     caches.kubeadm.onChange(all),
+    // As few as AuditConfigs of nodes.
+    caches.daemonSets.onChange(all),
     caches.configMaps.onChange(({ key }) => referring('ConfigMap', key)),
     caches.secrets.onChange(({ key }) => referring('Secret', key)),
   ];

@@ -11,6 +11,7 @@ import type { Reflector } from '../kube/reflector.ts';
 import { isRecord, refOf } from '../kube/types.ts';
 import type { KubeObject, ObjectKey, Resource } from '../kube/types.ts';
 import type { Reference, References } from '../render/references.ts';
+import { shipperName } from '../render/shipping/daemonset.ts';
 import { Secret } from '../render/types.ts';
 import { claimantOf, nodeSelectorOf, selects } from '../rollout/claims.ts';
 import type { Claimant } from '../rollout/claims.ts';
@@ -74,10 +75,22 @@ export async function gather(
       ? { nodes: [] }
       : { nodes: await withReadiness(g, object, nodesFor(g, object), signal), ...busyNode(g, uid) }),
     ...(deletionTimestamp === undefined ? {} : { definition: await definitionOf(g.client, signal) }),
+    ...(hosted ? {} : shipperFact(g, { namespace, name, uid })),
     kubeadm: kubeadmFact(g.caches.kubeadm, uid, g.caches.configs.store.values()),
     serverVersion: g.serverVersion(),
     settings: g.settings,
   };
+}
+
+/** Its own name says whose it is, so that one that was adopted or renamed by hand is nobody's. */
+function shipperFact(
+  { caches, settings }: Gatherer,
+  meta: { readonly namespace: string; readonly name: string; readonly uid: string },
+): Pick<Facts, 'shipper'> {
+  if (!caches.daemonSets.synced || meta.namespace !== settings.operatorNamespace) return {};
+  const object = caches.daemonSets.store.get({ namespace: meta.namespace, name: shipperName(meta) }) ?? null;
+  const clusterId = caches.namespaces.store.get({ name: 'kube-system' })?.metadata.uid ?? '';
+  return { shipper: { object, clusterId } };
 }
 
 function claimantsOf(caches: Caches): readonly Claimant[] {

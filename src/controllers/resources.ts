@@ -35,6 +35,14 @@ export const CONFIG_MAPS = core('configmaps', 'ConfigMap');
 /** The one ConfigMap of kube-system that is read and, with kubeadmConfig: Sync, written. */
 export const KUBEADM_CONFIGS = core('configmaps', 'ConfigMap');
 export const SECRETS = core('secrets', 'Secret');
+/** Shippers of control-plane nodes. */
+export const DAEMON_SETS: Resource = {
+  group: 'apps',
+  version: 'v1',
+  plural: 'daemonsets',
+  kind: 'DaemonSet',
+  namespaced: true,
+};
 
 const network = (plural: string, kind: string, namespaced = true): Resource => ({
   group: 'networking.k8s.io',
@@ -61,10 +69,10 @@ export function keepOwn(object: KubeObject): KubeObject {
   return { ...object, metadata };
 }
 
-/** Of a Namespace its labels, by which datacenters select. */
-export type NamespaceView = { readonly metadata: Pick<ObjectMeta, 'name' | 'labels'> };
-export const keepNamespace = ({ metadata: { name, labels } }: KubeObject): NamespaceView => ({
-  metadata: { name, ...(labels === undefined ? {} : { labels }) },
+/** Of a Namespace its labels, by which datacenters select, and its uid: that of kube-system is the cluster's. */
+export type NamespaceView = { readonly metadata: Pick<ObjectMeta, 'name' | 'labels' | 'uid'> };
+export const keepNamespace = ({ metadata: { name, labels, uid } }: KubeObject): NamespaceView => ({
+  metadata: { name, ...(labels === undefined ? {} : { labels }), ...(uid === undefined ? {} : { uid }) },
 });
 
 export type NodeView = { readonly metadata: Pick<ObjectMeta, 'name' | 'uid' | 'labels'> };

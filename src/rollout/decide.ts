@@ -33,6 +33,8 @@ import type { Desired, NextNode } from './next-node.ts';
 import { proofEndsIn, proofsOf, retentionVerdict, verifiedVerdict } from './proof.ts';
 import type { ProofOf } from './proof.ts';
 import { isDead } from './restart-plan.ts';
+import { shipperStep } from './shipping.ts';
+import type { ShipperStep } from './shipping.ts';
 import { timestamp } from './turn.ts';
 import { windowed } from './windows.ts';
 import { countNodes, degradedVerdict, rolledOutVerdict } from './progress.ts';
@@ -50,6 +52,8 @@ export type Decision = {
   readonly assign?: Assignment;
   /** AuditNodes that have said that nothing of ours is left. */
   readonly forget: readonly string[];
+  /** The DaemonSet that ships the logs of these nodes. */
+  readonly shipper?: Omit<ShipperStep, 'verdict'>;
   /** Absent while deleting is done: there is nothing left to write it on. */
   readonly status?: AuditConfigStatus;
   readonly requeueAfterMs?: number;
@@ -66,9 +70,12 @@ type Work = {
   readonly nodes: readonly NodeFact[];
   readonly next: NextNode | undefined;
   readonly kubeadm: KubeadmStep;
+  readonly shipper: ShipperStep;
 };
 
-function kubeadmOf(facts: Facts, accepted: Accepted, { want, next }: Omit<Work, 'kubeadm'>): KubeadmStep {
+type Nodes = Omit<Work, 'kubeadm' | 'shipper'>;
+
+function kubeadmOf(facts: Facts, accepted: Accepted, { want, next }: Nodes): KubeadmStep {
   const { namespace, name, uid } = facts.meta;
   const sync = accepted.effective?.spec.kubeadmConfig === 'Sync';
   const isKnown = facts.meta.deleting || accepted.effective !== undefined;
@@ -107,8 +114,9 @@ function workOf(facts: Facts, accepted: Accepted): Work {
       ? undefined
       : wantedOf(namedBy(facts, accepted.revision));
   const nodes = nodesFor(facts, want);
-  const withKubeadm = (work: Omit<Work, 'kubeadm'>): Work => ({ ...work, kubeadm: kubeadmOf(facts, accepted, work) });
-  if (want === undefined) return withKubeadm({ want, nodes, next: undefined });
+  const shipper = shipperStep(facts, accepted);
+  const withRest = (work: Nodes): Work => ({ ...work, shipper, kubeadm: kubeadmOf(facts, accepted, work) });
+  if (want === undefined) return withRest({ want, nodes, next: undefined });
   const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
   const rules = {
     // Whoever deletes wants it gone; a pause of the spec that is being deleted does not hold that back.
@@ -120,7 +128,7 @@ function workOf(facts: Facts, accepted: Accepted): Work {
   };
   const views = nodes.map((n) => ({ ...viewOf(n, facts.meta.uid), isDead: isLongDead(n, facts.now) }));
   const next = nextNode(views, want, rules, facts.now);
-  return withKubeadm({ want, nodes, next });
+  return withRest({ want, nodes, next });
 }
 
 export function opensAt(windows: Parameters<typeof windowed>[0], now: number): { opensAt?: number } {
@@ -134,6 +142,9 @@ const isLongDead = ({ readiness, auditNode }: NodeFact, now: number): boolean =>
 /** kubeadm-config is set back in the same step, before the first node is told; where that is impossible, nobody is. */
 const kubeadmPatch = ({ kubeadm }: Work): { kubeadm?: KubeadmPatch } =>
   kubeadm.patch === undefined ? {} : { kubeadm: kubeadm.patch };
+
+const shipperOf = ({ shipper: { verdict: _said, ...step } }: Work): Pick<Decision, 'shipper'> =>
+  Object.keys(step).length === 0 ? {} : { shipper: step };
 
 export function decide(facts: Facts): Decision {
   const accepted = accept(facts);
@@ -157,6 +168,7 @@ export function decide(facts: Facts): Decision {
       ? {}
       : { keep: accepted.own }),
     ...kubeadmPatch(work),
+    ...shipperOf(work),
     ...(assign === undefined ? {} : { assign }),
     forget: gone(facts),
     status,
@@ -182,11 +194,12 @@ function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision 
   const removed = work.nodes.filter((n) => isAt(viewOf(n, facts.meta.uid), { type: 'Removed' })).map((n) => n.name);
   const forget = [...gone(facts), ...removed];
   if (removed.length === work.nodes.length && work.kubeadm.holds === undefined)
-    return { finalizer: 'Remove', forget, settled: true, ...kubeadmPatch(work) };
+    return { finalizer: 'Remove', forget, settled: true, ...kubeadmPatch(work), ...shipperOf(work) };
   const assign = assignmentOf(facts, accepted, work);
   return {
     finalizer: 'Keep',
     ...kubeadmPatch(work),
+    ...shipperOf(work),
     ...(assign === undefined ? {} : { assign }),
     // Those that are done stay until all are: their settling time paces the rest.
     forget: gone(facts),
@@ -318,10 +331,12 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
     ...(delivery === undefined ? [] : [delivery]),
     ...(kept === undefined ? [] : [kept.verdict]),
     ...(typeof work.kubeadm.verdict === 'string' ? [] : [work.kubeadm.verdict]),
+    ...(work.shipper.verdict === 'None' ? [] : [work.shipper.verdict]),
   ];
   const old: readonly Condition[] = facts.status.conditions ?? [];
   const hooked = delivery === undefined ? removeCondition(old, 'WebhookDelivering') : old;
-  const before = work.kubeadm.verdict === 'None' ? removeCondition(hooked, 'KubeadmConfigSynced') : hooked;
+  const synced = work.kubeadm.verdict === 'None' ? removeCondition(hooked, 'KubeadmConfigSynced') : hooked;
+  const before = work.shipper.verdict === 'None' ? removeCondition(synced, 'Shipping') : synced;
   const set = verdicts.reduce((list, verdict) => setCondition(list, verdict, moment), before);
   const { revision } = accepted;
   return {

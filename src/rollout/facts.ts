@@ -93,6 +93,8 @@ export type Facts = {
   readonly nodes: readonly NodeFact[];
   /** There exactly for hosted targets. */
   readonly workload?: WorkloadFact;
+  /** The DaemonSet of a node target's shipper, or null; absent where it cannot be told (a cache that is not there yet). */
+  readonly shipper?: { readonly object: unknown; readonly clusterId: string };
   /** A node that another AuditConfig's change is in flight on: API servers of one control plane restart one at a time. */
   readonly busyNode?: string;
   /**

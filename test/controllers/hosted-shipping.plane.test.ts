@@ -91,7 +91,11 @@ const shipperIn = (containers: readonly unknown[]): Container | undefined =>
 const generation = async (): Promise<number> => (await workload.get()).metadata.generation;
 
 it('the sidecar comes, follows what is changed, restarts nothing where nothing changes, and goes', async () => {
-  await put(config({ outputs: [{ Name: 'forward', Match: '*', Host: 'fluentd', Port: 24224, tls: true }] }));
+  const resources = { requests: {}, limits: { cpu: '1000m', memory: '0.5Gi' } };
+  const env = [{ name: 'EMPTY', value: '' }];
+  await put(
+    config({ resources, env, outputs: [{ Name: 'forward', Match: '*', Host: 'fluentd', Port: 24224, tls: true }] }),
+  );
   const { status } = await until('RolledOut', 'Complete');
   const digest = status?.revision?.digest ?? '';
   const live = await workload.get();
@@ -116,7 +120,14 @@ it('the sidecar comes, follows what is changed, restarts nothing where nothing c
   expect(tokens.find(([n]) => n === 'apiserver')?.[1]).toMatch(/^kube-api-access-/);
 
   const before = await generation();
-  await put(config({ outputs: [{ name: 'FORWARD', port: '24224', HOST: 'fluentd', Match: '*', TLS: 'true' }] }));
+  const other = { requests: {}, limits: { memory: '512Mi', cpu: '1' } };
+  await put(
+    config({
+      resources: other,
+      env,
+      outputs: [{ name: 'FORWARD', port: '24224', HOST: 'fluentd', Match: '*', TLS: 'true' }],
+    }),
+  );
   await until('RolledOut', 'Complete');
   expect(await generation()).toBe(before);
 

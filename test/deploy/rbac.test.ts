@@ -105,6 +105,10 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     'create SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
     'get SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
     'delete SECRETS': { resources: ['secrets'], where: BUNDLES_NAMESPACE },
+    // Shippers; an admission policy holds them to what they are (test/operator/shipping.plane.test.ts).
+    'reflect DAEMON_SETS': referenced('daemonsets.apps'),
+    'apply DAEMON_SETS': referenced('daemonsets.apps'),
+    'delete DAEMON_SETS': referenced('daemonsets.apps'),
     'reflect DATACENTERS': everywhere(DATACENTERS),
     'mergePatch DATACENTERS': everywhere(DATACENTERS),
     'createStatusWriter DATACENTERS': made('kube/status.ts', `${DATACENTERS.replace('.', '/status.')}`),

@@ -52,9 +52,9 @@ describe('a datacenter', () => {
     ],
     ['what this release cannot do', { discovery: {} }, 'Unsupported'],
     [
-      'shipping, which it cannot do either',
-      { enforced: { shipping: { type: 'FluentBit', fluentBit: {} } } },
-      'Unsupported',
+      'shipping that no fluent-bit starts with',
+      { enforced: { shipping: { type: 'FluentBit', fluentBit: { outputs: [{ Name: 'nowhere' }] } } } },
+      'InvalidSettings',
     ],
     ['no log and no webhook', { enforced: { log: { type: 'None' } } }, 'InvalidSettings'],
   ])('that says %s is refused, and what it said before counts on', (_name, spec, reason) => {

@@ -23,6 +23,8 @@ export class World {
   references: References = {};
   /** No cluster of kubeadm's, until a test makes it one. */
   kubeadm: KubeadmFact = { state: 'Absent' };
+  /** As the cache has it; undefined: the cache is not there yet. */
+  shipper: Facts['shipper'] = undefined;
   readonly kubeadmWrites: KubeadmWrite[] = [];
   readonly published = new Set<string>();
   readonly nodes = new Map<string, WorldNode>();
@@ -68,6 +70,7 @@ export class World {
       nodes,
       ...(this.definition === undefined ? {} : { definition: this.definition }),
       ...(this.busyNode === undefined ? {} : { busyNode: this.busyNode }),
+      ...(this.shipper === undefined ? {} : { shipper: this.shipper }),
       kubeadm: this.kubeadm,
       kubeadmWrites: this.kubeadmWrites,
       serverVersion: '1.36',

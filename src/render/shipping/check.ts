@@ -12,6 +12,7 @@ import { error, warning } from '../findings.ts';
 import type { RenderFinding } from '../findings.ts';
 import { bufferSize, CLUSTER_ID, NODE, TAG } from './config.ts';
 import { FILTERS, hasKey, keysOf, OUTPUTS, REPEATABLE, RESERVED, RESTRICTED, SECRETS, SERVICE } from './plugins.ts';
+import { canonicalQuantity } from './quantity.ts';
 import { entriesOf, referencesIn, valueOf } from './sections.ts';
 import type { Entry, Kind } from './sections.ts';
 
@@ -250,12 +251,12 @@ function envFindings(env: readonly EnvironmentVariable[]): readonly RenderFindin
   });
 }
 
-const QUANTITY = /^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$/;
-
 function resourceFindings({ resources }: FluentBitSpec): readonly RenderFinding[] {
   return (['requests', 'limits'] as const).flatMap((part) =>
     Object.entries(resources?.[part] ?? {})
-      .filter(([name, q]) => !['cpu', 'memory', 'ephemeral-storage'].includes(name) || !QUANTITY.test(q))
+      .filter(
+        ([name, q]) => !['cpu', 'memory', 'ephemeral-storage'].includes(name) || canonicalQuantity(q) === undefined,
+      )
       .map(([name]) =>
         bad(
           'ShippingResourceInvalid',

@@ -21,16 +21,24 @@ export type Place = {
   readonly cluster: JsonMap;
   /** runAsUser and the like. */
   readonly user: JsonMap;
+  /** An API server mounts a token into every container of the pod that has nothing in its place. */
+  readonly hidesToken: boolean;
 };
 
 const variable = ({ name, value, secretKeyRef }: EnvironmentVariable): Json =>
   secretKeyRef === undefined
-    ? { name, value: value ?? '' }
+    ? // An API server leaves an empty value out.
+      { name, ...(value === undefined || value === '' ? {} : { value }) }
     : { name, valueFrom: { secretKeyRef: { name: secretKeyRef.name, key: secretKeyRef.key } } };
+
+const resourcesOf = ({ resources: { requests, limits } }: Shipping): Json => ({
+  ...(Object.keys(requests).length === 0 ? {} : { requests }),
+  ...(Object.keys(limits).length === 0 ? {} : { limits }),
+});
 
 const TOKEN_MOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-export function shipperContainer(s: Shipping, { log, cluster, user }: Place): Json {
+export function shipperContainer(s: Shipping, { log, cluster, user, hidesToken }: Place): Json {
   return {
     name: SHIPPER,
     image: s.image,
@@ -40,13 +48,12 @@ export function shipperContainer(s: Shipping, { log, cluster, user }: Place): Js
       { name: NODE, valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'spec.nodeName' } } },
       ...s.env.map(variable),
     ],
-    resources: { requests: s.resources.requests, limits: s.resources.limits },
+    resources: resourcesOf(s),
     volumeMounts: [
       { name: CONFIG_VOLUME, mountPath: CONFIG_MOUNT, readOnly: true },
       { name: BUFFER_VOLUME, mountPath: BUFFER_MOUNT, subPath: 'state' },
       { ...log, mountPath: LOG_MOUNT, readOnly: true },
-      // An API server mounts a token into every container that has nothing there.
-      { name: BUFFER_VOLUME, mountPath: TOKEN_MOUNT, readOnly: true, subPath: 'no-token' },
+      ...(hidesToken ? [{ name: BUFFER_VOLUME, mountPath: TOKEN_MOUNT, readOnly: true, subPath: 'no-token' }] : []),
     ],
     securityContext: {
       ...user,

@@ -43,6 +43,7 @@ export function sidecarFor(to: Revision | null, w: Workload, mounts: readonly Js
     // A hosted control plane has a namespace of its own.
     cluster: { valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.namespace' } } },
     user: w.user,
+    hidesToken: true,
   });
 }
 

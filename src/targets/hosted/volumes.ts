@@ -215,7 +215,7 @@ export function volumesFor(to: Revision | null, w: Workload): Volumes {
 }
 
 /** Everything wanted is there; what an API server fills in besides is no difference. */
-function covers(is: Json | undefined, wanted: Json): boolean {
+export function covers(is: Json | undefined, wanted: Json): boolean {
   if (Array.isArray(wanted))
     return (
       Array.isArray(is) &&
