@@ -33,6 +33,11 @@ export const NODE_TARGETS = ['StaticPod', 'Systemd', 'K3s', 'RKE2'] as const;
 export type NodeTargetType = (typeof NODE_TARGETS)[number];
 export const isNodeTarget = (type: TargetType): type is NodeTargetType => NODE_TARGETS.some((t) => t === type);
 
+/** Those that somebody else rolls out: workloads of Kubernetes, and objects of owners' own APIs. */
+export const MANAGED_TARGETS = ['Hosted', 'KubeadmControlPlane'] as const;
+export type ManagedTargetType = (typeof MANAGED_TARGETS)[number];
+export const isManagedTarget = (type: TargetType): type is ManagedTargetType => MANAGED_TARGETS.some((t) => t === type);
+
 export const DEFAULT_UNIT = 'kube-apiserver.service';
 
 /** Members that a target of that type cannot do without. */
@@ -62,7 +67,10 @@ const members = z.strictObject({
     })
     .optional()
     .describe('kube-apiserver as a workload of this namespace.'),
-  kubeadmControlPlane: z.strictObject({ name: objectName }).optional(),
+  kubeadmControlPlane: z
+    .strictObject({ name: objectName })
+    .optional()
+    .describe('A KubeadmControlPlane of Cluster API in this namespace: its machines are replaced.'),
   tenantControlPlane: z.strictObject({ name: objectName }).optional(),
 });
 

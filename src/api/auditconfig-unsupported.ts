@@ -2,7 +2,7 @@
  * Fields that the API has and this release cannot act upon. They are refused by name (Accepted=False/Unsupported),
  * never silently ignored. A release that learns one takes its row away. Called by the controller and without a cluster.
  */
-import { isNodeTarget, NODE_TARGETS } from './auditconfig-target.ts';
+import { isManagedTarget, isNodeTarget, MANAGED_TARGETS, NODE_TARGETS } from './auditconfig-target.ts';
 import type { AuditConfigSpec } from './auditconfig.ts';
 import type { Finding } from './findings.ts';
 
@@ -17,8 +17,8 @@ const isBlocking = (mode: string | undefined): boolean => mode !== undefined && 
 const ROWS: readonly Row[] = [
   {
     path: 'spec.target.type',
-    used: (s) => !isNodeTarget(s.target.type) && s.target.type !== 'Hosted',
-    why: `this release configures targets of type ${NODE_TARGETS.join(', ')} and Hosted only`,
+    used: (s) => !isNodeTarget(s.target.type) && !isManagedTarget(s.target.type),
+    why: `this release configures targets of type ${[...NODE_TARGETS, ...MANAGED_TARGETS].join(', ')} only`,
   },
   {
     path: 'spec.webhook.mode',

@@ -38,11 +38,12 @@ import { createReconciler } from './reconcile.ts';
 import type { ReconcilerOptions } from './reconcile.ts';
 import { createHostedReconciler } from './hosted/reconcile.ts';
 import { HostedLooks } from './hosted/looks.ts';
+import { OwnedObjects } from './hosted/owned.ts';
 import { ReferenceWatches } from './hosted/references.ts';
 import { ClusterRangesReader } from './hosted/egress-ranges.ts';
 import { EgressWatch } from './hosted/egress-watch.ts';
 import { resolveName } from './hosted/names.ts';
-import { isHosted, Patched } from './hosted/workloads.ts';
+import { isHosted, Patched, placeKey } from './hosted/workloads.ts';
 import type { ObjectKey } from '../kube/types.ts';
 import { AUDIT_CONFIGS, DATACENTERS } from './resources.ts';
 import { RESTART_KEY, createRestartLease } from './restart-lease.ts';
@@ -271,6 +272,15 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     now: Date.now,
   };
   const reconcileConfig = createReconciler(reconciler);
+  const owned = new OwnedObjects({
+    kube,
+    now: () => performance.now(),
+    changed: (kind, key) => {
+      for (const config of caches.configs.store.keysBy('workload', placeKey({ kind, ...nameOf(key) })))
+        hostedQueue.add(config);
+    },
+    signal,
+  });
   const watch = new EgressWatch({ kube, wake: (key) => hostedQueue.add(key), resolve: resolveName }, signal);
   const read = readerOf({ caches, client: kube.client, settings, references });
   const looks = new HostedLooks({
@@ -283,6 +293,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   });
   const reconcileHosted = createHostedReconciler({
     ...reconciler,
+    owned,
     egress: {
       client: kube.client,
       watch,
@@ -317,8 +328,14 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     unwireRestarts();
     unwireDatacenters();
     unwireHosted();
+    await owned.ended();
   }
 }
+
+const nameOf = (key: ObjectKey): { namespace: string; name: string } => {
+  const { namespace = '', name } = refOf(key);
+  return { namespace, name };
+};
 
 /** The minor of the API server that we speak to; asks until it answers. Undefined only when the signal aborts. */
 async function serverVersion(kube: Kube, log: Logger, signal: AbortSignal): Promise<Minor | undefined> {

@@ -18,8 +18,8 @@ import type { DatacenterEffect, EffectiveConfig } from '../config/types.ts';
 import type { Reference, References } from '../render/references.ts';
 import { buildRevision } from '../render/revision.ts';
 import type { Revision, Shipping } from '../render/types.ts';
-import { hostedView } from '../targets/hosted.ts';
 import type { HostedView } from '../targets/hosted.ts';
+import { managedView, ownerFor } from '../targets/managed.ts';
 import { referenceKey } from './facts.ts';
 import type { Facts } from './facts.ts';
 import type { Own } from '../render/last-valid.ts';
@@ -75,7 +75,7 @@ const supported: Check = (config) => {
 /** What a hosted target's workload says; undefined for others, and for one that is not there or is refused. */
 export function hostedViewOf({ workload }: Facts): HostedView | undefined {
   if (workload === undefined) return undefined;
-  const view = hostedView({ workload: workload.object }, workload.spec);
+  const view = managedView({ workload: workload.object }, workload.spec);
   return 'ok' in view ? view.ok : undefined;
 }
 
@@ -113,6 +113,7 @@ const REASONS: readonly (readonly [RegExp, Reasons['Accepted']])[] = [
   [/^Reference(NotFound|KeyNotFound)$/, 'ReferenceNotFound'],
   [/^ReferenceForbidden$/, 'ReferenceForbidden'],
   [/^Reference/, 'ReferenceUnreadable'],
+  [/^OwnerCannotExpress$/, 'Unsupported'],
 ];
 
 export function reasonOf(findings: readonly Finding[]): Reasons['Accepted'] {
@@ -164,6 +165,8 @@ function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said:
     const by = effective.provenance['state']?.set.from === 'AuditConfig' ? 'spec.state' : 'a datacenter';
     return { verdict: valid(`auditing is disabled by ${by}`, []), effective, findings: [] };
   }
+  const unfit = inexpressible(effective, facts);
+  if (hasErrors(unfit)) return refuse(reasonOf(unfit), sentence(unfit), unfit);
   const versions = versionsOf(facts);
   const input = {
     effective,
@@ -171,7 +174,9 @@ function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said:
     versions,
     now: facts.now,
     ...networkOf(facts),
-    ...(facts.workload === undefined ? {} : { shipper: 'InPod' as const }),
+    ...(facts.workload === undefined || ownerFor(facts.workload.spec.kind) !== undefined
+      ? {}
+      : { shipper: 'InPod' as const }),
   };
   const built = buildRevision(input);
   const { revision, shipping, changesAt } = built;
@@ -179,9 +184,30 @@ function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said:
   const later = changesAt === undefined ? {} : { changesAt };
   if (revision === undefined || hasErrors(findings))
     return { ...refuse(reasonOf(findings), sentence(findings), findings), ...later };
-  const verdict = valid(`valid for Kubernetes ${versions.join(', ')}${notCounting(effective)}`, findings);
-  return { verdict, effective, revision, ...(shipping === undefined ? {} : { shipping }), findings, ...later };
+  const all = [...unfit, ...findings];
+  const verdict = valid(`valid for Kubernetes ${versions.join(', ')}${notCounting(effective)}`, all);
+  const ships = shipping === undefined ? {} : { shipping };
+  return { verdict, effective, revision, ...ships, findings: all, ...later };
 }
+
+/** What an owner's API has no place for. A datacenter's defaults are for all control planes: there it is only said. */
+function inexpressible({ spec, provenance }: EffectiveConfig, { workload }: Facts): readonly Finding[] {
+  const owner = workload === undefined ? undefined : ownerFor(workload.spec.kind);
+  return (owner?.cannot ?? []).flatMap(({ path, why, isFine }): Finding[] => {
+    const hit = Object.keys(provenance).find((p) => {
+      const isBuiltIn = provenance[p]?.set.from === 'BuiltIn';
+      return !isBuiltIn && (p === path || p.startsWith(`${path}.`)) && isFine?.(valueAt(spec, path)) !== true;
+    });
+    const by = hit === undefined ? undefined : provenance[hit]?.set;
+    if (hit === undefined || by === undefined || workload === undefined) return [];
+    const message = `spec.${hit} has no place in a ${workload.spec.kind}: ${why}`;
+    const isDefault = by.from === 'Datacenter' && by.part === 'defaults';
+    return [{ severity: isDefault ? 'warning' : 'error', code: 'OwnerCannotExpress', path: `spec.${hit}`, message }];
+  });
+}
+
+const valueAt = (v: unknown, path: string): unknown =>
+  path.split('.').reduce<unknown>((o, k) => (typeof o === 'object' && o !== null ? Reflect.get(o, k) : undefined), v);
 
 /** What the owner wrote and does not count is said where the owner looks. */
 function notCounting({ ignored, provenance }: DatacenterEffect): string {

@@ -9,8 +9,8 @@ import type { Datacenter } from '../config/types.ts';
 import type { Own } from '../render/last-valid.ts';
 import type { Reference, References } from '../render/references.ts';
 import type { Revision } from '../render/types.ts';
-import type { HostedTargetSpec } from '../targets/hosted.ts';
 import type { Found } from './hosted-proof.ts';
+import type { ManagedSpec } from '../targets/managed.ts';
 import type { KubeadmFact, KubeadmWrite } from './kubeadm.ts';
 import type { NodeView, Waiting } from './next-node.ts';
 import type { Readiness } from './restart-plan.ts';
@@ -51,14 +51,16 @@ export type Settings = {
   readonly bundlesNamespace: string;
 };
 
-/** The Deployment or StatefulSet of a hosted target. */
+/** The Deployment or StatefulSet of a hosted target, or the object of an owner's own API. */
 export type WorkloadFact = {
   readonly name: string;
-  readonly spec: HostedTargetSpec;
+  readonly spec: ManagedSpec;
   /** As the API server has it; null where there is none. */
   readonly object: unknown;
   /** Why it could not be read, in the API server's words; nothing is known of it then. */
   readonly forbidden?: string;
+  /** Why there is no such API here; there is no object then. */
+  readonly unserved?: string;
   /** The oldest AuditConfig that targets it. */
   readonly claimant: { readonly key: string; readonly uid: string };
   /** The revision to go back to; read only when it is needed. `Lost`: what was published is not there, or another one. */

@@ -16,9 +16,9 @@ import type { Condition, Moment, Reasons, Verdict } from '../api/conditions.ts';
 import type { Own } from '../render/last-valid.ts';
 import type { Revision } from '../render/types.ts';
 import { credentialsDigest } from '../render/webhook/credentials.ts';
-import { hosted } from '../targets/hosted.ts';
 import type { HostedView } from '../targets/hosted.ts';
 import type { PatchOp } from '../targets/hosted/patch.ts';
+import { isOwnerSpec, managed, ownerFor, ownerOf } from '../targets/managed.ts';
 import { accept, hostedViewOf, sentence } from './accept.ts';
 import type { Accepted } from './accept.ts';
 import { acceptedStatus, keptVerdict } from './accepted-status.ts';
@@ -30,8 +30,8 @@ import { aboutSomething, nextLook, observed, withFound } from './hosted-proof.ts
 import type { Look } from './hosted-proof.ts';
 import { managerOf } from './field-managers.ts';
 import { timestamp } from './turn.ts';
-import { rolloutOf } from './workload-rollout.ts';
-import type { RolloutState } from './workload-rollout.ts';
+import { rolloutOf } from '../targets/hosted/rollout.ts';
+import type { RolloutState } from '../targets/owners/types.ts';
 
 export type HostedFacts = Facts & { readonly workload: WorkloadFact };
 type Memory = NonNullable<AuditConfigStatus['workload']>;
@@ -98,7 +98,7 @@ const progressing = (what: string, { workload }: HostedFacts): RolledOut =>
 const short = (digest: string): string => digest.slice(0, 16);
 const nameOf = ({ spec, name }: WorkloadFact): string => `${spec.kind} ${name}`;
 const memoryOf = ({ status }: Facts): Memory => status.workload ?? {};
-const planFor = (to: Revision | null, { object, spec }: WorkloadFact) => hosted.plan(to, { workload: object }, spec);
+const planFor = (to: Revision | null, { object, spec }: WorkloadFact) => managed.plan(to, { workload: object }, spec);
 const opsOf = (plan: { readonly changes: readonly { readonly patch: readonly PatchOp[] }[] }): readonly PatchOp[] =>
   plan.changes.flatMap((c) => c.patch);
 
@@ -167,8 +167,13 @@ function patchTo(scene: Scene, to: Revision | null, memory: Memory): Step {
   };
 }
 
-const timeoutOf = ({ accepted }: Pick<Scene, 'accepted'>): number =>
-  (accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT).timeoutSeconds * 1000;
+/** Machines take longer than pods: an owner's own patience counts where nobody set one. */
+function timeoutOf({ accepted, facts: { workload } }: Pick<Scene, 'accepted' | 'facts'>): number {
+  const { timeoutSeconds } = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
+  const origin = accepted.effective?.provenance['rollout.timeoutSeconds'];
+  const set = origin === undefined || origin.set.from === 'BuiltIn' ? undefined : timeoutSeconds;
+  return (ownerFor(workload.spec.kind)?.timeoutSeconds(workload.object, set) ?? timeoutSeconds) * 1000;
+}
 
 const recent = (reverts: readonly string[] | undefined, now: number): readonly string[] =>
   (reverts ?? []).filter((t) => now - Date.parse(t) < FIGHT_MS);
@@ -278,7 +283,7 @@ function refusedStep(
 
 function remove(scene: Scene): Step {
   const { facts, state } = scene;
-  const left = hosted.verify(null, { workload: facts.workload.object }, facts.workload.spec);
+  const left = managed.verify(null, { workload: facts.workload.object }, facts.workload.spec);
   if (left.length > 0) return patchTo(scene, null, {});
   const what = nameOf(facts.workload);
   return state.state === 'Complete' || facts.meta.deleting
@@ -298,12 +303,21 @@ function install(scene: Scene, to: Revision): Step {
   const plan = planFor(to, facts.workload);
   const inPlace = 'changes' in plan && plan.changes.length === 0;
   if (inPlace && view.digest === to.digest) return follow(scene, to);
+  // Where files stay as they were made, other credentials are another rollout, and nobody's revert.
+  if (view.digest === to.digest && memory.digest === to.digest && memory.credentials !== credentialsOf(to))
+    return patchTo(scene, to, forget(memory));
   const gone = view.digest === undefined || view.digest === to.digest;
   return memory.digest !== undefined && gone ? reverted(scene, to) : patchTo(scene, to, forget(memory));
 }
 
+const credentialsOf = ({ credentials }: Revision): string | undefined =>
+  credentials === undefined ? undefined : credentialsDigest(credentials.reveal());
+
 /** What was said of another digest. */
 const forget = ({ refused: _refused, reverts: _reverts, fight: _fight, ...rest }: Memory): Memory => rest;
+
+const stateOf = ({ object, spec }: WorkloadFact): RolloutState =>
+  isOwnerSpec(spec) ? ownerOf(spec.kind).rollout(object) : rolloutOf(object, spec.kind);
 
 function stepOf(facts: HostedFacts, accepted: Accepted): Step {
   const { workload, meta } = facts;
@@ -319,7 +333,11 @@ function stepOf(facts: HostedFacts, accepted: Accepted): Step {
     return {
       rolled: removing
         ? rolled('True', 'Removed', `there is no ${nameOf(workload)} to remove anything from`)
-        : rolled('False', 'WorkloadNotFound', `there is no ${nameOf(workload)} in namespace ${meta.namespace}`),
+        : rolled(
+            'False',
+            'WorkloadNotFound',
+            workload.unserved ?? `there is no ${nameOf(workload)} in namespace ${meta.namespace}`,
+          ),
       memory,
       requeueAfterMs: LOOK_AGAIN_MS,
       settled: removing,
@@ -330,7 +348,7 @@ function stepOf(facts: HostedFacts, accepted: Accepted): Step {
     const why = 'refused' in plan ? sentence(plan.refused) : '';
     return { rolled: rolled('False', 'WorkloadRefused', why), memory, requeueAfterMs: LOOK_AGAIN_MS };
   }
-  const scene: Scene = { facts, accepted, view, memory, state: rolloutOf(workload.object, workload.spec.kind) };
+  const scene: Scene = { facts, accepted, view, memory, state: stateOf(workload) };
   if (removing) return remove(scene);
   if (accepted.revision === undefined) return { rolled: notAccepted(facts), memory };
   return install(scene, accepted.revision);
@@ -399,7 +417,9 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   const step = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig !== undefined) };
   if (step.needs !== undefined) return { finalizer: 'Keep', needs: step.needs, settled: false };
   if (meta.deleting && step.settled === true)
-    return { finalizer: 'Remove', egress: { want: 'Nothing' }, settled: true };
+    return isOwnerSpec(facts.workload.spec)
+      ? { finalizer: 'Remove', settled: true }
+      : { finalizer: 'Remove', egress: { want: 'Nothing' }, settled: true };
   const later = laterIn(accepted, facts.now);
   if (acts && !meta.hasFinalizer)
     return {
@@ -427,7 +447,8 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
     ...(deleteStuckPods === true ? { deleteStuckPods } : {}),
     ...keep,
     status,
-    ...(mine(facts) ? { egress: egressOf(facts, accepted, step) } : {}),
+    // Which pods an owner makes of its object is not known here.
+    ...(mine(facts) && !isOwnerSpec(facts.workload.spec) ? { egress: egressOf(facts, accepted, step) } : {}),
     ...(times.length === 0 ? {} : { requeueAfterMs: Math.min(...times) }),
     settled: step.settled === true,
   };

@@ -5,6 +5,8 @@
  */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ownerOf } from '../../src/targets/managed.ts';
+import { OWNER_KINDS } from '../../src/targets/owners/types.ts';
 import { BUNDLES_NAMESPACE, OPERATOR_NAMESPACE, ROOT, kustomized } from '../operator/install.ts';
 import { VERBS, grantedTo, requestSites, rightText, rulesOf } from './rights.ts';
 
@@ -60,6 +62,7 @@ const HOSTED: Readonly<Record<string, Use>> = {
   'delete NETWORK_POLICIES': everywhere(NETWORK_POLICIES),
 };
 /** Those of src/controllers/hosted that need what the controller has everywhere. */
+const ASKED = 'raw `/apis/${group}/${version}`';
 const HOSTED_BESIDES = [
   'mergePatch AUDIT_CONFIGS',
   'reflect workloads',
@@ -69,7 +72,15 @@ const HOSTED_BESIDES = [
   'list SERVICES',
   'list SERVICE_CIDRS',
   'page NODES',
+  'reflect owned',
+  ASKED,
 ];
+
+/** Rights on an owner's API, of a component that is opt-in: the same sites. */
+const OWNED: Readonly<Record<string, readonly string[]>> = {
+  watch: ['reflect owned'],
+  owner: ['get workload', 'jsonPatch target'],
+};
 
 const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>>>> = {
   controller: {
@@ -125,6 +136,9 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     createEventRecorder: EVENTS,
     createElection: { resources: [], where: OPERATOR_NAMESPACE },
     "raw '/version'": everywhere(),
+    // Discovery, which everybody may ask who is authenticated.
+    [ASKED]: everywhere(),
+    'reflect owned': everywhere(),
   },
   agent: {
     'reflect AUDIT_NODES': everywhere(NODES),
@@ -187,6 +201,20 @@ describe('the rights in deploy/', () => {
     );
     expect(grantedTo('hosted', OBJECTS)).toEqual([...new Set(used)].sort());
     expect(BOUND.has('ClusterRole auditconfig-hosted')).toBe(false);
+  });
+
+  it.each(OWNER_KINDS)('on %s are a component of their own, which gives what is used and binds only the watch', (kind) => {
+    const { group, plural } = ownerOf(kind).api;
+    const objects = kustomized(join(ROOT, `deploy/owners/${plural}`));
+    const right = (verb: string, resource: string): string => rightText({ where: '*', resource, verb });
+    const used = (sites: readonly string[]): string[] =>
+      sites.flatMap((s) => (VERBS[s.split(' ')[0] ?? ''] ?? []).map((verb) => right(verb, `${plural}.${group}`)));
+    const data = Object.entries(HOSTED).filter(([, { resources }]) => resources.join() === DATA.join());
+    const ofData = data.flatMap(([site]) => (VERBS[site.split(' ')[0] ?? ''] ?? []).flatMap((verb) => DATA.map((r) => right(verb, r))));
+    expect(grantedTo(`watch-${plural}`, objects)).toEqual(used(OWNED['watch'] ?? []).sort());
+    expect(grantedTo(`owner-${plural}`, objects)).toEqual([...new Set([...used(OWNED['owner'] ?? []), ...ofData])].sort());
+    const bound = objects.filter((o) => o.kind.endsWith('Binding')).map((o) => (o['roleRef'] as { name: string }).name);
+    expect(bound).toEqual([`auditconfig-watch-${plural}`]);
   });
 
   const roles = OBJECTS.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');

@@ -6,17 +6,25 @@ import { parseAgentArgs } from '../../src/agent/agent.ts';
 import { DEFAULT_UNIT, NODE_TARGETS } from '../../src/api/auditconfig-target.ts';
 import { MANIFEST, rancherPlace } from '../../src/node/place.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
+import { ownerOf } from '../../src/targets/managed.ts';
+import { OWNER_KINDS } from '../../src/targets/owners/types.ts';
 import { tablesOf } from './tables.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const page = readFileSync(join(ROOT, 'docs/targets.md'), 'utf8');
 const service = readFileSync(join(ROOT, 'deploy/systemd/auditconfig-agent.service'), 'utf8');
-const [kinds = { rows: [] }, tested = { rows: [] }] = tablesOf('targets.md');
+const [kinds = { rows: [] }, owners = { rows: [] }, tested = { rows: [] }] = tablesOf('targets.md');
 
 describe('docs/targets.md', () => {
   it('has a column, and a row on how it is tested, for each kind of node', () => {
     expect(Object.keys(kinds.rows[0] ?? {}).filter((k) => k !== '')).toEqual(NODE_TARGETS.map((t) => `\`${t}\``));
     expect(tested.rows.map((r) => r[''])).toEqual(NODE_TARGETS.map((t) => `\`${t}\``));
+  });
+
+  it("has a row for each owner's API, and names its component", () => {
+    expect(owners.rows.map((r) => r['type'])).toEqual(OWNER_KINDS.map((k) => `\`${k}\``));
+    for (const kind of OWNER_KINDS)
+      expect(owners.rows.map((r) => r['component'])).toContain(`\`deploy/owners/${ownerOf(kind).api.plural}\``);
   });
 
   it('names the files that are written', () => {

@@ -24,6 +24,7 @@ import { FIELD_MANAGER } from '../../rollout/field-managers.ts';
 import type { HostedDecision } from '../../rollout/hosted.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, SECRETS } from '../resources.ts';
 import { PODS, resourceOf } from './workloads.ts';
+import { ownerFor } from '../../targets/managed.ts';
 import type { HostedPlace } from './workloads.ts';
 
 export const HOSTED_FINALIZER = 'auditconfig.dev/audit-flags';
@@ -88,7 +89,7 @@ async function patchWorkload(
   patch: NonNullable<HostedDecision['patch']>,
   signal: AbortSignal,
 ): Promise<Result<KubeObject>> {
-  const target = resourceOf(place.spec.kind);
+  const target = resourceOf(place.spec);
   const ref = { namespace: place.namespace, name: place.name };
   const same = { op: 'test', path: '/metadata/uid', value: workload?.metadata.uid } as const;
   const done = await a.client.jsonPatch(target, ref, [same, ...patch], { signal, fieldManager: FIELD_MANAGER });
@@ -100,13 +101,16 @@ async function patchWorkload(
 type Owner = NonNullable<KubeObject['metadata']['ownerReferences']>[number];
 
 /** The revision goes with its workload, and with nothing else: not with the AuditConfig, nor with our CRD. */
-const ownerOf = (workload: KubeObject | null, { spec }: HostedPlace): Owner | undefined =>
-  workload?.metadata.uid === undefined
-    ? undefined
-    : { apiVersion: 'apps/v1', kind: spec.kind, name: workload.metadata.name, uid: workload.metadata.uid };
+function ownerReferenceOf(workload: KubeObject | null, { spec }: HostedPlace): Owner | undefined {
+  if (workload?.metadata.uid === undefined) return undefined;
+  const { group, version, kind } = resourceOf(spec);
+  return { apiVersion: `${group}/${version}`, kind, name: workload.metadata.name, uid: workload.metadata.uid };
+}
 
-const bundleOf = (revision: Revision, { namespace, name, spec }: HostedPlace): readonly BundleObject[] =>
-  hostedBundle(revision, { namespace, hosting: { kind: spec.kind, name } });
+function bundleOf(revision: Revision, { namespace, name, spec }: HostedPlace): readonly BundleObject[] {
+  const asSecrets = ownerFor(spec.kind)?.secretsOnly === true ? { ...revision, confidential: true } : revision;
+  return hostedBundle(asSecrets, { namespace, hosting: { kind: spec.kind, name } });
+}
 
 function publishSteps(
   a: HostedActor,
@@ -114,7 +118,7 @@ function publishSteps(
   { place, workload }: HostedTask,
   signal: AbortSignal,
 ): (() => Promise<Result<unknown>>)[] {
-  const owner = ownerOf(workload, place);
+  const owner = ownerReferenceOf(workload, place);
   // The policy's object comes first in the list and is written last: who finds it finds all of it.
   return [...bundleOf(revision, place)].reverse().map((o) => () => publish(a, o, owner, signal));
 }
@@ -128,7 +132,7 @@ function rotateSteps(
   { place, workload }: HostedTask,
   signal: AbortSignal,
 ): (() => Promise<Result<unknown>>)[] {
-  const owner = ownerOf(workload, place);
+  const owner = ownerReferenceOf(workload, place);
   const those = bundleOf(revision, place).filter((o) => o.metadata.labels[CREDENTIALS ?? ''] !== undefined);
   return those.map((o) => () => publish(a, o, owner, signal));
 }

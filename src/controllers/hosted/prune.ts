@@ -13,7 +13,7 @@ import { BUNDLE_LABELS } from '../../render/bundle.ts';
 import { shortDigest } from '../../render/digest.ts';
 import type { Digest } from '../../render/types.ts';
 import { CONFIG_MAPS, SECRETS } from '../resources.ts';
-import { PODS } from './workloads.ts';
+import { isOwnerPlace, PODS } from './workloads.ts';
 import type { HostedPlace } from './workloads.ts';
 
 const apps = (plural: string, kind: string): Resource => ({
@@ -78,6 +78,20 @@ export type Pruned = {
   readonly digests: readonly Digest[];
 };
 
+/** Whatever may still name a revision. What an owner makes of its object is through by now, and goes back to none. */
+async function pastOf(
+  client: KubeClient,
+  { namespace, spec }: HostedPlace,
+  signal: AbortSignal,
+): Promise<Result<readonly KubeObject[]>> {
+  if (isOwnerPlace(spec)) return ok([]);
+  const histories = spec.kind === 'Deployment' ? REPLICA_SETS : CONTROLLER_REVISIONS;
+  const past = await client.list(histories, { namespace, signal });
+  if (!past.ok) return past;
+  const pods = await client.list(PODS, { namespace, signal });
+  return pods.ok ? ok([...past.value, ...pods.value]) : pods;
+}
+
 /** How many objects were deleted. */
 export async function pruneHosted(
   client: KubeClient,
@@ -85,14 +99,10 @@ export async function pruneHosted(
   signal: AbortSignal,
 ): Promise<Result<number>> {
   const { namespace } = place;
-  const histories = place.spec.kind === 'Deployment' ? REPLICA_SETS : CONTROLLER_REVISIONS;
   const named = new Set(namesIn(workload['spec']));
-  const past = await client.list(histories, { namespace, signal });
+  const past = await pastOf(client, place, signal);
   if (!past.ok) return past;
-  const pods = await client.list(PODS, { namespace, signal });
-  if (!pods.ok) return pods;
-  for (const object of [...past.value, ...pods.value])
-    for (const name of namesIn([object['spec'], object['data']])) named.add(name);
+  for (const object of past.value) for (const name of namesIn([object['spec'], object['data']])) named.add(name);
   const labelSelector = Object.entries(BUNDLE_LABELS)
     .map(([k, v]) => `${k}=${v}`)
     .join(',');

@@ -9,6 +9,7 @@ import type { Outcome } from '../../kube/queue.ts';
 import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../../kube/types.ts';
 import type { Digest } from '../../render/types.ts';
+import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
 import { blocked } from '../../rollout/accepted-status.ts';
 import { decideHosted, withEgress } from '../../rollout/hosted.ts';
 import type { HostedDecision, HostedFacts } from '../../rollout/hosted.ts';
@@ -24,11 +25,13 @@ import { permitEgress } from './egress.ts';
 import type { EgressWorld } from './egress.ts';
 import type { HostedLooks } from './looks.ts';
 import { pruneHosted } from './prune.ts';
+import type { OwnedObjects } from './owned.ts';
 import { findWorkload, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
 import type { HostedPlace, Patched, Workloads } from './workloads.ts';
 
 export type HostedReconcilerOptions = ReconcilerOptions & {
   readonly workloads: Workloads;
+  readonly owned: OwnedObjects;
   readonly patched: Patched;
   readonly egress: EgressWorld;
   readonly looks: HostedLooks;
@@ -45,16 +48,17 @@ export function createHostedReconciler(
   const released = new Set<string>();
   return async (key, signal) => {
     const config = o.caches.configs.store.get(key);
-    const place = config === undefined ? undefined : hostedPlaceOf(config);
-    const gathered = place === undefined ? undefined : await gather({ ...o, told: nothingTold }, key, signal);
-    if (config === undefined || place === undefined || gathered === undefined) {
+    const named = config === undefined ? undefined : hostedPlaceOf(config);
+    const gathered = named === undefined ? undefined : await gather({ ...o, told: nothingTold }, key, signal);
+    if (config === undefined || named === undefined || gathered === undefined) {
       o.egress.watch.need(key, undefined);
       return { kind: 'Done' };
     }
     const { uid = '', resourceVersion = '' } = config.metadata;
     if (released.has(uid)) return { kind: 'Done' };
-    const workload = await findWorkload({ ...o, client: o.client }, place, signal);
-    if (!workload.ok && workload.error.code !== 'Forbidden') return failed(o, key, workload.error);
+    const target = await targetOf(o, named, signal);
+    if (!target.ok) return failed(o, key, target.error);
+    const { place, object, ...seen } = target.value;
     const own = written.get(uid);
     const facts: HostedFacts = {
       ...gathered,
@@ -64,8 +68,8 @@ export function createHostedReconciler(
       workload: {
         name: place.name,
         spec: { ...place.spec, config: config.metadata.name },
-        object: workload.ok ? workload.value : null,
-        ...(workload.ok ? {} : { forbidden: workload.error.message }),
+        object,
+        ...seen,
         claimant: claimantOf(o, place),
         ...lookedAt(o, place, uid),
       },
@@ -74,7 +78,7 @@ export function createHostedReconciler(
     const permitted = await withNetwork(o, { facts, place, decision: decided }, signal);
     if (!permitted.ok) return failed(o, key, permitted.error);
     const decision = permitted.value;
-    const task: HostedTask = { config, place, workload: workload.ok ? workload.value : null, decision };
+    const task: HostedTask = { config, place, workload: object, decision };
     const done = await run(o, task, signal);
     if (!done.ok) {
       await sayBlocked(o, task, { facts, error: done.error }, signal);
@@ -102,6 +106,22 @@ function lookedAt(
   if (kubeconfig === undefined) return {};
   const found = looks.found(uid);
   return found === undefined ? { kubeconfig } : { kubeconfig, found };
+}
+
+type Target = { place: HostedPlace; object: KubeObject | null; unserved?: string; forbidden?: string };
+
+/** What it targets, in the version that is served, or why that is not to be seen. */
+async function targetOf(o: HostedReconcilerOptions, named: HostedPlace, signal: AbortSignal): Promise<Result<Target>> {
+  const served = await o.owned.served(named, signal);
+  if (!served.ok) return served;
+  const { place, unserved } = served.value;
+  if (unserved !== undefined) return ok({ place, object: null, unserved });
+  const found = await findWorkload(o, place, signal);
+  if (!found.ok)
+    return found.error.code === 'Forbidden' ? ok({ place, object: null, forbidden: found.error.message }) : found;
+  if (found.value?.metadata.labels?.[HOSTED_LABEL] !== undefined) o.owned.watch(place);
+  if (found.value === null) o.owned.doubt(place);
+  return ok({ place, object: found.value });
 }
 
 /** The oldest one that targets it; of the same second, by name. */

@@ -4,6 +4,7 @@
  * owner wrote it back) goes from the cache, which is told like any change. The others are asked for by name.
  */
 import { auditConfig } from '../../api/auditconfig.ts';
+import { MANAGED_TARGETS, TARGET_MEMBERS } from '../../api/auditconfig-target.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Kube } from '../../kube/connect.ts';
 import type { Result } from '../../kube/errors.ts';
@@ -12,8 +13,13 @@ import type { Reflector } from '../../kube/reflector.ts';
 import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, Resource } from '../../kube/types.ts';
 import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
+import type { OwnedObjects } from './owned.ts';
 import { DEFAULT_CONTAINER } from '../../targets/hosted/workload.ts';
 import type { HostedSpec, WorkloadKind } from '../../targets/hosted/workload.ts';
+import { ownerOf } from '../../targets/managed.ts';
+import type { ManagedKind } from '../../targets/managed.ts';
+import { isOwnerKind } from '../../targets/owners/types.ts';
+import type { OwnerKind, OwnerSpec } from '../../targets/owners/types.ts';
 
 const apps = (plural: string, kind: string): Resource => ({
   group: 'apps',
@@ -25,49 +31,67 @@ const apps = (plural: string, kind: string): Resource => ({
 export const PODS: Resource = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 export const DEPLOYMENTS = apps('deployments', 'Deployment');
 export const STATEFUL_SETS = apps('statefulsets', 'StatefulSet');
-export const resourceOf = (kind: WorkloadKind): Resource => (kind === 'Deployment' ? DEPLOYMENTS : STATEFUL_SETS);
+/** An owner's object is spoken of in the version that is served. */
+export function resourceOf(spec: PlaceSpec): Resource {
+  if (isOwnerPlace(spec)) return ownedResource(spec.kind, spec.version);
+  return spec.kind === 'Deployment' ? DEPLOYMENTS : STATEFUL_SETS;
+}
+export function ownedResource(kind: OwnerKind, version: string): Resource {
+  const { group, plural } = ownerOf(kind).api;
+  return { group, version, plural, kind, namespaced: true };
+}
 
 export type Workloads = Readonly<Record<WorkloadKind, Reflector<KubeObject>>>;
 
 /** What people and other programs did to it is only looked at when they are to be named. */
-function keep(object: KubeObject): KubeObject {
+export function keep(object: KubeObject): KubeObject {
   const { managedFields: _dropped, ...metadata } = object.metadata;
   return { ...object, metadata };
 }
 
 export function reflectWorkloads(kube: Pick<Kube, 'reflect'>, kind: WorkloadKind): Reflector<KubeObject> {
-  const workloads = resourceOf(kind);
+  const workloads = kind === 'Deployment' ? DEPLOYMENTS : STATEFUL_SETS;
   return kube.reflect({ resource: workloads, project: keep, indexes: {}, labelSelector: HOSTED_LABEL });
 }
 
-/** Cheap: it is asked of every AuditConfig at every change. */
+/** Is it somebody else who rolls it out? Cheap: it is asked of every AuditConfig at every change. */
 export function isHosted(config: KubeObject): boolean {
   const spec = isRecord(config['spec']) ? config['spec'] : {};
-  return isRecord(spec['target']) && spec['target']['type'] === 'Hosted';
+  const type = isRecord(spec['target']) ? spec['target']['type'] : undefined;
+  return MANAGED_TARGETS.some((t) => t === type);
 }
 
+/** Of an owner's object, `version` is empty until it is known which one is served. */
+export type PlaceSpec = HostedSpec | Pick<OwnerSpec, 'kind' | 'version'>;
 export type HostedPlace = {
   readonly namespace: string;
   readonly name: string;
-  readonly spec: HostedSpec;
+  readonly spec: PlaceSpec;
   /** The Secret by which its API server is asked. */
   readonly kubeconfig?: { readonly name: string; readonly key?: string | undefined };
 };
+export const isOwnerPlace = (spec: PlaceSpec): spec is Pick<OwnerSpec, 'kind' | 'version'> => isOwnerKind(spec.kind);
 
 /** Where an AuditConfig's hosted target is; undefined for other targets. */
 export function hostedPlaceOf(config: KubeObject): HostedPlace | undefined {
   const target = auditConfig.shape.spec.shape.target.safeParse(
     (config['spec'] as { target?: unknown } | undefined)?.target,
   );
-  if (!target.success || target.data.type !== 'Hosted' || target.data.hosted === undefined) return undefined;
-  const { kind, name, container = DEFAULT_CONTAINER, kubeconfigSecretRef: kubeconfig } = target.data.hosted;
-  const place = { namespace: config.metadata.namespace ?? '', name, spec: { kind, container } };
-  return kubeconfig === undefined ? place : { ...place, kubeconfig };
+  if (!target.success) return undefined;
+  const namespace = config.metadata.namespace ?? '';
+  const { type, hosted } = target.data;
+  if (type === 'Hosted' && hosted !== undefined) {
+    const { kind, name, container = DEFAULT_CONTAINER, kubeconfigSecretRef: kubeconfig } = hosted;
+    return { namespace, name, spec: { kind, container }, ...(kubeconfig === undefined ? {} : { kubeconfig }) };
+  }
+  if (!isOwnerKind(type)) return undefined;
+  const member = target.data[TARGET_MEMBERS[type]];
+  return member === undefined ? undefined : { namespace, name: member.name, spec: { kind: type, version: '' } };
 }
 
 /** What AuditConfigs are indexed by. */
 export const placeKey = (p: {
-  readonly kind: WorkloadKind;
+  readonly kind: ManagedKind;
   readonly namespace: string;
   readonly name: string;
 }): string => `${p.kind}/${p.namespace}/${p.name}`;
@@ -85,7 +109,7 @@ export class Patched {
     if (this.#objects.size > 10_000) this.#objects.delete([...this.#objects.keys()][0] ?? '');
   }
 
-  newest(kind: WorkloadKind, key: string, cached: KubeObject | undefined): KubeObject | undefined {
+  newest(kind: ManagedKind, key: string, cached: KubeObject | undefined): KubeObject | undefined {
     const own = this.#objects.get(`${kind}/${key}`);
     if (own === undefined || cached === undefined) return cached;
     const isOld =
@@ -96,7 +120,12 @@ export class Patched {
   }
 }
 
-export type Finder = { readonly client: KubeClient; readonly workloads: Workloads; readonly patched: Patched };
+export type Finder = {
+  readonly client: KubeClient;
+  readonly workloads: Workloads;
+  readonly owned: Pick<OwnedObjects, 'store'>;
+  readonly patched: Patched;
+};
 
 /** From the cache where it is there; else asked for, since only labelled ones are watched. Null: there is none. */
 export async function findWorkload(
@@ -106,7 +135,8 @@ export async function findWorkload(
 ): Promise<Result<KubeObject | null>> {
   const { namespace, name, spec } = place;
   const ref = { namespace, name };
-  const cached = f.patched.newest(spec.kind, keyOf(ref), f.workloads[spec.kind].store.get(ref));
+  const store = isOwnerPlace(spec) ? f.owned.store(spec.kind) : f.workloads[spec.kind].store;
+  const cached = f.patched.newest(spec.kind, keyOf(ref), store?.get(ref));
   return cached === undefined ? readWorkloadFresh(f.client, place, signal) : ok(cached);
 }
 
@@ -117,7 +147,7 @@ export async function readWorkloadFresh(
   signal: AbortSignal,
 ): Promise<Result<KubeObject | null>> {
   const { namespace, name, spec } = place;
-  const workload = resourceOf(spec.kind);
+  const workload = resourceOf(spec);
   const read = await client.get(workload, { namespace, name }, { signal });
   if (!read.ok && read.error.code === 'NotFound') return ok(null);
   return read;

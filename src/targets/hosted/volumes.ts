@@ -6,6 +6,7 @@
 import type { Finding } from '../../api/findings.ts';
 import { canonicalJson } from '../../config/canonical.ts';
 import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle.ts';
+import type { Hosting } from '../../render/bundle.ts';
 import type { Revision } from '../../render/types.ts';
 import { CONFIG_FILE } from '../../render/shipping/config.ts';
 import { BUFFER_VOLUME, CONFIG_VOLUME } from '../../render/shipping/container.ts';
@@ -29,7 +30,7 @@ export const isOwn = (v: Json): boolean => OWN.some((name) => at(v, 'name') === 
 const FILE_MODE = 0o644;
 const files = (...keys: readonly string[]): Json => keys.map((key) => ({ key, path: key }));
 
-function revisionVolume(to: Revision, w: Workload): Json {
+function revisionVolume(to: Revision, w: Hosting): Json {
   const policy = { name: bundleName(to.digest), items: files('policy.yaml') };
   const credentials = to.credentials?.reveal() ?? {};
   const names = CREDENTIAL_FILES.filter((n) => credentials[n] !== undefined);
@@ -121,7 +122,7 @@ function kindOf(
 /** Where the log goes: our own volume, the owner's, or nowhere. */
 function judgeLog(
   to: Revision,
-  w: Workload,
+  w: Pick<Workload, 'claims'>,
   theirs: { mounts: readonly Mount[]; volumes: readonly Json[] },
 ): 'Ours' | 'Theirs' | Finding {
   const log = logFileOf(to);
@@ -179,8 +180,8 @@ export type Volumes = {
   readonly findings: readonly Finding[];
 };
 
-/** Those of the owner, with ours behind them: what the workload is to have for a revision, or without one. */
-export function volumesFor(to: Revision | null, w: Workload): Volumes {
+/** Those of the owner, with ours behind them, for a revision, or without one. `w` may be what an owner's object says. */
+export function volumesFor(to: Revision | null, w: Hosting & Pick<Workload, 'volumes' | 'mounts' | 'claims'>): Volumes {
   const volumes = (w.volumes ?? []).filter((v) => !isOwn(v));
   const mounts = (w.mounts ?? []).filter((m) => !isOwn(m));
   if (to === null) return { volumes, mounts, findings: [] };

@@ -2,17 +2,9 @@
  * How far Kubernetes is with a Deployment or StatefulSet, from its own status: what `kubectl rollout status` goes by, as
  * data. Nothing is believed that its controller said about an older template.
  */
-import { at } from '../targets/hosted/workload.ts';
-import type { WorkloadKind } from '../targets/hosted/workload.ts';
-
-export type RolloutState =
-  /** Every replica has the newest template, and is available. */
-  | { readonly state: 'Complete' }
-  | { readonly state: 'Progressing'; readonly message: string }
-  /** Its own progressDeadlineSeconds have passed. */
-  | { readonly state: 'Failed'; readonly message: string }
-  /** `spec.paused`: nothing happens until somebody unsets it. */
-  | { readonly state: 'Paused' };
+import { at } from './workload.ts';
+import type { WorkloadKind } from './workload.ts';
+import type { RolloutState } from '../owners/types.ts';
 
 const numberAt = (object: unknown, ...keys: readonly string[]): number => {
   const value = at(object, ...keys);

@@ -1,0 +1,119 @@
+/**
+ * Minimal CRDs of owners' APIs, written for these tests: the fields that auditing touches are typed as the owners type them
+ * (lists that are atomic or keyed, what may not be empty, what must be unique); all else is kept as it comes.
+ */
+import type { Manifest } from '../operator/install.ts';
+
+type Schema = Record<string, unknown>;
+const text: Schema = { type: 'string' };
+const open: Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+const object = (properties: Schema, more: Schema = {}): Schema => ({ type: 'object', properties, ...more });
+const list = (items: Schema, more: Schema = {}): Schema => ({
+  type: 'array',
+  items,
+  'x-kubernetes-list-type': 'atomic',
+  ...more,
+});
+
+export type Crd = {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly spec: Schema;
+};
+
+export const crd = ({ group, version, kind, plural, spec }: Crd): Manifest => ({
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: `${plural}.${group}` },
+  spec: {
+    group,
+    scope: 'Namespaced',
+    names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
+    versions: [
+      {
+        name: version,
+        served: true,
+        storage: true,
+        subresources: { status: {} },
+        schema: { openAPIV3Schema: object({ spec, status: open }) },
+      },
+    ],
+  },
+});
+
+const file = object(
+  {
+    path: text,
+    owner: text,
+    permissions: text,
+    append: { type: 'boolean' },
+    content: { ...text, minLength: 1, maxLength: 10_240 },
+    contentFrom: object({ secret: object({ name: text, key: text }, { required: ['name', 'key'] }) }),
+  },
+  { required: ['path'] },
+);
+const hostPathMount = object(
+  { name: text, hostPath: text, mountPath: text, readOnly: { type: 'boolean' }, pathType: text },
+  { required: ['name', 'hostPath', 'mountPath'] },
+);
+
+const kcpSpec = (apiServer: Schema, lists: Schema): Schema =>
+  object({
+    replicas: { type: 'integer' },
+    version: text,
+    machineTemplate: open,
+    kubeadmConfigSpec: object({
+      clusterConfiguration: object({ apiServer, controllerManager: open }),
+      files: list(file, lists),
+    }),
+  });
+
+const notEmpty: Schema = { minItems: 1, maxItems: 100 };
+const unique = {
+  rule: 'self.all(x, self.exists_one(y, x.name == y.name))',
+  message: 'extraArgs name must be unique',
+};
+const ARGS: Schema = list(
+  object({ name: { ...text, maxLength: 256 }, value: { ...text, maxLength: 1024 } }, { required: ['name', 'value'] }),
+  {
+    ...notEmpty,
+    'x-kubernetes-list-type': 'map',
+    'x-kubernetes-list-map-keys': ['name', 'value'],
+    'x-kubernetes-validations': [unique],
+  },
+);
+
+const kcp = (version: string, spec: Schema): Manifest =>
+  crd({
+    group: 'controlplane.cluster.x-k8s.io',
+    version,
+    kind: 'KubeadmControlPlane',
+    plural: 'kubeadmcontrolplanes',
+    spec,
+  });
+
+export const KUBEADM_CONTROL_PLANE = {
+  v1beta1: kcp(
+    'v1beta1',
+    kcpSpec(
+      object({
+        certSANs: list(text),
+        extraArgs: { type: 'object', additionalProperties: text },
+        extraVolumes: list(hostPathMount),
+      }),
+      {},
+    ),
+  ),
+  v1beta2: kcp(
+    'v1beta2',
+    kcpSpec(
+      object(
+        { certSANs: list(text, notEmpty), extraArgs: ARGS, extraVolumes: list(hostPathMount, notEmpty) },
+        { minProperties: 1 },
+      ),
+      { minItems: 1, maxItems: 200 },
+    ),
+  ),
+};

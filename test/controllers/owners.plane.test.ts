@@ -1,0 +1,212 @@
+/**
+ * Owners' own APIs on real API servers, with the controller and the rights that ship. The CRDs are minimal ones
+ * (owners-crds.ts), and the owners' controllers are played (owner-played.ts).
+ */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runController } from '../../src/controllers/controller.ts';
+import { managedView, ownerOf } from '../../src/targets/managed.ts';
+import type { OwnerKind } from '../../src/targets/owners/types.ts';
+import { startControlPlane } from '../control-plane/plane.ts';
+import type { ControlPlane } from '../control-plane/plane.ts';
+import { PLANE_VERSIONS } from '../control-plane/versions.ts';
+import { OPERATOR_NAMESPACE, ROOT, apply, applyOrThrow, installOperator, kubeconfigOf } from '../operator/install.ts';
+import { kustomized, pathOf, tokenOf } from '../operator/install.ts';
+import type { Manifest } from '../operator/install.ts';
+import { ownerSample } from '../targets/contract/owner.ts';
+import { OwnedPlayed, ownerNamespace } from './owner-played.ts';
+import type { OwnedObject } from './owner-played.ts';
+import { KUBEADM_CONTROL_PLANE } from './owners-crds.ts';
+
+type View = {
+  readonly metadata: { readonly generation: number; readonly resourceVersion: string };
+  readonly status?: {
+    readonly observedGeneration?: number;
+    readonly revision?: { readonly digest: string };
+    readonly workload?: Record<string, unknown>;
+    readonly conditions?: readonly { type: string; status: string; reason: string; message: string }[];
+  };
+};
+type Case = {
+  readonly kind: OwnerKind;
+  readonly version: string;
+  readonly crd: Manifest;
+  readonly sample: string;
+  readonly status: (live: OwnedObject, ready: boolean) => Record<string, unknown>;
+};
+
+const kcpStatus =
+  (updated: string) =>
+  ({ metadata, spec }: OwnedObject, ready: boolean): Record<string, unknown> => {
+    const all = Number(spec['replicas']);
+    return {
+      observedGeneration: metadata.generation,
+      replicas: all,
+      [updated]: ready ? all : 1,
+      readyReplicas: ready ? all : all - 1,
+    };
+  };
+const V1BETA1: Case = {
+  kind: 'KubeadmControlPlane',
+  version: 'v1beta1',
+  crd: KUBEADM_CONTROL_PLANE.v1beta1,
+  sample: 'kubeadmcontrolplane-v1beta1',
+  status: kcpStatus('updatedReplicas'),
+};
+const V1BETA2: Case = {
+  kind: 'KubeadmControlPlane',
+  version: 'v1beta2',
+  crd: KUBEADM_CONTROL_PLANE.v1beta2,
+  sample: 'kubeadmcontrolplane-v1beta2',
+  status: kcpStatus('upToDateReplicas'),
+};
+
+const CASES = [[V1BETA2], [V1BETA1]];
+
+describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
+  "owners' APIs on Kubernetes %s",
+  (version, cases) => {
+    let plane: ControlPlane;
+    let controller: Promise<void>;
+    const stop = new AbortController();
+    const playing: Promise<void>[] = [];
+
+    beforeAll(async () => {
+      plane = await startControlPlane({ version });
+      await installOperator(plane);
+      for (const { kind } of cases)
+        for (const o of kustomized(join(ROOT, `deploy/owners/${ownerOf(kind).api.plural}`)))
+          await applyOrThrow(plane, o);
+      const kubeconfig = `${plane.kubeconfigPath}-controller`;
+      await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
+      const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
+      controller = runController(
+        { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
+        stop.signal,
+      );
+    });
+    afterAll(async () => {
+      stop.abort();
+      await Promise.all([controller, ...playing]);
+      await plane?.stop();
+    });
+
+    const memberOf = (kind: string): string => `${kind.charAt(0).toLowerCase()}${kind.slice(1)}`;
+    const nameOf = (sample: string): string => (ownerSample(sample) as OwnedObject).metadata.name;
+    const config = (c: Case, namespace: string, spec: Record<string, unknown> = {}): Manifest => ({
+      apiVersion: 'auditconfig.dev/v1alpha1',
+      kind: 'AuditConfig',
+      metadata: { name: 'main', namespace },
+      spec: { target: { type: c.kind, [memberOf(c.kind)]: { name: nameOf(c.sample) } }, ...spec },
+    });
+    const put = async (object: Manifest): Promise<void> => {
+      for (;;) {
+        const reply = await apply(plane, object);
+        if (reply.status < 300) return;
+        if (reply.status < 429) throw new Error(reply.text);
+        await sleep(100);
+      }
+    };
+    const get = async (object: Manifest): Promise<View> => (await plane.request('GET', pathOf(object))).body as View;
+    const until = async (object: Manifest, type: string, reason: string, ms = 120_000): Promise<View> => {
+      const end = Date.now() + ms;
+      let last: View | undefined;
+      while (Date.now() < end) {
+        last = await get(object);
+        const c = last.status?.conditions?.find((x) => x.type === type);
+        if (c?.reason === reason && last.status?.observedGeneration === last.metadata.generation) return last;
+        await sleep(50);
+      }
+      throw new Error(`${type}=${reason} did not come true: ${JSON.stringify(last?.status, null, 1)}`);
+    };
+    const place = async (c: Case, namespace: string): Promise<OwnedPlayed> => {
+      const { group, plural } = ownerOf(c.kind).api;
+      await applyOrThrow(plane, c.crd);
+      await ownerNamespace(plane, namespace, plural);
+      const base = `/apis/${group}/${c.version}/namespaces/${namespace}/${plural}`;
+      const played = await OwnedPlayed.create({ plane, base, status: c.status }, ownerSample(c.sample), namespace);
+      playing.push(played.play(stop.signal));
+      return played;
+    };
+    const flagsOf = (c: Case, live: OwnedObject): ReadonlyMap<string, string> => {
+      const view = managedView({ workload: live }, { kind: c.kind, version: c.version, config: 'main' });
+      return 'ok' in view ? view.ok.auditFlags : new Map();
+    };
+
+    describe.each(cases.map((c) => [`${c.kind} ${c.version}`, c] as const))('%s', (_name, c) => {
+      const ns = (name: string): string => `${name}-${c.kind.toLowerCase()}`;
+
+      it('is said not to be served until it is, and is then found without a restart', async () => {
+        const object = config(c, ns('early'));
+        await applyOrThrow(plane, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ns('early') } });
+        await put(object);
+        const early = await until(object, 'RolledOut', 'WorkloadNotFound');
+        const said = early.status?.conditions?.find((x) => x.type === 'RolledOut')?.message;
+        expect(said).toContain(ownerOf(c.kind).api.group);
+        await applyOrThrow(plane, c.crd);
+        await place(c, ns('early'));
+        await until(object, 'RolledOut', 'Complete');
+      });
+
+      it('gets a revision, another one, and everything back', async () => {
+        const namespace = ns('whole');
+        const w = await place(c, namespace);
+        const before = await w.get();
+        const object = config(c, namespace);
+        await put(object);
+        const { status } = await until(object, 'RolledOut', 'Complete');
+        const digest = status?.revision?.digest ?? '';
+        expect(flagsOf(c, await w.get()).get('--audit-policy-file')).toContain(digest.slice(0, 16));
+        expect((await w.get()).metadata.generation).toBe(before.metadata.generation + 1);
+
+        await put(config(c, namespace, { policy: { preset: 'minimal' } }));
+        const second = await until(object, 'RolledOut', 'Complete');
+        expect(second.status?.revision?.digest).not.toBe(digest);
+        expect((await w.get()).metadata.generation).toBe(before.metadata.generation + 2);
+
+        const quiet = [(await w.get()).metadata.resourceVersion, second.metadata.resourceVersion];
+        await sleep(2_000);
+        expect([(await w.get()).metadata.resourceVersion, (await get(object)).metadata.resourceVersion]).toEqual(quiet);
+
+        await plane.request('DELETE', pathOf(object));
+        const end = Date.now() + 60_000;
+        while ((await plane.request('GET', pathOf(object))).status !== 404 && Date.now() < end) await sleep(50);
+        const after = await w.get();
+        expect([after.spec, after.metadata.labels, after.metadata.annotations]).toEqual([
+          before.spec,
+          before.metadata.labels,
+          before.metadata.annotations,
+        ]);
+      });
+
+      it('goes back to the last good revision where the next one is not ready in time', async () => {
+        const namespace = ns('back');
+        const w = await place(c, namespace);
+        const object = config(c, namespace, { rollout: { timeoutSeconds: 30 } });
+        await put(object);
+        const good = (await until(object, 'RolledOut', 'Complete')).status?.revision?.digest ?? '';
+        w.readyUpTo = (await w.get()).metadata.generation;
+        await put(config(c, namespace, { rollout: { timeoutSeconds: 30 }, policy: { preset: 'minimal' } }));
+        await until(object, 'RolledOut', 'NodeHeld', 170_000);
+        expect(flagsOf(c, await w.get()).get('--audit-policy-file')).toContain(good.slice(0, 16));
+      });
+
+      it('names who writes it back twice, and leaves it alone', async () => {
+        const namespace = ns('fight');
+        const w = await place(c, namespace);
+        const object = config(c, namespace);
+        await put(object);
+        await until(object, 'RolledOut', 'Complete');
+        await w.writeBack();
+        for (const end = Date.now() + 60_000; Date.now() < end; await sleep(50))
+          if (flagsOf(c, await w.get()).size > 0) break;
+        await until(object, 'RolledOut', 'Complete');
+        await w.writeBack();
+        const fought = await until(object, 'Degraded', 'FieldFight');
+        expect(fought.status?.conditions?.find((x) => x.type === 'Degraded')?.message).toContain('gitops');
+      });
+    });
+  },
+);
