@@ -29,6 +29,7 @@ import { startTelemetryServer } from '../telemetry/server.ts';
 import { DeliveryWatch } from './delivery.ts';
 import { DriftKeeper } from './drift.ts';
 import { DriftWork } from './drift-work.ts';
+import { FallbackWatch } from './fallback.ts';
 import { GapKeeper } from './gaps.ts';
 import { joinReports } from './measured.ts';
 import { ownServer } from './own-server.ts';
@@ -36,6 +37,7 @@ import { askGitVersion, askReady } from './peers.ts';
 import { hostFor, parsePlace, placeFrom } from './places.ts';
 import type { PlaceOptions } from './places.ts';
 import { Prover } from './proof.ts';
+import { serveWith } from './serving.ts';
 import { createReporter } from './reporter.ts';
 import { readMetricsWith } from './server-metrics.ts';
 import { AUDIT_NODES } from './resources.ts';
@@ -168,6 +170,7 @@ export const whyNoAgent = ({ kubeconfig }: AgentOptions): string | undefined =>
 const PROBATION = 'watch/probation';
 const TURN = 'watch/turn';
 const DRIFT = 'watch/drift';
+const FALLBACK = 'watch/fallback';
 
 /** Resolves when the signal has aborted and everything has ended. */
 export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<void> {
@@ -311,6 +314,20 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     again: () => queue.addAfter(o.nodeName, 1_000),
     note: (regarding, type, reason, note) => events.record({ regarding, type, reason, action: 'Install', note }),
   });
+  const fallback = new FallbackWatch({
+    host,
+    spec,
+    ask: serveWith(peers),
+    node: o.nodeName,
+    bundles: () => auditNodeSpec.safeParse(read()?.['spec']).data?.desired.revision?.namespace,
+    version: () => parseMinor(told().kubernetesVersion ?? ''),
+    due: () => {
+      // The one worker may be asking an API that does not answer.
+      worker.hurry();
+      queue.add(FALLBACK);
+    },
+    log,
+  });
   const queue = createWorkQueue({ name: 'auditnode', log, metrics });
   const work = async (): Promise<void> => {
     // A guard that is rolling back ends that first; while this process lives, no guard acts.
@@ -345,6 +362,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     const reconcile = async (key: string, s: AbortSignal): Promise<Outcome> => {
       if (key === TURN) return worker.giveBackTurn(s);
       if (key === DRIFT) return worker.watchDrift(s);
+      if (key === FALLBACK) return worker.fallBack(s);
       if (key === PROBATION) return worker.watchProbation(s);
       const outcome = await worker.work(s);
       queue.add(PROBATION);
@@ -364,6 +382,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
       keeper.run(signal),
       gaps.run(signal),
       deliveries.run(signal),
+      fallback.run(signal),
       work(),
     ];
     await Promise.all([kube.health.start(signal), ...parts]);

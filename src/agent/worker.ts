@@ -11,7 +11,10 @@ import type { KubeError } from '../kube/errors.ts';
 import type { Outcome } from '../kube/queue.ts';
 import { isRecord } from '../kube/types.ts';
 import type { KubeObject } from '../kube/types.ts';
+import { scope } from '../kube/wait.ts';
+import type { Scope } from '../kube/wait.ts';
 import { applyRevision, resume } from '../node/apply-revision.ts';
+import { dueFallback, endFallback, fallBack, forgetFallback, keptFor, prepareFallback } from '../node/fallback.ts';
 import type { ApplyOutcome } from '../node/outcome.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
 import type { NodeHost } from '../node/host.ts';
@@ -78,6 +81,7 @@ export class Worker {
   /** What was fetched last: drift is put right with it, without the API. */
   #fetched: Revision | undefined;
   #reports = 0;
+  #asked: Scope | undefined;
   readonly #probation = new ProbationWatch();
   #wantsTurn = false;
   #tried: { readonly digest: string | undefined; readonly credentials: string | undefined } | undefined;
@@ -98,22 +102,38 @@ export class Worker {
   async work(signal: AbortSignal): Promise<Outcome> {
     this.#wantsTurn = false;
     const task = taskOf(this.#o.read());
-    const stopped = await this.#resume(task, signal);
+    const stopped = (await this.#resume(task, signal)) ?? (await this.#endFallback(task, signal));
     if (stopped !== undefined) return stopped;
     if (task === undefined) return { kind: 'Done' };
     const wrong = this.#o.mismatch?.(task.spec.target);
     if (wrong !== undefined) return this.#refused(task, [wrong]);
-    await this.#askVersion(signal);
+    await this.#asking((s) => this.#askVersion(s), signal);
     const named = task.spec.desired.revision;
     if (named === undefined) return this.#run(task, null, signal);
     const minor = parseMinor(this.#version ?? '');
     if (minor === undefined) return { kind: 'Retry', afterMs: AWAY_RETRY_MS };
-    const fetched = await fetchRevision(this.#o.client, named, [minor], signal);
+    const fetched = await this.#asking((s) => fetchRevision(this.#o.client, named, [minor], s), signal);
     if (!fetched.ok) return this.#away(fetched.error);
     const { revision, findings } = fetched.value;
     if (revision === undefined) return this.#refused(task, findings);
     this.#fetched = revision;
     return this.#run(task, revision, signal);
+  }
+
+  /** What asks the API and changes nothing is ended: there is something to do that needs no answer. */
+  hurry(): void {
+    this.#asked?.abort('hurry');
+  }
+
+  async #asking<T>(ask: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const asked = scope([signal]);
+    this.#asked = asked;
+    try {
+      return await ask(asked.signal);
+    } finally {
+      this.#asked = undefined;
+      asked.dispose();
+    }
   }
 
   /** A file of this node was changed, or it is time to look: without a request, unless something has to be done. */
@@ -138,7 +158,7 @@ export class Worker {
     if (found?.journal === undefined || found.journal === null) return undefined;
     // The Lease may have been taken from a node that was dead; what is in flight goes on, and nobody else should begin.
     void this.#o.turn.announce(signal);
-    const outcome = await resume({ host, spec, keep: keepOf(task), signal });
+    const outcome = await resume({ host, spec, keep: await this.#keep(task), signal });
     log.info({ outcome: outcome.kind }, 'a change was in flight');
     switch (outcome.kind) {
       case 'OnHold':
@@ -171,7 +191,7 @@ export class Worker {
     const rests = file !== null && file.journal === null && (await isHealthy(host, spec, signal));
     if (signal.aborted) return { kind: 'Done' };
     if (!rests) return { kind: 'Again', afterMs: HEALTH_MS };
-    const given = await turn.giveBack(signal);
+    const given = await this.#asking((s) => turn.giveBack(s), signal);
     if (given) log.info({}, 'the turn is over: the API server is healthy');
     return given ? { kind: 'Done' } : { kind: 'Retry', afterMs: AWAY_RETRY_MS };
   }
@@ -190,7 +210,7 @@ export class Worker {
     const looked = await this.#probation.look({
       host,
       spec,
-      keep: keepOf(taskOf(this.#o.read())),
+      keep: await this.#keep(taskOf(this.#o.read())),
       signal,
       onState,
       ...this.#guard,
@@ -225,6 +245,61 @@ export class Worker {
         return { kind: 'Done' };
       }
     }
+  }
+
+  /**
+   * Requests to our own API server have waited for its webhook for a minute (src/agent/fallback.ts): it goes on with the Batch
+   * twin that lies ready. Nobody is asked: nobody would answer.
+   */
+  async fallBack(signal: AbortSignal): Promise<Outcome> {
+    const { host, spec, log, turn } = this.#o;
+    const task = taskOf(this.#o.read());
+    const found = await ownServer(host, spec);
+    const minor = parseMinor(this.#version ?? (await ownVersion(found, async () => undefined, signal)) ?? '');
+    const due = minor === undefined ? undefined : await dueFallback({ host, spec }, minor);
+    if (minor === undefined || due === undefined) return { kind: 'Done' };
+    void turn.announce(signal);
+    log.warn({ digest: due.fallback.of }, 'the webhook keeps the API server from serving; it goes on in mode Batch');
+    const timeoutMs = task === undefined ? DEFAULT_RULES.timeoutMs : task.spec.timeoutSeconds * 1000;
+    const outcome = await fallBack(
+      {
+        host,
+        spec,
+        version: minor,
+        keep: await this.#keep(task),
+        ...this.#guard,
+        rules: { ...DEFAULT_RULES, timeoutMs },
+        onState: (next) => log.info({ phase: next.state.phase, digest: due.twin.digest }, 'node state'),
+        signal,
+      },
+      due,
+    );
+    return this.#fellBack(task, outcome);
+  }
+
+  /** A process that was killed after its twin had settled, and before that was written down. */
+  async #endFallback(task: Task | undefined, signal: AbortSignal): Promise<Outcome | undefined> {
+    const { host, spec } = this.#o;
+    const outcome = await endFallback({ host, spec, keep: await this.#keep(task), signal });
+    return outcome === undefined ? undefined : this.#fellBack(task, outcome);
+  }
+
+  async #fellBack(task: Task | undefined, outcome: ApplyOutcome): Promise<Outcome> {
+    const { host, spec, note, log } = this.#o;
+    const isBack = outcome.kind === 'RolledBack' && outcome.failure.reason === 'WebhookFallback';
+    log.warn({ outcome: outcome.kind, isBack }, 'the fallback to mode Batch has ended');
+    if (task !== undefined && outcome.kind !== 'Interrupted')
+      await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome });
+    if (task !== undefined && isBack) note(task.object, 'Warning', 'WebhookFallback', outcome.failure.message);
+    else if (task !== undefined) this.#tell(task, outcome);
+    return outcomeOf(outcome);
+  }
+
+  /** What the controller asks to keep, and what may be fallen back to. */
+  async #keep(task: Task | undefined): Promise<readonly string[] | 'All'> {
+    const asked = keepOf(task);
+    const { host, spec } = this.#o;
+    return asked === 'All' ? asked : [...asked, ...(await keptFor(host.disk, spec.layout.stateDir).catch(() => []))];
   }
 
   /** Only where the node itself does not tell, that of whichever API server answers. */
@@ -275,12 +350,19 @@ export class Worker {
       await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), drift: before.said });
       return before.outcome;
     }
+    // A way back from a webhook that blocks is at hand before it is installed.
+    const unprepared = to === null ? undefined : await prepareFallback({ host, spec, to, signal });
+    if (unprepared !== undefined) {
+      if (unprepared.kind !== 'Interrupted')
+        await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome: unprepared });
+      return outcomeOf(unprepared);
+    }
     const outcome = await applyRevision({
       host,
       spec,
       to,
       version: parseMinor(this.#version ?? '') ?? null,
-      keep: keepOf(task),
+      keep: to === null ? keepOf(task) : await this.#keep(task),
       ...this.#guard,
       rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
       turn: async (s) => {
@@ -296,7 +378,12 @@ export class Worker {
       signal,
     });
     this.#wasRefused = outcome.kind === 'Refused';
-    if (outcome.kind === 'Settled') await drift?.after(to, outcome.restarted, signal);
+    if (outcome.kind === 'Settled') {
+      await drift?.after(to, outcome.restarted, signal);
+      if (to === null) await forgetFallback(host.disk, spec.layout.stateDir, null);
+      // The first one ever has made the folders.
+      else await prepareFallback({ host, spec, to, signal });
+    }
     const file = await readState(host.disk, spec.layout.stateDir);
     if (outcome.kind !== 'Interrupted') await this.#say(task, { file, outcome });
     this.#tell(task, outcome);

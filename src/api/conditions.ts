@@ -34,6 +34,8 @@ export type Reasons = {
     | 'DatacenterUnreadable'
     /** A node target outside the operator's namespace. */
     | 'NamespaceNotAllowed'
+    /** What only a datacenter can permit, and none does. */
+    | 'NotPermitted'
     /** Nothing was judged yet. */
     | 'Pending';
   /** Do all nodes run what is wanted? */
@@ -131,7 +133,16 @@ export type Reasons = {
   /** Of a datacenter: does another one enforce something else for the same control planes? True is bad. */
   Conflicting: 'FieldsDiffer' | 'NoConflict';
   /** Is something wrong that does not stop the rest? True is bad. */
-  Degraded: 'AsExpected' | 'NodeHeld' | 'DriftFight' | 'Rescued' | 'FieldFight' | 'LastValidKept' | 'Inconclusive';
+  Degraded:
+    | 'AsExpected'
+    | 'NodeHeld'
+    | 'DriftFight'
+    | 'Rescued'
+    /** A webhook that blocks requests kept an API server from serving: it is in mode Batch there. */
+    | 'WebhookFallback'
+    | 'FieldFight'
+    | 'LastValidKept'
+    | 'Inconclusive';
   Ready:
     | 'Ready'
     | 'Disabled'

@@ -35,7 +35,7 @@ const state = z.discriminatedUnion('phase', [
     current: optional,
     lastGood: optional,
     refused: optional,
-    why: z.enum([...reason.options, 'Inconclusive', 'Rescued']),
+    why: z.enum([...reason.options, 'Inconclusive', 'Rescued', 'WebhookFallback']),
   }),
 ]);
 

@@ -5,7 +5,7 @@
  */
 import { API_VERSION } from '../api/auditconfig.ts';
 import type { AuditConfig, AuditConfigSpec } from '../api/auditconfig.ts';
-import { unsupportedFields } from '../api/auditconfig-unsupported.ts';
+import { unsupportedByHand } from '../api/auditconfig-unsupported.ts';
 import { hasErrors } from '../api/findings.ts';
 import type { Finding, Position } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
@@ -49,7 +49,7 @@ export function loadAuditConfigFile(bytes: Uint8Array): AuditConfigFile {
       continue;
     }
     const parsed = parseAuditConfig(doc.value);
-    const unsupported = parsed.config === undefined ? [] : unsupportedFields(parsed.config.spec);
+    const unsupported = parsed.config === undefined ? [] : unsupportedByHand(parsed.config.spec);
     const problems = [...parsed.findings, ...unsupported].map((f) => ({ ...f, at: doc.locate(f.path) }));
     found.push(...problems);
     if (parsed.config !== undefined && !hasErrors(problems)) configs.push(documentOf(parsed.config, doc, documents));

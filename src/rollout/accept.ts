@@ -20,6 +20,7 @@ import { buildRevision } from '../render/revision.ts';
 import type { Revision, Shipping } from '../render/types.ts';
 import type { HostedView } from '../targets/hosted.ts';
 import { managedView, ownerFor } from '../targets/managed.ts';
+import { refusedBlocking } from './blocking-mode.ts';
 import { referenceKey } from './facts.ts';
 import type { Facts } from './facts.ts';
 import type { Own } from '../render/last-valid.ts';
@@ -167,6 +168,8 @@ function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said:
   }
   const unfit = inexpressible(effective, facts);
   if (hasErrors(unfit)) return refuse(reasonOf(unfit), sentence(unfit), unfit);
+  const blocking = refusedBlocking(effective, facts);
+  if (blocking !== undefined) return refuse(blocking.reason, sentence([blocking.finding]), [blocking.finding]);
   const versions = versionsOf(facts);
   const input = {
     effective,

@@ -55,7 +55,7 @@ export type NodeState =
       readonly current: Digest | null;
       readonly lastGood: Digest | null;
       readonly refused: Digest | null;
-      readonly why: Reason | 'Inconclusive' | 'Rescued';
+      readonly why: Reason | 'Inconclusive' | 'Rescued' | 'WebhookFallback';
     };
 
 export type NodeFacts = {

@@ -127,7 +127,7 @@ function stoppedVerdict(next: Extract<NextNode, { kind: 'Stopped' }>, progress: 
 }
 
 /** Of drift that is not put right, and of what nobody is blamed for, the reason is said as it is. */
-const STOPPED_BY = ['DriftFight', 'Rescued', 'Inconclusive'] as const;
+const STOPPED_BY = ['DriftFight', 'Rescued', 'WebhookFallback', 'Inconclusive'] as const;
 
 /** A node that went back is degradation even while its predecessor revision serves. */
 export function degradedVerdict(facts: readonly NodeFact[], views: readonly NodeView[]): Verdict<'Degraded'> {

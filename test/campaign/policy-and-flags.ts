@@ -152,7 +152,7 @@ export const POLICY_AND_FLAGS: readonly Breakage[] = [
       const kubeconfig = webhookTo({ server: 'https://127.0.0.1:9' });
       await lab.apply(inOwnNamespace('Secret', 'blocking', { 'webhook.yaml': kubeconfig }));
       await lab.begin({ webhook: { secretRef: { name: 'blocking' }, mode: 'Blocking' } });
-      await lab.untilNotAccepted('Unsupported');
+      await lab.untilNotAccepted('NotPermitted');
     },
   },
   {

@@ -3,7 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { credentialsName } from '../../src/render/bundle.ts';
 import { Secret } from '../../src/render/types.ts';
 import type { Digest } from '../../src/render/types.ts';
+import type { DatacenterContent } from '../../src/config/types.ts';
+import { accept } from '../../src/rollout/accept.ts';
 import { decide } from '../../src/rollout/decide.ts';
+import type { Governed } from '../../src/rollout/facts.ts';
 import { Authority } from '../control-plane/pki.ts';
 import { World } from './world.ts';
 
@@ -143,15 +146,47 @@ describe('WebhookDelivering', () => {
   });
 });
 
-it('a mode that blocks is refused by name, until a datacenter can permit it', () => {
-  const w = hooked(['a'], kubeconfig({ token: 'one' }));
-  w.run();
-  const before = w.currents();
-  for (const mode of ['Blocking', 'BlockingStrict']) {
-    w.change({ webhook: { secretRef: { name: 'w' }, mode } });
+describe('a mode that blocks', () => {
+  const MODES = ['Blocking', 'BlockingStrict'] as const;
+  const governed = (content: DatacenterContent): Governed => ({
+    datacenters: [{ name: 'eu', content }],
+    unreadable: [],
+    references: new Map(),
+  });
+  const accepted = (spec: object, of?: Governed): string => {
+    const w = hooked(['a'], kubeconfig({ token: 'one' }));
+    w.change({ ...spec });
+    const { verdict } = accept({ ...w.facts(), ...(of === undefined ? {} : { governed: of }) });
+    return `${verdict.status} ${verdict.reason}`;
+  };
+  const asking = (mode: string): Record<string, unknown> => ({ webhook: { secretRef: { name: 'w' }, mode } });
+
+  it('is refused where no datacenter permits it, and changes nothing', () => {
+    const w = hooked(['a'], kubeconfig({ token: 'one' }));
     w.run();
-    expect(w.condition('Accepted')).toMatchObject({ status: 'False', reason: 'Unsupported' });
-    expect(w.condition('Accepted')?.message).toContain("needs a datacenter's permission");
-    expect(w.currents()).toEqual(before);
-  }
+    const before = w.currents();
+    for (const mode of MODES) {
+      w.change(asking(mode));
+      w.run();
+      expect(w.condition('Accepted')).toMatchObject({ status: 'False', reason: 'NotPermitted' });
+      expect(w.condition('Accepted')?.message).toContain('WebhookModeNotPermitted');
+      expect(w.currents()).toEqual(before);
+      expect(accepted(asking(mode), governed({ defaults: { log: { type: 'File' } } }))).toBe('False NotPermitted');
+    }
+  });
+
+  it('is what a datacenter lists, and no other one', () => {
+    const of = governed({ limits: { webhook: { modes: ['Batch', 'Blocking'] } } });
+    expect(accepted(asking('Blocking'), of)).toBe('True Valid');
+    const w = hooked(['a'], kubeconfig({ token: 'one' }));
+    w.change(asking('BlockingStrict'));
+    const strict = accept({ ...w.facts(), governed: of });
+    expect(strict.revision?.flags).toContainEqual({ name: '--audit-webhook-mode', value: 'batch' });
+  });
+
+  it('is for the agent of a static pod, which holds the way back, whoever permits it', () => {
+    const of = governed({ limits: { webhook: { modes: ['Blocking'] } } });
+    for (const type of ['Systemd', 'K3s', 'RKE2'])
+      expect(accepted({ ...asking('Blocking'), target: { type } }, of)).toBe('False Unsupported');
+  });
 });

@@ -1,0 +1,43 @@
+/**
+ * May this webhook keep requests waiting? A receiver that dies takes the API with it, so it takes a datacenter's word (a
+ * mode that it sets itself, or lists in limits.webhook.modes), and somebody who goes back to Batch in time: so far the agent
+ * of a static pod. Pure; called by accept.ts.
+ */
+import type { Reasons } from '../api/conditions.ts';
+import type { Finding } from '../api/findings.ts';
+import type { EffectiveConfig } from '../config/types.ts';
+import type { Facts } from './facts.ts';
+
+export type BlockingRefused = { readonly reason: Reasons['Accepted']; readonly finding: Finding };
+
+const PATH = 'spec.webhook.mode';
+
+const isStaticPod = (object: unknown): boolean =>
+  (object as { spec?: { target?: { type?: unknown } } } | null)?.spec?.target?.type === 'StaticPod';
+
+/** Undefined where it may, and where it blocks nothing. Codes: Unsupported, WebhookModeNotPermitted. */
+export function refusedBlocking(
+  { spec: { webhook }, provenance }: EffectiveConfig,
+  { object, governed }: Pick<Facts, 'object' | 'governed'>,
+): BlockingRefused | undefined {
+  if (webhook === undefined || webhook.mode === 'Batch') return undefined;
+  const { mode } = webhook;
+  const message = `${PATH} ${mode} keeps requests waiting, and hangs the API when the receiver dies`;
+  if (!isStaticPod(object)) {
+    const why = 'only targets of type StaticPod have a way back to Batch in this release';
+    return refused('Unsupported', { code: 'Unsupported', message: `${message}: ${why}` });
+  }
+  const isTheirs = provenance['webhook.mode']?.set.from === 'Datacenter';
+  const isListed = governed?.datacenters.some((d) => d.content.limits?.webhook?.modes?.includes(mode) === true);
+  if (isTheirs || isListed === true) return undefined;
+  const why = 'it needs a datacenter that lists it in limits.webhook.modes';
+  return refused('NotPermitted', { code: 'WebhookModeNotPermitted', message: `${message}: ${why}` });
+}
+
+const refused = (
+  reason: Reasons['Accepted'],
+  { code, message }: Pick<Finding, 'code' | 'message'>,
+): BlockingRefused => ({
+  reason,
+  finding: { severity: 'error', code, path: PATH, message },
+});
