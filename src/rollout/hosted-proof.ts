@@ -11,6 +11,7 @@ import type { Digest, Revision } from '../render/types.ts';
 import { credentialsDigest } from '../render/webhook/credentials.ts';
 import { resolveFlags } from '../targets/host-layout.ts';
 import { HOSTED_LAYOUT } from '../targets/hosted/volumes.ts';
+import { at } from '../targets/hosted/workload.ts';
 import type { Accepted } from './accept.ts';
 import { deliveryOf } from './delivery.ts';
 import type { WorkloadFact } from './facts.ts';
@@ -130,14 +131,36 @@ export function hostedRetention({ spec }: Pick<EffectiveConfig, 'spec'>): Verdic
   return { type: 'RetentionMet', status: 'Unknown', reason: 'NotMeasured', message };
 }
 
+/** With which all its pods were available, as far as nothing was taken back since; undefined where there is none. */
+const running = ({ digest, lastKnownGood, refused }: Memory): string | undefined =>
+  digest === lastKnownGood && refused === undefined ? digest : undefined;
+
+/**
+ * Its replicas in the place of nodes. They are counted as rollouts begin and end, not as pods come and go: status is not
+ * written for those.
+ */
+export function replicasOf(
+  workload: unknown,
+  { revision }: Accepted,
+  memory: Memory,
+): Pick<AuditConfigStatus, 'nodes'> {
+  if (revision === undefined || workload === null || workload === undefined) return {};
+  const set = at(workload, 'spec', 'replicas');
+  const desired = typeof set === 'number' && set >= 0 ? Math.min(set, 100_000) : 1;
+  const updated = running(memory) === revision.digest ? desired : 0;
+  const failed = memory.refused?.digest === revision.digest ? desired : 0;
+  return { nodes: { desired, updated, failed, summary: `${updated}/${desired}` } };
+}
+
 type Asked = { readonly now: number; readonly workload: Pick<WorkloadFact, 'kubeconfig'> };
 
 /** What is known of its events and its log; of a spec that is not accepted, what was known before. */
 export function observed(facts: Asked, { effective, revision }: Accepted, memory: Memory): readonly Verdict[] {
   // While pods are replaced that had it before, what was found still counts.
-  const runs = memory.digest !== undefined && memory.digest === memory.lastKnownGood && memory.refused === undefined;
+  if (effective !== undefined && revision === undefined)
+    return [{ type: 'Verified', status: 'Unknown', reason: 'NothingToObserve', message: 'nothing is to be audited' }];
   const asks = facts.workload.kubeconfig !== undefined;
-  const proven = { memory, digest: runs ? memory.digest : undefined, asks, now: facts.now };
+  const proven = { memory, digest: running(memory), asks, now: facts.now };
   return [
     hostedVerified(proven),
     ...(revision?.webhook === undefined ? [] : [hostedDelivery(proven)]),
@@ -161,6 +184,6 @@ export function nextLook(
   const { kubeconfig } = workload;
   if (kubeconfig === undefined || revision === undefined || revision.digest !== memory.digest) return {};
   const look = lookOf(revision, kubeconfig);
-  const at = lookDueIn(memory, look, now);
-  return at === 0 ? { look } : { at };
+  const due = lookDueIn(memory, look, now);
+  return due === 0 ? { look } : { at: due };
 }

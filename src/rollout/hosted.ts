@@ -26,7 +26,7 @@ import { DEFAULT_ROLLOUT, laterIn, opensAt, UNKNOWN_RETRY_MS } from './decide.ts
 import type { EgressWish } from './egress.ts';
 import { egressWishOf } from './egress-wish.ts';
 import type { Facts, WorkloadFact } from './facts.ts';
-import { aboutSomething, nextLook, observed, withFound } from './hosted-proof.ts';
+import { aboutSomething, nextLook, observed, replicasOf, withFound } from './hosted-proof.ts';
 import type { Look } from './hosted-proof.ts';
 import { managerOf } from './field-managers.ts';
 import { timestamp } from './turn.ts';
@@ -472,6 +472,7 @@ function statusOf(facts: HostedFacts, accepted: Accepted, step: Step): AuditConf
   const old: readonly Condition[] = facts.status.conditions ?? [];
   return {
     ...acceptedStatus(facts, accepted),
+    ...replicasOf(facts.workload.object, accepted, step.memory),
     ...(Object.keys(step.memory).length === 0 ? {} : { workload: step.memory }),
     conditions: [
       ...withSummary(

@@ -181,6 +181,7 @@ export class HostedServer {
       metadata: { name: 'main', namespace: this.name },
       spec: {
         target: { type: 'Hosted', hosted: { kind: this.kind, name: 'apiserver', container: CONTAINER } },
+        webhook: { secretRef: { name: 'receiver' } },
         rollout: { timeoutSeconds: 180 },
         ...spec,
       },
@@ -235,10 +236,29 @@ export class HostedServer {
     return (await Promise.all(files.map((f) => readFile(join(folder, f), 'utf8').catch(() => '')))).join('\n');
   }
 
-  /** A file of one of its pod's volumes, from the node's disk; undefined where there is none. */
-  file(pod: Pod, volume: string): Promise<string | undefined> {
-    const path = this.#node.file(`var/lib/kubelet/pods/${pod.metadata.uid}/volumes/${volume}`);
-    return readFile(path, 'utf8').catch(() => undefined);
+  /** A file of one of its pod's volumes, as the node sees it; undefined where there is none. */
+  async file(pod: Pod, volume: string): Promise<string | undefined> {
+    const path = `/var/lib/kubelet/pods/${pod.metadata.uid}/volumes/${volume}`;
+    // Projected volumes are mounts, which are seen on the node only.
+    const { code, stdout } = await this.#node.exec('cat', [path]);
+    return code === 0 ? stdout : undefined;
+  }
+
+  /** The credentials of the webhook that a pod has. */
+  token(pod: Pod): Promise<string | undefined> {
+    return this.file(pod, 'kubernetes.io~projected/auditconfig-revision/token');
+  }
+
+  /** The Secret that `config` names: a receiver that nobody can reach, which stops no API server. */
+  receiver(token: string): Manifest {
+    const kubeconfig = {
+      clusters: [{ name: 'c', cluster: { server: 'https://192.0.2.1' } }],
+      users: [{ name: 'u', user: { token } }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    };
+    const stringData = { 'webhook.yaml': JSON.stringify(kubeconfig) };
+    return { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'receiver', namespace: this.name }, stringData };
   }
 
   /** Asks for what nobody has, until the event of it is there. */

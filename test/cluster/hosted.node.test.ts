@@ -11,6 +11,7 @@ import type { Cluster } from './cluster.ts';
 import { CLAIM, HostedServer } from './hosted-server.ts';
 import type { Pod } from './hosted-server.ts';
 import { InstalledOperator } from './installed.ts';
+import { until } from './lab.ts';
 import { missingHere } from './machine.ts';
 
 const COMPLETE = { type: 'RolledOut', status: 'True', reason: 'Complete' };
@@ -26,6 +27,7 @@ describe.skipIf(missing !== undefined)(
     let operator: InstalledOperator;
     let deployment: HostedServer;
     let statefulSet: HostedServer;
+    let ran: Pod;
 
     beforeAll(async () => {
       cluster = await startCluster({ nodes: 1, version: '1.36', root: ROOT });
@@ -45,6 +47,7 @@ describe.skipIf(missing !== undefined)(
     it('an AuditConfig becomes new pods whose API servers write events', async () => {
       await both(async (s) => {
         const before = await s.pod();
+        await operator.apply(s.receiver('one'));
         const start = Date.now();
         await operator.apply(good(s, 'metadata'));
         const { status } = await operator.until(s.config(), COMPLETE);
@@ -54,10 +57,14 @@ describe.skipIf(missing !== undefined)(
         const digest = status?.revision?.digest.slice(0, 16);
         expect(await s.words()).toContain(`--audit-policy-file=/etc/auditconfig/${digest}/policy.yaml`);
         expect(await s.event(pod, sinkOf(s))).toMatchObject({ verb: 'get', level: 'Metadata' });
+        expect(await s.token(pod)).toBe('one');
       });
     });
 
     it('a revision that no API server starts with goes back by itself, and the Deployment never stops serving', async () => {
+      // A kubelet takes its time for it: this begins now, and is looked at in the next test.
+      ran = await deployment.pod();
+      await operator.apply(deployment.receiver('two'));
       await both(async (s) => {
         const before = await s.pod();
         const words = await s.words();
@@ -72,11 +79,18 @@ describe.skipIf(missing !== undefined)(
         print(`${s.kind}: taken back, and one healthy pod, ${seconds(start)} s after the change`);
         expect(after.metadata.uid).not.toBe(crashed.metadata.uid);
         expect(await s.event(after, sinkOf(s))).toMatchObject({ level: 'Metadata' });
-        if (s.kind === 'Deployment') {
+        if (s === deployment) {
           expect(after.metadata.uid).toBe(before.metadata.uid);
           expect(after.status.containerStatuses?.[0]?.restartCount).toBe(0);
         }
       });
+    });
+
+    it('the pod that ran all the while has the token that its webhook got meanwhile', async () => {
+      const arrived = async (): Promise<true | undefined> =>
+        (await deployment.token(ran)) === 'two' ? true : undefined;
+      await until('the other token', arrived, { ms: 180_000 });
+      expect((await deployment.pod()).metadata.uid).toBe(ran.metadata.uid);
     });
 
     it('what is wrong is put right, and rolled out', async () => {

@@ -122,6 +122,8 @@ class HostedWorld {
 }
 
 describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
+  const n = kind === 'Deployment' ? 2 : 3;
+
   it('is patched once, after the finalizer, and is Ready when all its pods are available', () => {
     const w = new HostedWorld(kind);
     expect([w.step().finalizer, w.patches]).toEqual(['Add', 0]);
@@ -139,6 +141,7 @@ describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
     ]);
     const digest = w.status.revision?.digest;
     expect(w.status.workload).toEqual({ digest, lastKnownGood: digest, published: 1 });
+    expect(w.status.nodes).toEqual({ desired: n, updated: n, failed: 0, summary: `${n}/${n}` });
     const d2 = w.step();
     expect([d2.patch, d2.publish, d2.requeueAfterMs]).toEqual([undefined, undefined, undefined]);
   });
@@ -148,6 +151,7 @@ describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
     w.step();
     w.step();
     const said = w.status;
+    expect(said.nodes?.summary).toBe(`0/${n}`);
     w.settle(0);
     w.now += 5_000;
     w.step();
@@ -167,6 +171,7 @@ describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
     w.now += 1_000;
     expect(w.step().patch).toBeDefined();
     expect(w.object?.spec).toEqual(good);
+    expect(w.status.nodes).toMatchObject({ updated: 0, failed: n });
     expect([w.reason('RolledOut'), w.reason('Degraded'), w.reason('Stalled')]).toEqual([
       'NodeHeld',
       'NodeHeld',
@@ -211,7 +216,7 @@ describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
       w.run();
       expect(w.object?.spec).toEqual(untouched);
       if (how === 'deleted') expect(w.finalizer).toBe(false);
-      else expect(w.reason('RolledOut')).toBe('Removed');
+      else expect([w.reason('RolledOut'), w.reason('Verified'), w.reason('RetentionMet')]).toEqual(['Removed', 'NothingToObserve', undefined]); // prettier-ignore
     }
   });
 });
