@@ -37,8 +37,14 @@ export function parseDatacenter(object: unknown): {
 
 /** What was read, and the schema of what it claims to be. */
 type Subject = { readonly object: unknown; readonly schema: unknown };
-const CONFIG_SPEC = (): unknown => structural(auditConfig.pick({ spec: true }));
-const DATACENTER_SPEC = (): unknown => structural(datacenterAuditConfig.pick({ spec: true }));
+
+/** Made when it is first asked for, and once: it takes longer than all else that is done for a bad object. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+const CONFIG_SPEC = once((): unknown => structural(auditConfig.pick({ spec: true })));
+const DATACENTER_SPEC = once((): unknown => structural(datacenterAuditConfig.pick({ spec: true })));
 
 /** As Kubernetes writes it: `spec.policy.rules[0].level`. Keys that are no plain words stand in brackets. */
 export function fieldPath(keys: readonly Key[]): string {

@@ -11,6 +11,7 @@ import { isRecord, keyOf, refOf } from '../kube/types.ts';
 import { SHIPPER_LABEL } from '../render/shipping/daemonset.ts';
 import { hadBy } from './governed.ts';
 import { placeKey, reflectWorkloads, workloadKeys } from './hosted/workloads.ts';
+import type { KeptWorkload } from './hosted/workloads.ts';
 import { reflectKubeadm } from './kubeadm.ts';
 import {
   AUDIT_CONFIGS,
@@ -39,8 +40,8 @@ export type Caches = {
   /** Shippers of control-plane nodes. */
   readonly daemonSets: Reflector<KubeObject>;
   /** Those that have our edit, and no others. */
-  readonly deployments: Reflector<KubeObject>;
-  readonly statefulSets: Reflector<KubeObject>;
+  readonly deployments: Reflector<KeptWorkload>;
+  readonly statefulSets: Reflector<KeptWorkload>;
 };
 
 /** `KIND/NAMESPACE/NAME` of each object that an AuditConfig refers to, in its own namespace. */
@@ -77,6 +78,8 @@ export function createCaches(
       resource: AUDIT_CONFIGS,
       project: keepOwn,
       indexes: { reference: referencesOf, workload: workloadKeys },
+      // With who managed what of their status they are some 10 kB each on the wire.
+      pageSize: 100,
     }),
     deployments: reflectWorkloads(kube, 'Deployment'),
     statefulSets: reflectWorkloads(kube, 'StatefulSet'),

@@ -43,12 +43,20 @@ export type ReadReference = (
   signal: AbortSignal,
 ) => Promise<Reference>;
 
+type Had = readonly { readonly name: string; readonly digest: string }[];
+/** Objects of a store are replaced, never changed; and a datacenter asks all of them again and again. */
+const HAD = new WeakMap<KubeObject, Had>();
+
 /** What an AuditConfig has of each datacenter, as its status says. */
-export const hadBy = (config: KubeObject): readonly { readonly name: string; readonly digest: string }[] => {
+export function hadBy(config: KubeObject): Had {
+  const known = HAD.get(config);
+  if (known !== undefined) return known;
   const status = isRecord(config['status']) ? config['status'] : {};
-  const had = auditConfigStatus.shape.datacenters.safeParse(status['datacenters']);
-  return had.success ? (had.data ?? []) : [];
-};
+  const parsed = auditConfigStatus.shape.datacenters.safeParse(status['datacenters']);
+  const had = parsed.success ? (parsed.data ?? []).map(({ name, digest }) => ({ name, digest })) : [];
+  HAD.set(config, had);
+  return had;
+}
 
 export class GovernedView {
   readonly #o: GovernedOptions;

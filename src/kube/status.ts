@@ -10,6 +10,7 @@ import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
 import type { KubeClient } from './client.ts';
 import { ok } from './errors.ts';
 import type { KubeError, Result } from './errors.ts';
+import { isOlder } from './types.ts';
 import type { KubeObject, Resource } from './types.ts';
 
 export type StatusWriterOptions = {
@@ -31,12 +32,17 @@ export interface StatusWriter {
    * anew; NotFound: it is gone; neither needs a retry by itself, a change of the cache is on its way.
    */
   apply(target: StatusTarget, next: object, signal: AbortSignal): Promise<Result<boolean>>;
+  /** What was written and the cache does not have yet; undefined: what the cache has is the newest. */
+  newer(target: StatusTarget): unknown;
   /** To be called when the object is gone. */
   forget(uid: string): void;
 }
 
-/** What we wrote while the cache showed `over`: as long as it still shows it, `status` is what is really there. */
-type Written = { readonly over: string; readonly status: unknown };
+/**
+ * What we wrote while the cache showed `over`, and which version that made. Until the cache has that one, `status` is what
+ * is really there: also when it goes on to a version in between, such as that of our own finalizer.
+ */
+type Written = { readonly over: string | undefined; readonly made: string | undefined; readonly status: unknown };
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? {})) as unknown;
 
@@ -50,17 +56,19 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const { client, resource, fieldManager, metrics } = options;
   const written = new Map<string, Written>();
 
-  const currentOf = (target: StatusTarget): unknown => {
-    const memory = written.get(target.metadata.uid ?? '');
-    return memory !== undefined && memory.over === target.metadata.resourceVersion
-      ? memory.status
-      : plain(target.status);
+  const newer = ({ metadata: { uid = '', resourceVersion } }: StatusTarget): unknown => {
+    const memory = written.get(uid);
+    if (memory === undefined) return undefined;
+    if (memory.over === resourceVersion || isOlder(resourceVersion, memory.made)) return memory.status;
+    // The cache has it, or what somebody wrote over it.
+    written.delete(uid);
+    return undefined;
   };
   return {
     apply: async (target, next, signal) => {
       const { name, namespace, uid, resourceVersion } = target.metadata;
       const status = plain(next);
-      if (isDeepStrictEqual(currentOf(target), status)) {
+      if (isDeepStrictEqual(newer(target) ?? plain(target.status), status)) {
         metrics.statusWrite('unchanged');
         return ok(false);
       }
@@ -70,9 +78,11 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       const result = await client.jsonPatch(resource, ref, patch, { signal, fieldManager, subresource: 'status' });
       metrics.statusWrite(result.ok ? 'written' : 'failed');
       if (!result.ok) return { ok: false, error: explained(result.error) };
-      if (uid !== undefined && resourceVersion !== undefined) written.set(uid, { over: resourceVersion, status });
+      const made = result.value.metadata.resourceVersion;
+      if (uid !== undefined) written.set(uid, { over: resourceVersion, made, status });
       return ok(true);
     },
+    newer,
     forget: (uid) => void written.delete(uid),
   };
 }

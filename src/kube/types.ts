@@ -16,7 +16,7 @@ export type ObjectMeta = {
   readonly name: string;
   readonly namespace?: string;
   readonly uid?: string;
-  /** Opaque: may be compared for equality only. */
+  /** Opaque, but for isOlder. */
   readonly resourceVersion?: string;
   readonly generation?: number;
   readonly labels?: Readonly<Record<string, string>>;
@@ -49,6 +49,15 @@ export type ObjectRef = { readonly namespace?: string; readonly name: string };
 
 /** `namespace/name`, or `name` for cluster-scoped objects: what stores and queues are keyed by. */
 export type ObjectKey = string;
+
+/**
+ * Of two versions of one resource, is the first an older one? They are decimal numbers that grow (promised since 1.35,
+ * KEP-5504, and so with etcd ever since); of what is none nothing can be said: false.
+ */
+export function isOlder(a: string | undefined, b: string | undefined): boolean {
+  if (a === undefined || b === undefined || !/^[1-9][0-9]*$/.test(a) || !/^[1-9][0-9]*$/.test(b)) return false;
+  return a.length === b.length ? a < b : a.length < b.length;
+}
 
 export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -64,6 +64,18 @@ describe('a status', () => {
     expect(sent).toHaveLength(3);
   });
 
+  it('is not written twice while the cache goes on to versions that are older than what was written', async () => {
+    const metadata = { name: 'a', resourceVersion: '12' };
+    const { sent, writer } = make(() => ok({ apiVersion: '', kind: '', metadata }));
+    await writer.apply(at('9'), { n: 1 }, signal);
+    expect([writer.newer(at('10')), writer.newer(at('11'))]).toEqual([{ n: 1 }, { n: 1 }]);
+    expect(await writer.apply(at('11'), { n: 1 }, signal)).toEqual(ok(false));
+    expect(writer.newer(at('12', { n: 1 }))).toBeUndefined();
+    // Whoever wrote over it, and however old a cache comes after that: it is not held against what stands there.
+    expect(await writer.apply(at('13', { n: 7 }), { n: 1 }, signal)).toEqual(ok(true));
+    expect(sent).toHaveLength(2);
+  });
+
   it('that someone else changed is written again', async () => {
     const { sent, writer } = make();
     await writer.apply(at('1'), { n: 1 }, signal);

@@ -9,14 +9,14 @@ import { fail, ok } from '../../kube/errors.ts';
 import type { Result } from '../../kube/errors.ts';
 import type { Reflector } from '../../kube/reflector.ts';
 import { isRecord } from '../../kube/types.ts';
-import type { KubeObject, ObjectKey } from '../../kube/types.ts';
+import type { ObjectKey } from '../../kube/types.ts';
 import { scope } from '../../kube/wait.ts';
 import type { Scope } from '../../kube/wait.ts';
 import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
 import { ownerOf } from '../../targets/managed.ts';
 import type { OwnerKind } from '../../targets/owners/types.ts';
-import { isOwnerPlace, keep, ownedResource } from './workloads.ts';
-import type { HostedPlace } from './workloads.ts';
+import { isOwnerPlace, keepWorkload, ownedResource } from './workloads.ts';
+import type { HostedPlace, KeptWorkload } from './workloads.ts';
 
 const ASK_AGAIN_MS = 30_000;
 
@@ -33,7 +33,7 @@ export type OwnedOptions = {
 type Answer = { readonly at: number; readonly version: string | undefined; readonly isDoubted?: boolean };
 type Watch = {
   readonly version: string;
-  readonly reflector: Reflector<KubeObject>;
+  readonly reflector: Reflector<KeptWorkload>;
   readonly life: Scope;
   readonly run: Promise<void>;
 };
@@ -62,7 +62,7 @@ export class OwnedObjects {
   }
 
   /** Those with our edit; undefined while nothing is watched. */
-  store(kind: OwnerKind): Reflector<KubeObject>['store'] | undefined {
+  store(kind: OwnerKind): Reflector<KeptWorkload>['store'] | undefined {
     return this.#watches.get(kind)?.reflector.store;
   }
 
@@ -76,7 +76,7 @@ export class OwnedObjects {
     const owned = ownedResource(kind, version);
     const reflector = this.#o.kube.reflect({
       resource: owned,
-      project: keep,
+      project: keepWorkload,
       indexes: {},
       labelSelector: HOSTED_LABEL,
     });

@@ -2,7 +2,7 @@
  * One AuditConfig with a hosted target: gather, decide (src/rollout/hosted.ts), act. A queue of its own with several
  * workers: hosted control planes have nothing to do with each other, and there are thousands of them.
  */
-import type { AuditConfigStatus } from '../../api/auditconfig.ts';
+import { auditConfigStatus } from '../../api/auditconfig.ts';
 import { handlingOf, ok } from '../../kube/errors.ts';
 import type { KubeError, Result } from '../../kube/errors.ts';
 import type { Outcome } from '../../kube/queue.ts';
@@ -37,14 +37,10 @@ export type HostedReconcilerOptions = ReconcilerOptions & {
   readonly looks: HostedLooks;
 };
 
-/** Statuses as they were written, until the cache has them: what has been seen must not be decided again. */
-type Written = { readonly over: string; readonly status: AuditConfigStatus };
-
 export function createHostedReconciler(
   o: HostedReconcilerOptions,
 ): (key: ObjectKey, signal: AbortSignal) => Promise<Outcome> {
   const nothingTold = new Told(() => performance.now());
-  const written = new Map<string, Written>();
   const released = new Set<string>();
   return async (key, signal) => {
     const config = o.caches.configs.store.get(key);
@@ -54,15 +50,16 @@ export function createHostedReconciler(
       o.egress.watch.need(key, undefined);
       return { kind: 'Done' };
     }
-    const { uid = '', resourceVersion = '' } = config.metadata;
+    const { uid = '' } = config.metadata;
     if (released.has(uid)) return { kind: 'Done' };
     const target = await targetOf(o, named, signal);
     if (!target.ok) return failed(o, key, target.error);
     const { place, object, ...seen } = target.value;
-    const own = written.get(uid);
+    // What has been written must not be decided again.
+    const own = auditConfigStatus.safeParse(o.status.newer({ metadata: config.metadata }));
     const facts: HostedFacts = {
       ...gathered,
-      ...(own?.over === resourceVersion ? { status: own.status } : {}),
+      ...(own.success ? { status: own.data } : {}),
       kubeadmWrites: [],
       now: o.now(),
       workload: {
@@ -87,9 +84,8 @@ export function createHostedReconciler(
     if (done.value !== undefined) o.patched.remember(done.value);
     if (decision.look !== undefined) o.looks.start(key, { uid, namespace: place.namespace, look: decision.look });
     await pruneOld(o, task, signal);
-    if (decision.status !== undefined) written.set(uid, { over: resourceVersion, status: decision.status });
     if (decision.finalizer === 'Remove') {
-      written.delete(uid);
+      o.status.forget(uid);
       released.add(uid);
       o.looks.forget(uid);
     }

@@ -11,7 +11,7 @@ import type { Result } from '../../kube/errors.ts';
 import { ok } from '../../kube/errors.ts';
 import type { Reflector } from '../../kube/reflector.ts';
 import { isRecord, keyOf } from '../../kube/types.ts';
-import type { KubeObject, Resource } from '../../kube/types.ts';
+import type { KubeObject, ObjectMeta, Resource } from '../../kube/types.ts';
 import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
 import type { OwnedObjects } from './owned.ts';
 import { DEFAULT_CONTAINER } from '../../targets/hosted/workload.ts';
@@ -41,17 +41,47 @@ export function ownedResource(kind: OwnerKind, version: string): Resource {
   return { group, version, plural, kind, namespaced: true };
 }
 
-export type Workloads = Readonly<Record<WorkloadKind, Reflector<KubeObject>>>;
+/**
+ * A workload as it is kept: its bytes, read again when it is worked on. Thousands of them as objects would be most of the
+ * controller's memory, and all of what its garbage collector has to walk through.
+ */
+export type KeptWorkload = {
+  readonly kind: string;
+  readonly metadata: Pick<ObjectMeta, 'name' | 'namespace' | 'uid' | 'generation'>;
+  readonly json: Uint8Array;
+};
+export type Workloads = Readonly<Record<WorkloadKind, Reflector<KeptWorkload>>>;
 
-/** What people and other programs did to it is only looked at when they are to be named. */
-export function keep(object: KubeObject): KubeObject {
+/** What people and other programs did to it (managedFields) is only looked at when they are to be named. */
+export function keepWorkload(object: KubeObject): KeptWorkload {
   const { managedFields: _dropped, ...metadata } = object.metadata;
-  return { ...object, metadata };
+  const { name, namespace, uid, generation } = metadata;
+  return {
+    kind: object.kind,
+    metadata: {
+      name,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(uid === undefined ? {} : { uid }),
+      ...(generation === undefined ? {} : { generation }),
+    },
+    json: Buffer.from(JSON.stringify({ ...object, metadata }), 'utf8'),
+  };
 }
 
-export function reflectWorkloads(kube: Pick<Kube, 'reflect'>, kind: WorkloadKind): Reflector<KubeObject> {
-  const workloads = kind === 'Deployment' ? DEPLOYMENTS : STATEFUL_SETS;
-  return kube.reflect({ resource: workloads, project: keep, indexes: {}, labelSelector: HOSTED_LABEL });
+export const readKept = ({ json }: KeptWorkload): KubeObject =>
+  JSON.parse(new TextDecoder().decode(json)) as KubeObject;
+
+/** Some 12 kB each, and ten times as much while a page is read. */
+const PAGE_SIZE = 100;
+
+export function reflectWorkloads(kube: Pick<Kube, 'reflect'>, kind: WorkloadKind): Reflector<KeptWorkload> {
+  return kube.reflect({
+    resource: kind === 'Deployment' ? DEPLOYMENTS : STATEFUL_SETS,
+    project: keepWorkload,
+    indexes: {},
+    labelSelector: HOSTED_LABEL,
+    pageSize: PAGE_SIZE,
+  });
 }
 
 /** Is it somebody else who rolls it out? Cheap: it is asked of every AuditConfig at every change. */
@@ -102,14 +132,14 @@ export const workloadKeys = (config: KubeObject): readonly string[] => {
 
 /** Workloads as they were answered a moment ago, until the watch has them. */
 export class Patched {
-  readonly #objects = new Map<string, KubeObject>();
+  readonly #objects = new Map<string, KeptWorkload>();
 
   remember(object: KubeObject): void {
-    this.#objects.set(`${object.kind}/${keyOf(object.metadata)}`, keep(object));
+    this.#objects.set(`${object.kind}/${keyOf(object.metadata)}`, keepWorkload(object));
     if (this.#objects.size > 10_000) this.#objects.delete([...this.#objects.keys()][0] ?? '');
   }
 
-  newest(kind: ManagedKind, key: string, cached: KubeObject | undefined): KubeObject | undefined {
+  newest(kind: ManagedKind, key: string, cached: KeptWorkload | undefined): KeptWorkload | undefined {
     const own = this.#objects.get(`${kind}/${key}`);
     if (own === undefined || cached === undefined) return cached;
     const isOld =
@@ -137,7 +167,7 @@ export async function findWorkload(
   const ref = { namespace, name };
   const store = isOwnerPlace(spec) ? f.owned.store(spec.kind) : f.workloads[spec.kind].store;
   const cached = f.patched.newest(spec.kind, keyOf(ref), store?.get(ref));
-  return cached === undefined ? readWorkloadFresh(f.client, place, signal) : ok(cached);
+  return cached === undefined ? readWorkloadFresh(f.client, place, signal) : ok(readKept(cached));
 }
 
 /** With its managedFields. */

@@ -30,6 +30,16 @@ export async function each(count: number, width: number, work: (i: number) => Pr
   await Promise.all(Array.from({ length: width }, one));
 }
 
+/** Node and its options, as the image starts it; without the bundle. */
+function entrypoint(): readonly string[] {
+  const text = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
+  const words = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(text)?.[1] ?? '[]') as string[];
+  const [node, ...more] = words.slice(0, -1);
+  const options = /^ENV .*NODE_OPTIONS=(\S+)$/m.exec(text)?.[1];
+  if (node === undefined || options === undefined) throw new Error('the Dockerfile starts something else');
+  return [node, options, ...more];
+}
+
 export type Memory = {
   readonly rss: number;
   readonly heap: number;
@@ -121,10 +131,12 @@ export class Fleet {
     });
   }
 
-  startController(nodeArgs: readonly string[] = []): void {
+  /** Measured is the one that was started last. */
+  startController(identity = 'controller-0'): ServerProcess {
+    const [, ...nodeArgs] = entrypoint();
     const bundle = join(ROOT, 'dist/auditconfig.js');
-    const args = ['controller', '--kubeconfig', this.#kubeconfig, '--port', '0', '--identity', 'controller-0'];
-    this.controller = new ServerProcess({ file: process.execPath, args: [...nodeArgs, bundle, ...args] });
+    const args = ['controller', '--kubeconfig', this.#kubeconfig, '--port', '0', '--identity', identity];
+    return (this.controller = new ServerProcess({ file: process.execPath, args: [...nodeArgs, bundle, ...args] }));
   }
 
   async stopController(): Promise<void> {

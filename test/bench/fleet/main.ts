@@ -6,8 +6,10 @@
  */
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Random } from '../../judge/random.ts';
 import { median } from '../timing.ts';
 import { bareRound } from './bare.ts';
+import { Failovers } from './failover.ts';
 import { Fleet } from './fleet.ts';
 import type { Memory } from './fleet.ts';
 import { counted } from './log.ts';
@@ -149,6 +151,30 @@ async function recoveries(fleet: Fleet, signal: AbortSignal): Promise<readonly C
   ];
 }
 
+const FAILOVERS = 20;
+const AT_ONCE = 3;
+
+/** A small fleet of its own: what counts is the moment, and each takes until the lease is free again. */
+async function failovers(signal: AbortSignal): Promise<readonly Claim[]> {
+  const fleet = await Fleet.start(12, signal);
+  try {
+    const chance = new Random(1);
+    const scene = new Failovers(fleet, { maxUnavailable: AT_ONCE, random: () => chance.below(1_000) / 1_000 });
+    const all = await scene.run(FAILOVERS, signal);
+    for (const f of all)
+      say(
+        `  killed after ${f.killedAfterMs} ms, ${f.back}: at most ${f.most} at once, ${seconds(f.ms)}, not once: ${f.notOnce.join(' ') || 'none'}`,
+      );
+    return [
+      { text: `${all.length} leaders killed in mid-wave, all converged`, met: all.length === FAILOVERS },
+      { text: `never more than ${AT_ONCE} control planes at once`, met: all.every((f) => f.most <= AT_ONCE) },
+      { text: 'no workload was patched twice', met: all.every((f) => f.notOnce.length === 0) },
+    ];
+  } finally {
+    await fleet.stop();
+  }
+}
+
 export async function main(args: readonly string[], signal: AbortSignal): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
@@ -160,8 +186,6 @@ export async function main(args: readonly string[], signal: AbortSignal): Promis
     },
   });
   const count = Number(values.count);
-  say(`${count} hosted control planes are made`);
-  const fleet = await Fleet.start(count, signal);
   const claims: Claim[] = [];
   const part = async (name: string, title: string, run: () => Promise<readonly Claim[]>): Promise<void> => {
     if (values.only !== undefined && !values.only.split(',').includes(name)) return;
@@ -171,6 +195,10 @@ export async function main(args: readonly string[], signal: AbortSignal): Promis
       say(`  ${claim.met ? 'ok  ' : 'MISS'} ${claim.text}`);
     }
   };
+  await part('failover', 'the leader is killed in the middle of a wave', () => failovers(signal));
+  if (values.only === 'failover') return claims.every((c) => c.met) ? 0 : 1;
+  say(`\n${count} hosted control planes are made`);
+  const fleet = await Fleet.start(count, signal);
   try {
     await fleet.preset('metadata');
     fleet.startController();
