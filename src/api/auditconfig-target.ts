@@ -34,7 +34,7 @@ export type NodeTargetType = (typeof NODE_TARGETS)[number];
 export const isNodeTarget = (type: TargetType): type is NodeTargetType => NODE_TARGETS.some((t) => t === type);
 
 /** Those that somebody else rolls out: workloads of Kubernetes, and objects of owners' own APIs. */
-export const MANAGED_TARGETS = ['Hosted', 'KubeadmControlPlane'] as const;
+export const MANAGED_TARGETS = ['Hosted', 'KubeadmControlPlane', 'TenantControlPlane'] as const;
 export type ManagedTargetType = (typeof MANAGED_TARGETS)[number];
 export const isManagedTarget = (type: TargetType): type is ManagedTargetType => MANAGED_TARGETS.some((t) => t === type);
 
@@ -71,7 +71,10 @@ const members = z.strictObject({
     .strictObject({ name: objectName })
     .optional()
     .describe('A KubeadmControlPlane of Cluster API in this namespace: its machines are replaced.'),
-  tenantControlPlane: z.strictObject({ name: objectName }).optional(),
+  tenantControlPlane: z
+    .strictObject({ name: objectName })
+    .optional()
+    .describe('A TenantControlPlane of Kamaji in this namespace.'),
 });
 
 const matching = TARGET_TYPES.map((type) => {

@@ -59,6 +59,8 @@ export type WorkloadFact = {
   readonly object: unknown;
   /** Why it could not be read, in the API server's words; nothing is known of it then. */
   readonly forbidden?: string;
+  /** The Deployment that an owner makes of its object, where it is looked at; null where there is none. */
+  readonly made?: unknown;
   /** Why there is no such API here; there is no object then. */
   readonly unserved?: string;
   /** The oldest AuditConfig that targets it. */

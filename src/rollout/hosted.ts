@@ -45,6 +45,8 @@ export type HostedDecision = {
   readonly patch?: readonly PatchOp[];
   /** Its API server is to be asked now; what comes of it is a fact of the next decision. */
   readonly look?: Look;
+  /** Of the Deployment that an owner makes. */
+  readonly patchMade?: readonly PatchOp[];
   /** Revisions that nothing needs any more are to be deleted. */
   readonly prune?: boolean;
   /** Pods that the failed revision left behind: a StatefulSet does not replace them by itself. */
@@ -62,7 +64,7 @@ export type HostedDecision = {
 /** What is to happen to the workload, and what is said of it. */
 type Step = Pick<
   HostedDecision,
-  'publish' | 'rotate' | 'patch' | 'prune' | 'deleteStuckPods' | 'requeueAfterMs' | 'needs'
+  'publish' | 'patchMade' | 'rotate' | 'patch' | 'prune' | 'deleteStuckPods' | 'requeueAfterMs' | 'needs'
 > & {
   readonly rolled: RolledOut;
   readonly degraded?: Verdict<'Degraded'>;
@@ -75,6 +77,8 @@ const FIGHT_MS = 10 * 60_000;
 const LOOK_AGAIN_MS = 60_000;
 const FORBIDDEN_MS = 10_000;
 const BUSY_MS = 10_000;
+/** No watch tells of what an owner makes. */
+const MADE_MS = 2_000;
 /** Looking for what may be deleted takes four lists, and what is left lying until then is small. */
 const PRUNE_AFTER = 5;
 
@@ -316,8 +320,24 @@ const credentialsOf = ({ credentials }: Revision): string | undefined =>
 /** What was said of another digest. */
 const forget = ({ refused: _refused, reverts: _reverts, fight: _fight, ...rest }: Memory): Memory => rest;
 
-const stateOf = ({ object, spec }: WorkloadFact): RolloutState =>
-  isOwnerSpec(spec) ? ownerOf(spec.kind).rollout(object) : rolloutOf(object, spec.kind);
+const stateOf = ({ object, spec, made }: WorkloadFact): RolloutState =>
+  isOwnerSpec(spec) ? ownerOf(spec.kind).rollout(object, made) : rolloutOf(object, spec.kind);
+
+/** What an owner leaves in the Deployment that it makes is taken out there, and nothing is through before it is gone. */
+function tidied(step: Step, { workload }: HostedFacts): Step {
+  const { made } = ownerFor(workload.spec.kind) ?? {};
+  if (made === undefined || workload.object === null || step.patch !== undefined) return step;
+  const patchMade = made.stale(workload.object, workload.made);
+  const isGoing = step.settled === true && step.rolled.reason === 'Removed';
+  if (patchMade.length === 0 && !(isGoing && made.hasOurs(workload.made))) return step;
+  return {
+    ...step,
+    patchMade,
+    rolled: rolled('False', 'Progressing', `the Deployment of ${nameOf(workload)} gets rid of what is stale`),
+    settled: false,
+    requeueAfterMs: MADE_MS,
+  };
+}
 
 function stepOf(facts: HostedFacts, accepted: Accepted): Step {
   const { workload, meta } = facts;
@@ -414,7 +434,8 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   const decided: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
   const rotated = acts ? withCredentials(decided, accepted, facts) : decided;
   const { found, kubeconfig } = facts.workload;
-  const step = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig !== undefined) };
+  const known = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig !== undefined) };
+  const step = acts ? tidied(known, facts) : known;
   if (step.needs !== undefined) return { finalizer: 'Keep', needs: step.needs, settled: false };
   if (meta.deleting && step.settled === true)
     return isOwnerSpec(facts.workload.spec)
@@ -434,7 +455,7 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
   const status = statusOf(facts, accepted, step);
   const { look, at } = mine(facts) && step.settled === true ? nextLook(facts, accepted, step.memory) : {};
   const times = [step.requeueAfterMs, later, at].filter((ms) => ms !== undefined);
-  const { publish, rotate, patch, prune, deleteStuckPods } = step;
+  const { publish, rotate, patch, patchMade, prune, deleteStuckPods } = step;
   const keep =
     accepted.own === undefined || status.lastValid?.name === facts.status.lastValid?.name ? {} : { keep: accepted.own };
   return {
@@ -443,6 +464,7 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
     ...(rotate === undefined ? {} : { rotate }),
     ...(patch === undefined || patch.length === 0 ? {} : { patch }),
     ...(look === undefined ? {} : { look }),
+    ...(patchMade === undefined || patchMade.length === 0 ? {} : { patchMade }),
     ...(prune === true ? { prune } : {}),
     ...(deleteStuckPods === true ? { deleteStuckPods } : {}),
     ...keep,

@@ -11,6 +11,7 @@ import { kubeadmControlPlane } from './owners/kubeadm-control-plane.ts';
 import { planOwner, verifyOwner, viewOwner } from './owners/target.ts';
 import { isOwnerKind } from './owners/types.ts';
 import type { Owner, OwnerKind, OwnerSpec } from './owners/types.ts';
+import { tenantControlPlane } from './owners/tenant-control-plane.ts';
 import type { Plan } from './types.ts';
 
 export type ManagedSpec = HostedTargetSpec | OwnerSpec;
@@ -18,6 +19,7 @@ export type ManagedKind = ManagedSpec['kind'];
 
 const OWNERS: Readonly<Record<OwnerKind, Owner>> = {
   KubeadmControlPlane: kubeadmControlPlane,
+  TenantControlPlane: tenantControlPlane,
 };
 
 export const isOwnerSpec = (spec: ManagedSpec): spec is OwnerSpec => isOwnerKind(spec.kind);

@@ -34,6 +34,8 @@ export type Playing = {
   readonly base: string;
   /** Status for an object of which all is `ready`, or of which the newest is not. */
   readonly status: (live: OwnedObject, ready: boolean) => Record<string, unknown>;
+  /** What its owner makes of it, at every look. */
+  readonly make?: (plane: ControlPlane, live: OwnedObject, ready: boolean) => Promise<void>;
 };
 
 export class OwnedPlayed {
@@ -62,6 +64,7 @@ export class OwnedPlayed {
       if (Date.now() > end) throw new Error(text);
     }
     const played = new OwnedPlayed(p, `${p.base}/${made.metadata.name}`, owned);
+    await p.make?.(p.plane, await played.get(), true);
     await played.settle(await played.get());
     return played;
   }
@@ -91,6 +94,8 @@ export class OwnedPlayed {
     while (!signal.aborted) {
       const live = await this.get().catch(() => undefined);
       const now = `${live?.metadata?.generation}`;
+      if (live?.metadata !== undefined)
+        await this.#p.make?.(this.#p.plane, live, live.metadata.generation <= this.readyUpTo).catch(() => undefined);
       if (live?.metadata !== undefined && now !== done) {
         await this.settle(live).catch(() => undefined);
         done = now;

@@ -94,6 +94,29 @@ const kcp = (version: string, spec: Schema): Manifest =>
     spec,
   });
 
+const TCP_SPEC = object({
+  controlPlane: object({
+    deployment: object({
+      replicas: { type: 'integer' },
+      extraArgs: object({
+        apiServer: { type: 'array', items: text },
+        controllerManager: { type: 'array', items: text },
+      }),
+      additionalVolumes: { type: 'array', items: open },
+      additionalVolumeMounts: object({ apiServer: { type: 'array', items: open } }),
+    }),
+    service: open,
+  }),
+  kubernetes: open,
+});
+export const TENANT_CONTROL_PLANE = crd({
+  group: 'kamaji.clastix.io',
+  version: 'v1alpha1',
+  kind: 'TenantControlPlane',
+  plural: 'tenantcontrolplanes',
+  spec: TCP_SPEC,
+});
+
 export const KUBEADM_CONTROL_PLANE = {
   v1beta1: kcp(
     'v1beta1',

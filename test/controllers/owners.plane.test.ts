@@ -17,8 +17,9 @@ import { kustomized, pathOf, tokenOf } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { ownerSample } from '../targets/contract/owner.ts';
 import { OwnedPlayed, ownerNamespace } from './owner-played.ts';
-import type { OwnedObject } from './owner-played.ts';
-import { KUBEADM_CONTROL_PLANE } from './owners-crds.ts';
+import type { OwnedObject, Playing } from './owner-played.ts';
+import { kamaji } from './kamaji-played.ts';
+import { KUBEADM_CONTROL_PLANE, TENANT_CONTROL_PLANE } from './owners-crds.ts';
 
 type View = {
   readonly metadata: { readonly generation: number; readonly resourceVersion: string };
@@ -35,6 +36,7 @@ type Case = {
   readonly crd: Manifest;
   readonly sample: string;
   readonly status: (live: OwnedObject, ready: boolean) => Record<string, unknown>;
+  readonly make?: Playing['make'];
 };
 
 const kcpStatus =
@@ -63,7 +65,15 @@ const V1BETA2: Case = {
   status: kcpStatus('upToDateReplicas'),
 };
 
-const CASES = [[V1BETA2], [V1BETA1]];
+const TENANT: Case = {
+  kind: 'TenantControlPlane',
+  version: 'v1alpha1',
+  crd: TENANT_CONTROL_PLANE,
+  sample: 'tenantcontrolplane',
+  status: ({ metadata }) => ({ observedGeneration: metadata.generation }),
+  make: kamaji,
+};
+const CASES = [[V1BETA2, TENANT], [V1BETA1]];
 
 describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
   "owners' APIs on Kubernetes %s",
@@ -126,7 +136,11 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
       await applyOrThrow(plane, c.crd);
       await ownerNamespace(plane, namespace, plural);
       const base = `/apis/${group}/${c.version}/namespaces/${namespace}/${plural}`;
-      const played = await OwnedPlayed.create({ plane, base, status: c.status }, ownerSample(c.sample), namespace);
+      const played = await OwnedPlayed.create(
+        { plane, base, status: c.status, ...(c.make === undefined ? {} : { make: c.make }) },
+        ownerSample(c.sample),
+        namespace,
+      );
       playing.push(played.play(stop.signal));
       return played;
     };
@@ -173,6 +187,8 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
         await plane.request('DELETE', pathOf(object));
         const end = Date.now() + 60_000;
         while ((await plane.request('GET', pathOf(object))).status !== 404 && Date.now() < end) await sleep(50);
+        const made = `/apis/apps/v1/namespaces/${namespace}/deployments/${nameOf(c.sample)}`;
+        if (c.make !== undefined) expect((await plane.request('GET', made)).text).not.toContain('audit-');
         const after = await w.get();
         expect([after.spec, after.metadata.labels, after.metadata.annotations]).toEqual([
           before.spec,

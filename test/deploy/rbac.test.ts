@@ -56,6 +56,8 @@ const HOSTED: Readonly<Record<string, Use>> = {
   'delete published': everywhere(...DATA),
   // Of the hosted API server itself, as whom its kubeconfig says.
   'readMetrics transport': everywhere(),
+  'get DEPLOYMENTS': everywhere('deployments.apps'),
+  'jsonPatch DEPLOYMENTS': everywhere('deployments.apps'),
   'list PODS': everywhere('pods'),
   'delete PODS': everywhere('pods'),
   'apply NETWORK_POLICIES': everywhere(NETWORK_POLICIES),
@@ -210,9 +212,10 @@ describe('the rights in deploy/', () => {
     const used = (sites: readonly string[]): string[] =>
       sites.flatMap((s) => (VERBS[s.split(' ')[0] ?? ''] ?? []).map((verb) => right(verb, `${plural}.${group}`)));
     const data = Object.entries(HOSTED).filter(([, { resources }]) => resources.join() === DATA.join());
+    const ofMade = ownerOf(kind).made === undefined ? [] : ['get', 'patch'].map((v) => right(v, 'deployments.apps'));
     const ofData = data.flatMap(([site]) => (VERBS[site.split(' ')[0] ?? ''] ?? []).flatMap((verb) => DATA.map((r) => right(verb, r))));
     expect(grantedTo(`watch-${plural}`, objects)).toEqual(used(OWNED['watch'] ?? []).sort());
-    expect(grantedTo(`owner-${plural}`, objects)).toEqual([...new Set([...used(OWNED['owner'] ?? []), ...ofData])].sort());
+    expect(grantedTo(`owner-${plural}`, objects)).toEqual([...new Set([...used(OWNED['owner'] ?? []), ...ofData, ...ofMade])].sort());
     const bound = objects.filter((o) => o.kind.endsWith('Binding')).map((o) => (o['roleRef'] as { name: string }).name);
     expect(bound).toEqual([`auditconfig-watch-${plural}`]);
   });

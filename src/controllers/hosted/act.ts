@@ -23,7 +23,7 @@ import type { Minor } from '../../api/versions.ts';
 import { FIELD_MANAGER } from '../../rollout/field-managers.ts';
 import type { HostedDecision } from '../../rollout/hosted.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, SECRETS } from '../resources.ts';
-import { PODS, resourceOf } from './workloads.ts';
+import { DEPLOYMENTS, PODS, resourceOf } from './workloads.ts';
 import { ownerFor } from '../../targets/managed.ts';
 import type { HostedPlace } from './workloads.ts';
 
@@ -47,7 +47,7 @@ export async function actHosted(
   let patched: KubeObject | undefined;
   const steps: (() => Promise<Result<unknown>>)[] = [];
   if (decision.finalizer === 'Add') steps.push(() => setFinalizer(a, config, true, signal));
-  const { publish, rotate, patch, status } = decision;
+  const { publish, rotate, patch, patchMade, status } = decision;
   if (publish !== undefined) steps.push(...publishSteps(a, publish, t, signal));
   if (rotate !== undefined) steps.push(...rotateSteps(a, rotate, t, signal));
   if (patch !== undefined)
@@ -56,6 +56,7 @@ export async function actHosted(
       if (done.ok) patched = done.value;
       return done;
     });
+  if (patchMade !== undefined) steps.push(() => patchMadeDeployment(a, t, patchMade, signal));
   if (decision.deleteStuckPods === true) steps.push(() => deleteStuckPods(a, t, signal));
   if (status !== undefined)
     steps.push(async () => {
@@ -95,6 +96,22 @@ async function patchWorkload(
   const done = await a.client.jsonPatch(target, ref, [same, ...patch], { signal, fieldManager: FIELD_MANAGER });
   if (!done.ok && done.error.code === 'Invalid' && done.error.causes.length === 0)
     return fail('Conflict', `${place.spec.kind} ${place.name} was changed meanwhile`);
+  return done;
+}
+
+/** Of the same name, in the same namespace. */
+async function patchMadeDeployment(
+  a: HostedActor,
+  { place: { namespace, name } }: HostedTask,
+  patch: NonNullable<HostedDecision['patchMade']>,
+  signal: AbortSignal,
+): Promise<Result<KubeObject>> {
+  const done = await a.client.jsonPatch(DEPLOYMENTS, { namespace, name }, patch, {
+    signal,
+    fieldManager: FIELD_MANAGER,
+  });
+  if (!done.ok && done.error.code === 'Invalid' && done.error.causes.length === 0)
+    return fail('Conflict', `Deployment ${name} was changed meanwhile`);
   return done;
 }
 

@@ -9,6 +9,7 @@ import type { Outcome } from '../../kube/queue.ts';
 import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../../kube/types.ts';
 import type { Digest } from '../../render/types.ts';
+import { ownerFor } from '../../targets/managed.ts';
 import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
 import { blocked } from '../../rollout/accepted-status.ts';
 import { decideHosted, withEgress } from '../../rollout/hosted.ts';
@@ -26,7 +27,7 @@ import type { EgressWorld } from './egress.ts';
 import type { HostedLooks } from './looks.ts';
 import { pruneHosted } from './prune.ts';
 import type { OwnedObjects } from './owned.ts';
-import { findWorkload, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
+import { DEPLOYMENTS, findWorkload, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
 import type { HostedPlace, Patched, Workloads } from './workloads.ts';
 
 export type HostedReconcilerOptions = ReconcilerOptions & {
@@ -104,7 +105,13 @@ function lookedAt(
   return found === undefined ? { kubeconfig } : { kubeconfig, found };
 }
 
-type Target = { place: HostedPlace; object: KubeObject | null; unserved?: string; forbidden?: string };
+type Target = {
+  place: HostedPlace;
+  object: KubeObject | null;
+  made?: KubeObject | null;
+  unserved?: string;
+  forbidden?: string;
+};
 
 /** What it targets, in the version that is served, or why that is not to be seen. */
 async function targetOf(o: HostedReconcilerOptions, named: HostedPlace, signal: AbortSignal): Promise<Result<Target>> {
@@ -117,7 +124,11 @@ async function targetOf(o: HostedReconcilerOptions, named: HostedPlace, signal: 
     return found.error.code === 'Forbidden' ? ok({ place, object: null, forbidden: found.error.message }) : found;
   if (found.value?.metadata.labels?.[HOSTED_LABEL] !== undefined) o.owned.watch(place);
   if (found.value === null) o.owned.doubt(place);
-  return ok({ place, object: found.value });
+  if (found.value === null || ownerFor(place.spec.kind)?.made === undefined) return ok({ place, object: found.value });
+  const made = await o.client.get(DEPLOYMENTS, { namespace: place.namespace, name: place.name }, { signal });
+  if (made.ok) return ok({ place, object: found.value, made: made.value });
+  if (made.error.code === 'NotFound') return ok({ place, object: found.value, made: null });
+  return made.error.code === 'Forbidden' ? ok({ place, object: null, forbidden: made.error.message }) : made;
 }
 
 /** The oldest one that targets it; of the same second, by name. */

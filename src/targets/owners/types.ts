@@ -6,9 +6,10 @@
  */
 import type { Finding } from '../../api/findings.ts';
 import type { Revision } from '../../render/types.ts';
+import type { PatchOp } from '../hosted/patch.ts';
 import type { Json } from '../hosted/workload.ts';
 
-export const OWNER_KINDS = ['KubeadmControlPlane'] as const;
+export const OWNER_KINDS = ['KubeadmControlPlane', 'TenantControlPlane'] as const;
 export type OwnerKind = (typeof OWNER_KINDS)[number];
 export const isOwnerKind = (kind: string): kind is OwnerKind => OWNER_KINDS.some((k) => k === kind);
 
@@ -85,7 +86,15 @@ export interface Owner {
   /** The Kubernetes version that it runs, as it is written there. */
   kubernetes(object: unknown): string;
   readonly hostNetwork: boolean;
-  rollout(object: unknown): RolloutState;
+  /** `made` is the Deployment of the same name, for an owner that has one; null where there is none. */
+  rollout(object: unknown, made: unknown): RolloutState;
+  /** Of an owner that makes a Deployment, and leaves in it what is gone from its object. */
+  readonly made?: {
+    /** What takes that out. */
+    stale(object: unknown, made: unknown): readonly PatchOp[];
+    /** Volumes of ours are still in it. */
+    hasOurs(made: unknown): boolean;
+  };
   /** How long a rollout may take where nobody said so: machines take longer than pods. Seconds. */
   timeoutSeconds(object: unknown, set: number | undefined): number;
   /** Published files are read from Secrets only. */

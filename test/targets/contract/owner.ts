@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { Finding } from '../../../src/api/findings.ts';
 import type { Revision } from '../../../src/render/types.ts';
+import { HOSTED_LAYOUT } from '../../../src/targets/hosted/volumes.ts';
 import { DEFAULT_LAYOUT, resolveFlags } from '../../../src/targets/host-layout.ts';
 import type { HostLayout } from '../../../src/targets/host-layout.ts';
 import { managed, managedView } from '../../../src/targets/managed.ts';
@@ -104,4 +105,11 @@ const kcp = (version: string): Row => ({
   theirs: /"profiling":"true"|"name":"profiling","value":"true"/,
 });
 
-export const subjects: readonly Subject[] = [kcp('v1beta1'), kcp('v1beta2')].map(subject);
+const tcp: Row = {
+  file: 'tenantcontrolplane',
+  spec: { kind: 'TenantControlPlane', version: 'v1alpha1', config: 'main' },
+  layout: HOSTED_LAYOUT,
+  theirs: /--profiling=true/,
+};
+
+export const subjects: readonly Subject[] = [kcp('v1beta1'), kcp('v1beta2'), tcp].map(subject);

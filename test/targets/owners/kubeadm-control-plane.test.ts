@@ -97,7 +97,7 @@ describe('KubeadmControlPlane', () => {
   ] as const)('is %s with status %j %j', (state, s, metadata) => {
     const object = { ...sample('v1beta2'), status: s };
     Object.assign(object.metadata, metadata);
-    expect(kubeadmControlPlane.rollout(object).state).toBe(state);
+    expect(kubeadmControlPlane.rollout(object, null).state).toBe(state);
   });
 
   it('may take its time for each machine', () => {
