@@ -71,6 +71,8 @@ export type WorkloadFact = {
   readonly kubeconfig?: { readonly name: string; readonly key?: string | undefined };
   /** What was found when it was last asked, perhaps not in status yet. */
   readonly found?: Found;
+  /** Its kubeconfig is another one than it was asked with last. */
+  readonly askAgain?: boolean;
 };
 
 /** What datacenters have to say; there where any of them is known. */

@@ -152,7 +152,7 @@ export function replicasOf(
   return { nodes: { desired, updated, failed, summary: `${updated}/${desired}` } };
 }
 
-type Asked = { readonly now: number; readonly workload: Pick<WorkloadFact, 'kubeconfig'> };
+type Asked = { readonly now: number; readonly workload: Pick<WorkloadFact, 'kubeconfig' | 'askAgain'> };
 
 /** What is known of its events and its log; of a spec that is not accepted, what was known before. */
 export function observed(facts: Asked, { effective, revision }: Accepted, memory: Memory): readonly Verdict[] {
@@ -184,6 +184,6 @@ export function nextLook(
   const { kubeconfig } = workload;
   if (kubeconfig === undefined || revision === undefined || revision.digest !== memory.digest) return {};
   const look = lookOf(revision, kubeconfig);
-  const due = lookDueIn(memory, look, now);
+  const due = workload.askAgain === true ? 0 : lookDueIn(memory, look, now);
   return due === 0 ? { look } : { at: due };
 }

@@ -82,7 +82,7 @@ describe.each(PLANE_VERSIONS)('a hosted API server of Kubernetes %s that is aske
     namespace: string,
     kubeconfig: string | undefined,
     spec: Record<string, unknown>,
-  ): Promise<{ readonly view: View; readonly of: (type: string) => Condition | undefined }> {
+  ): Promise<{ readonly view: View; readonly of: (type: string) => Condition | undefined; readonly config: Manifest }> {
     await hostedNamespace(plane, namespace);
     const workload = await Workload.create(plane, 'Deployment', namespace);
     await workload.settle();
@@ -108,7 +108,7 @@ describe.each(PLANE_VERSIONS)('a hosted API server of Kubernetes %s that is aske
       view = (await plane.request('GET', pathOf(config))).body as View;
       if (JSON.stringify(view.status?.workload ?? {}).includes('"proof"')) {
         const { conditions = [] } = view.status ?? {};
-        return { view, of: (type) => conditions.find((c) => c.type === type) };
+        return { view, config, of: (type) => conditions.find((c) => c.type === type) };
       }
     }
     throw new Error(`it was not asked: ${JSON.stringify(view?.status)}`);
@@ -158,10 +158,17 @@ describe.each(PLANE_VERSIONS)('a hosted API server of Kubernetes %s that is aske
     await expect(import('node:fs/promises').then((fs) => fs.stat(ran))).rejects.toThrow();
   });
 
-  it('says which right is missing where its metrics may not be read', async () => {
-    const { of } = await asked('no-rights', kubeconfigOf(plane, plane.tokens['nobody'] ?? ''), METADATA);
+  it('says which right is missing where its metrics may not be read, and is asked at once with another kubeconfig', async () => {
+    const { of, config } = await asked('no-rights', kubeconfigOf(plane, plane.tokens['nobody'] ?? ''), METADATA);
     expect(of('Verified')).toMatchObject({ status: 'Unknown', reason: 'Pending' });
     expect(of('Verified')?.message).toContain('/metrics');
     expect(of('Ready')).toMatchObject({ status: 'True' });
+    await apply(plane, secret('no-rights', 'admin', { kubeconfig: admin() }));
+    const verified = async (): Promise<string | undefined> => {
+      const { status } = (await plane.request('GET', pathOf(config))).body as View;
+      return status?.conditions?.find((c) => c.type === 'Verified')?.reason;
+    };
+    for (const end = Date.now() + 60_000; (await verified()) === 'Pending' && Date.now() < end;) await sleep(100);
+    expect(await verified()).toBe('EventCounted');
   });
 });

@@ -11,6 +11,7 @@ import { AuditCounterReader, HOSTED_PROBES, judgeCounted, PROBES } from '../../a
 import type { AuditCounters, Counted } from '../../analysis/hosted-proof.ts';
 import { chooseProbe, nothingToObserve, WHO_AM_I, whoIn } from '../../analysis/proof.ts';
 import type { Chosen } from '../../analysis/proof.ts';
+import { canonicalJson, sha256 } from '../../config/canonical.ts';
 import { createWorkQueue } from '../../kube/queue.ts';
 import type { WorkQueue } from '../../kube/queue.ts';
 import type { ObjectKey } from '../../kube/types.ts';
@@ -175,6 +176,13 @@ export type HostedLooksOptions = LookOptions & {
   readonly done: (key: ObjectKey) => void;
 };
 
+/** Of what a Secret holds; says nothing about it. */
+function fingerprintOf(reference: Reference): string {
+  if (!reference.found) return reference.why;
+  const entries = Object.entries(reference.data.reveal()).map(([key, bytes]) => [key, sha256(bytes)]);
+  return sha256(canonicalJson(Object.fromEntries(entries) as Readonly<Record<string, string>>));
+}
+
 type Wanted = { readonly uid: string; readonly namespace: string; readonly look: Look };
 
 export class HostedLooks {
@@ -182,6 +190,7 @@ export class HostedLooks {
   readonly #queue: WorkQueue<ObjectKey>;
   readonly #wanted = new Map<ObjectKey, Wanted>();
   readonly #found = new Map<string, Looked>();
+  readonly #used = new Map<string, string>();
 
   constructor(options: HostedLooksOptions) {
     this.#o = options;
@@ -200,8 +209,15 @@ export class HostedLooks {
     return this.#found.get(uid)?.found;
   }
 
+  /** Is this another kubeconfig than the one that was used last, in this term? */
+  isOther(uid: string, reference: Reference): boolean {
+    const used = this.#used.get(uid);
+    return used !== undefined && used !== fingerprintOf(reference);
+  }
+
   forget(uid: string): void {
     this.#found.delete(uid);
+    this.#used.delete(uid);
   }
 
   work(signal: AbortSignal): Promise<void> {
@@ -217,6 +233,7 @@ export class HostedLooks {
       const looked = await lookAt(this.#o, { look, reference, last: this.#found.get(uid)?.counters }, signal);
       if (signal.aborted) return { kind: 'Done' };
       this.#found.set(uid, looked);
+      this.#used.set(uid, fingerprintOf(reference));
       const { proof, webhook } = looked.found;
       this.#o.log.debug({ auditConfig: key, result: proof?.result, webhook: webhook?.result }, 'asked');
     } finally {

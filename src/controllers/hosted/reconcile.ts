@@ -15,7 +15,7 @@ import { blocked } from '../../rollout/accepted-status.ts';
 import { decideHosted, withEgress } from '../../rollout/hosted.ts';
 import type { HostedDecision, HostedFacts } from '../../rollout/hosted.ts';
 import { forgetKeptSteps, keepSteps } from '../act.ts';
-import { gather } from '../gather.ts';
+import { gather, readerOf } from '../gather.ts';
 import { notesOf } from '../notes.ts';
 import { withLastValid } from '../reconcile.ts';
 import type { ReconcilerOptions } from '../reconcile.ts';
@@ -69,7 +69,7 @@ export function createHostedReconciler(
         object,
         ...seen,
         claimant: claimantOf(o, place),
-        ...lookedAt(o, place, uid),
+        ...(await lookedAt(o, { place, uid }, signal)),
       },
     };
     const decided = await decideWithAll(o, { facts, place }, signal);
@@ -95,14 +95,19 @@ export function createHostedReconciler(
   };
 }
 
-function lookedAt(
-  { looks }: HostedReconcilerOptions,
-  { kubeconfig }: HostedPlace,
-  uid: string,
-): Pick<HostedFacts['workload'], 'kubeconfig' | 'found'> {
+/** Sends no request: whether its kubeconfig is another one is told by the watch of that Secret, where there is one. */
+async function lookedAt(
+  o: HostedReconcilerOptions,
+  { place, uid }: { readonly place: HostedPlace; readonly uid: string },
+  signal: AbortSignal,
+): Promise<Pick<HostedFacts['workload'], 'kubeconfig' | 'found' | 'askAgain'>> {
+  const { kubeconfig, namespace } = place;
   if (kubeconfig === undefined) return {};
-  const found = looks.found(uid);
-  return found === undefined ? { kubeconfig } : { kubeconfig, found };
+  const to = { kind: 'Secret', namespace, name: kubeconfig.name } as const;
+  const isWatched = o.references.known(to) !== undefined;
+  const askAgain = isWatched && o.looks.isOther(uid, await readerOf(o)(to, signal));
+  const found = o.looks.found(uid);
+  return { kubeconfig, askAgain, ...(found === undefined ? {} : { found }) };
 }
 
 type Target = {
