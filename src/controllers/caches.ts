@@ -9,7 +9,7 @@ import type { Reflector } from '../kube/reflector.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { isRecord, keyOf, refOf } from '../kube/types.ts';
 import { SHIPPER_LABEL } from '../render/shipping/daemonset.ts';
-import { hadBy } from './governed.ts';
+import { hadBy } from './datacenters-had.ts';
 import { placeKey, reflectWorkloads, workloadKeys } from './hosted/workloads.ts';
 import type { KeptWorkload } from './hosted/workloads.ts';
 import { reflectKubeadm } from './kubeadm.ts';

@@ -26,7 +26,8 @@ import type { Logger } from '../telemetry/logger.ts';
 import { FIELD_MANAGER } from './act.ts';
 import type { Caches } from './caches.ts';
 import { datacenterNotes } from './datacenter-notes.ts';
-import { CONTENT_KEY, hadBy, isFresh } from './governed.ts';
+import { hadBy } from './datacenters-had.ts';
+import { CONTENT_KEY, isFresh } from './governed.ts';
 import type { GovernedView, ReadReference } from './governed.ts';
 import { CONFIG_MAPS, CRDS, DATACENTERS } from './resources.ts';
 

@@ -4,7 +4,6 @@
  * more counts with what the AuditConfig has of it: absence removes nothing. Called by gather.ts and datacenters.ts.
  */
 import { z } from 'zod';
-import { auditConfigStatus } from '../api/auditconfig.ts';
 import type { LayerSpec } from '../api/auditconfig.ts';
 import { rolloutSpec } from '../api/auditconfig.ts';
 import { datacenterAuditConfigSpec, datacenterAuditConfigStatus } from '../api/datacenterauditconfig.ts';
@@ -21,6 +20,7 @@ import { referenceKey } from '../rollout/facts.ts';
 import type { Governed } from '../rollout/facts.ts';
 import { contentName } from '../rollout/datacenter.ts';
 import type { Caches } from './caches.ts';
+import { hadBy } from './datacenters-had.ts';
 import { CONFIG_MAPS } from './resources.ts';
 
 export const CONTENT_KEY = 'content.json';
@@ -42,21 +42,6 @@ export type ReadReference = (
   ref: { readonly kind: 'ConfigMap' | 'Secret'; readonly namespace: string; readonly name: string },
   signal: AbortSignal,
 ) => Promise<Reference>;
-
-type Had = readonly { readonly name: string; readonly digest: string }[];
-/** Objects of a store are replaced, never changed; and a datacenter asks all of them again and again. */
-const HAD = new WeakMap<KubeObject, Had>();
-
-/** What an AuditConfig has of each datacenter, as its status says. */
-export function hadBy(config: KubeObject): Had {
-  const known = HAD.get(config);
-  if (known !== undefined) return known;
-  const status = isRecord(config['status']) ? config['status'] : {};
-  const parsed = auditConfigStatus.shape.datacenters.safeParse(status['datacenters']);
-  const had = parsed.success ? (parsed.data ?? []).map(({ name, digest }) => ({ name, digest })) : [];
-  HAD.set(config, had);
-  return had;
-}
 
 export class GovernedView {
   readonly #o: GovernedOptions;

@@ -9,7 +9,6 @@ import type { Datacenter } from '../config/types.ts';
 import type { Own } from '../render/last-valid.ts';
 import type { Reference, References } from '../render/references.ts';
 import type { Revision } from '../render/types.ts';
-import type { Found } from './hosted-proof.ts';
 import type { ManagedSpec } from '../targets/managed.ts';
 import type { KubeadmFact, KubeadmWrite } from './kubeadm.ts';
 import type { NodeView, Waiting } from './next-node.ts';
@@ -50,6 +49,9 @@ export type Settings = {
   readonly operatorNamespace: string;
   readonly bundlesNamespace: string;
 };
+
+/** Of what is remembered of a workload, the part that is found rather than decided (hosted-proof.ts). */
+export type Found = Pick<NonNullable<AuditConfigStatus['workload']>, 'proof' | 'webhook'>;
 
 /** The Deployment or StatefulSet of a hosted target, or the object of an owner's own API. */
 export type WorkloadFact = {

@@ -12,14 +12,13 @@ import { credentialsDigest } from '../render/webhook/credentials.ts';
 import { resolveFlags } from '../targets/host-layout.ts';
 import { HOSTED_LAYOUT } from '../targets/hosted/volumes.ts';
 import { at } from '../targets/hosted/workload.ts';
-import type { Accepted } from './accept.ts';
 import { deliveryOf } from './delivery.ts';
-import type { WorkloadFact } from './facts.ts';
+import type { Found, WorkloadFact } from './facts.ts';
 import { PROOF_STALE_MS } from './proof.ts';
 
 type Memory = NonNullable<AuditConfigStatus['workload']>;
-/** The part of it that is found, rather than decided. */
-export type Found = Pick<Memory, 'proof' | 'webhook'>;
+/** What was accepted (accept.ts): the settings, and what is rendered from them. */
+type Accepted = { readonly effective?: EffectiveConfig; readonly revision?: Revision };
 
 /** What is to be asked, and with which kubeconfig. */
 export type Look = {

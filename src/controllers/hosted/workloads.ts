@@ -13,7 +13,6 @@ import type { Reflector } from '../../kube/reflector.ts';
 import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, ObjectMeta, Resource } from '../../kube/types.ts';
 import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
-import type { OwnedObjects } from './owned.ts';
 import { DEFAULT_CONTAINER } from '../../targets/hosted/workload.ts';
 import type { HostedSpec, WorkloadKind } from '../../targets/hosted/workload.ts';
 import { ownerOf } from '../../targets/managed.ts';
@@ -153,7 +152,8 @@ export class Patched {
 export type Finder = {
   readonly client: KubeClient;
   readonly workloads: Workloads;
-  readonly owned: Pick<OwnedObjects, 'store'>;
+  /** Of owners' objects (owned.ts); undefined before the first edit. */
+  readonly owned: { store(kind: OwnerKind): Reflector<KeptWorkload>['store'] | undefined };
   readonly patched: Patched;
 };
 
