@@ -9,8 +9,7 @@ type Table = Readonly<Record<string, readonly string[]>>;
 
 const COMMON = words('name match match_regex alias log_level log_suppress_interval');
 const JSON_DATE = 'json_date_format json_date_key';
-const GELF =
-  'gelf_full_message_key gelf_host_key gelf_level_key gelf_short_message_key gelf_timestamp_key gelf_tag_key';
+const GELF = 'gelf_full_message_key gelf_host_key gelf_level_key gelf_short_message_key gelf_timestamp_key';
 const AWS_STREAM =
   'auto_retry_requests endpoint external_id log_key profile region role_arn sts_endpoint time_key time_key_format compression simple_aggregation';
 const ELASTIC = `aws_auth aws_external_id aws_profile aws_region aws_role_arn aws_service_name aws_sts_endpoint buffer_size
@@ -52,8 +51,8 @@ export const OUTPUTS: Table = {
   file: words(`csv_column_names delimiter file format label_delimiter mkdir path template`),
   forward: words(`add_option compress empty_shared_key fluentd_compat password require_ack_response
     retain_metadata_in_forward_mode self_hostname send_options shared_key tag time_as_integer username`),
-  gelf: words(`compress mode packet_size ${GELF}`),
-  http: words(`allow_duplicated_headers aws_auth aws_service body_key compress format header header_tag headers_key
+  gelf: words(`compress mode packet_size gelf_tag_key ${GELF}`),
+  http: words(`allow_duplicated_headers aws_auth aws_external_id aws_region aws_role_arn aws_service aws_sts_endpoint body_key compress format header header_tag headers_key
     http.read_idle_timeout http.response_timeout http_method http_passwd http_user log_response_payload oauth2.audience
     oauth2.auth_method oauth2.client_id oauth2.client_secret oauth2.connect_timeout oauth2.enable
     oauth2.refresh_skew_seconds oauth2.resource oauth2.scope oauth2.timeout oauth2.token_url proxy uri ${GELF} ${JSON_DATE}`),

@@ -1,7 +1,7 @@
 /**
  * The shipper beside a hosted API server: a container named `audit-logs` in its pod, with the log's volume, read-only, and a
  * buffer of its own. It runs as whom the API server runs as, since the log is its alone. Refused, with a code: a container
- * of that name that is not ours. Called by the hosted target.
+ * of that name that is not ours, and a user that cannot be told. Called by the hosted target.
  */
 import type { Finding } from '../../api/findings.ts';
 import { BUFFER_VOLUME, SHIPPER, shipperContainer } from '../../render/shipping/container.ts';
@@ -47,9 +47,19 @@ export function sidecarFor(to: Revision | null, w: Workload, mounts: readonly Js
   });
 }
 
-export function sidecarFindings(to: Revision, { containers }: Workload): readonly Finding[] {
+export function sidecarFindings(to: Revision, { containers, user }: Workload): readonly Finding[] {
+  if (to.shipping === undefined) return [];
   const theirs = containers.findIndex((c) => at(c, 'name') === SHIPPER && !isShipper(c));
-  if (to.shipping === undefined || theirs < 0) return [];
+  // Its image alone says who it runs as, and the shipper's says another.
+  if (user['runAsNonRoot'] === true && user['runAsUser'] === undefined)
+    return [
+      refusal(
+        'ShipperUserUnknown',
+        'The API server runs as a user that only its image names (runAsNonRoot without runAsUser), so that the shipper cannot run as the same one, which the log belongs to. Set runAsUser.',
+        'spec.template.spec.securityContext.runAsUser',
+      ),
+    ];
+  if (theirs < 0) return [];
   return [
     refusal(
       'ContainerNameTaken',

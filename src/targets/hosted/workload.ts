@@ -102,12 +102,12 @@ function variablesOf(container: Json | undefined): ReadonlyMap<string, string | 
   return found;
 }
 
-/** What the pod says counts for every container by itself. */
-function userOf(container: Json): { readonly [key: string]: Json } {
+/** The container's own words first, then the pod's. */
+function userOf(pod: unknown, container: Json): { readonly [key: string]: Json } {
   const fields = ['runAsUser', 'runAsGroup', 'runAsNonRoot'];
   return Object.fromEntries(
     fields.flatMap((f) => {
-      const value = at(container, 'securityContext', f);
+      const value = at(container, 'securityContext', f) ?? at(pod, 'securityContext', f);
       return value === undefined ? [] : [[f, value]];
     }),
   );
@@ -139,7 +139,7 @@ export function readWorkload(object: unknown, spec: HostedSpec): Read<Workload> 
       variables: variablesOf(container),
       hasMoreVariables: (listAt(container, 'envFrom') ?? []).length > 0,
       containers,
-      user: userOf(container),
+      user: userOf(pod, container),
       mounts: listAt(container, 'volumeMounts'),
       volumes: listAt(pod, 'volumes'),
       claims: claims.flatMap((c) => {

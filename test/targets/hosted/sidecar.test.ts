@@ -91,6 +91,17 @@ describe('the shipper of a hosted API server', () => {
     expect(shipper(p)?.['securityContext']).toMatchObject({ runAsUser: 65532, runAsNonRoot: true, privileged: false });
   });
 
+  it('is refused where only an image says whom that is', () => {
+    const codes = (securityContext: object, to = A): readonly string[] => {
+      const p = place((d) => Object.assign(d.spec.template.spec, { securityContext }));
+      const plan = hosted.plan(to, { workload: p.object }, SPEC);
+      return 'refused' in plan ? plan.refused.map((f) => f.code) : [];
+    };
+    expect(codes({ runAsNonRoot: true })).toEqual(['ShipperUserUnknown']);
+    expect(codes({ runAsNonRoot: true, runAsUser: 65532 })).toEqual([]);
+    expect(codes({ runAsNonRoot: true }, WITHOUT)).toEqual([]);
+  });
+
   it('reads the log where its owner put it', async () => {
     const p = place((d) => {
       d.spec.template.spec.volumes.push({ name: 'logs', persistentVolumeClaim: { claimName: 'l' } });
