@@ -31,6 +31,7 @@ import {
   wireHosted,
   wireRestarts,
 } from './caches.ts';
+import { credentialsKey } from './credentials-key.ts';
 import { DATACENTER_PAUSE_MS, createDatacenters, datacenterKey, datacenterOfKey } from './datacenters.ts';
 import { readerOf } from './gather.ts';
 import { GovernedView } from './governed.ts';
@@ -188,6 +189,8 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   await Promise.race([caches.datacenters.whenSynced(signal), delay(DATACENTERS_WAIT_MS, signal)]);
   let version = await serverVersion(kube, log, signal);
   if (version === undefined) return;
+  const key = await credentialsKey({ client: kube.client, namespace: l.o.bundlesNamespace, log }, signal);
+  if (key === undefined) return;
   const queue = createWorkQueue({ name: 'auditconfigs', log, metrics });
   const hostedQueue = createWorkQueue({ name: 'hosted', log, metrics });
   const enqueue = (key: ObjectKey): void => {
@@ -212,7 +215,11 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     now: Date.now,
     rolloutChanged: () => queue.add(RESTART_KEY),
   });
-  const settings = { operatorNamespace: l.o.namespace, bundlesNamespace: l.o.bundlesNamespace };
+  const settings = {
+    operatorNamespace: l.o.namespace,
+    bundlesNamespace: l.o.bundlesNamespace,
+    credentialsKey: key,
+  };
   const unwireDatacenters = wireDatacenters(
     caches,
     (name, soon) => queue.addAfter(datacenterKey(name), soon === 'Now' ? 0 : DATACENTER_PAUSE_MS),

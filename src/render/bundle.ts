@@ -21,7 +21,7 @@ import { CONFIG_FILE } from './shipping/config.ts';
 import { Secret } from './types.ts';
 import type { AuditFlag, Credentials, Digest, FlagValue, Revision, Shipping } from './types.ts';
 import { isRendered } from './webhook.ts';
-import { CREDENTIAL_FILES, credentialFiles, credentialsDigest } from './webhook/credentials.ts';
+import { CREDENTIAL_FILES, credentialFiles, credentialsDigest, SALT_KEY } from './webhook/credentials.ts';
 
 export type BundleObject = {
   readonly apiVersion: 'v1';
@@ -115,13 +115,18 @@ export function toBundle(revision: Revision, namespace: string): readonly Bundle
   });
   const credentials = revision.credentials?.reveal();
   const files = credentials === undefined ? [] : credentialFiles(credentials).map((f) => [f.name, f.bytes] as const);
+  const salt = credentials?.salt === undefined ? {} : { [SALT_KEY]: credentials.salt };
   return [
     revision.confidential ? secret(bundleName(digest), data) : configMap(),
     ...(webhook === undefined ? [] : [secret(webhookName(digest), { [KEYS.webhook]: webhook.reveal() })]),
     ...(credentials === undefined
       ? []
       : [
-          secret(credentialsName(digest, credentialsDigest(credentials)), Object.fromEntries(files), CREDENTIALS_LABEL),
+          secret(
+            credentialsName(digest, credentialsDigest(credentials)),
+            { ...Object.fromEntries(files), ...salt },
+            CREDENTIALS_LABEL,
+          ),
         ]),
   ];
 }
@@ -271,7 +276,8 @@ function credentialsOf(secret: unknown): Credentials | undefined {
     const bytes = bytesAt(parsed.data, name);
     return bytes === undefined ? [] : [[name, bytes] as const];
   });
-  return files.length === 0 ? undefined : Object.fromEntries(files);
+  const salt = bytesAt(parsed.data, SALT_KEY);
+  return files.length === 0 ? undefined : { ...Object.fromEntries(files), ...(salt === undefined ? {} : { salt }) };
 }
 
 type Outer = z.infer<typeof object>;

@@ -25,7 +25,12 @@ export class Secret<T> {
  * Files beside the webhook's kubeconfig that an API server reads again by itself: not part of a revision's digest, so that
  * another certificate or token restarts nothing.
  */
-export type Credentials = { readonly 'client.pem'?: Uint8Array; readonly token?: Uint8Array };
+export type Credentials = {
+  readonly 'client.pem'?: Uint8Array;
+  readonly token?: Uint8Array;
+  /** No file: it lies beside them in their Secret, so that their digest, which others may read, lets nobody try tokens. */
+  readonly salt?: Uint8Array;
+};
 
 /** Flag values name files symbolically; a target resolves them to paths (a digest inside its own content is circular). */
 export type FlagValue =

@@ -17,7 +17,9 @@ import { parseAuditConfig } from '../config/parse.ts';
 import type { DatacenterEffect, EffectiveConfig } from '../config/types.ts';
 import type { Reference, References } from '../render/references.ts';
 import { buildRevision } from '../render/revision.ts';
+import { Secret } from '../render/types.ts';
 import type { Revision, Shipping } from '../render/types.ts';
+import { salted } from '../render/webhook/credentials.ts';
 import type { HostedView } from '../targets/hosted.ts';
 import { managedView, ownerFor } from '../targets/managed.ts';
 import { refusedBlocking } from './blocking-mode.ts';
@@ -161,6 +163,15 @@ function rendered(own: Own, facts: Facts): Accepted {
   );
 }
 
+/** Before its digest is said anywhere. */
+function withSalt(revision: Revision, { credentialsKey }: Facts['settings']): Revision {
+  const { credentials, webhook } = revision;
+  if (credentials === undefined || webhook === undefined || credentialsKey === undefined) return revision;
+  // Of the kubeconfig, not of the revision: another policy changes no Secret that pods read.
+  const salt = { key: credentialsKey.reveal(), of: webhook.reveal() };
+  return { ...revision, credentials: new Secret(salted(credentials.reveal(), salt)) };
+}
+
 function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said: readonly Finding[] = []): Accepted {
   if (effective.spec.state === 'Disabled') {
     const by = effective.provenance['state']?.set.from === 'AuditConfig' ? 'spec.state' : 'a datacenter';
@@ -182,7 +193,8 @@ function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said:
       : { shipper: 'InPod' as const }),
   };
   const built = buildRevision(input);
-  const { revision, shipping, changesAt } = built;
+  const { shipping, changesAt } = built;
+  const revision = built.revision === undefined ? undefined : withSalt(built.revision, facts.settings);
   const findings = [...said, ...built.findings];
   const later = changesAt === undefined ? {} : { changesAt };
   if (revision === undefined || hasErrors(findings))

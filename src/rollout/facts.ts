@@ -8,7 +8,7 @@ import type { Minor } from '../api/versions.ts';
 import type { Datacenter } from '../config/types.ts';
 import type { Own } from '../render/last-valid.ts';
 import type { Reference, References } from '../render/references.ts';
-import type { Revision } from '../render/types.ts';
+import type { Revision, Secret } from '../render/types.ts';
 import type { ManagedSpec } from '../targets/managed.ts';
 import type { KubeadmFact, KubeadmWrite } from './kubeadm.ts';
 import type { NodeView, Waiting } from './next-node.ts';
@@ -48,6 +48,8 @@ export type Settings = {
   /** The only namespace whose AuditConfigs may have node targets. */
   readonly operatorNamespace: string;
   readonly bundlesNamespace: string;
+  /** Of this installation: what makes digests of credentials that others may read of no use to them. */
+  readonly credentialsKey?: Secret<Uint8Array>;
 };
 
 /** Of what is remembered of a workload, the part that is found rather than decided (hosted-proof.ts). */

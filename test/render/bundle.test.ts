@@ -7,7 +7,7 @@ import type { BundleObject } from '../../src/render/bundle.ts';
 import { digestOf } from '../../src/render/digest.ts';
 import type { AuditFlag, FlagValue, Revision } from '../../src/render/types.ts';
 import { Secret } from '../../src/render/types.ts';
-import { credentialsDigest } from '../../src/render/webhook/credentials.ts';
+import { credentialFiles, credentialsDigest, salted } from '../../src/render/webhook/credentials.ts';
 import { decodeBase64 } from '../../src/yaml/base64.ts';
 import { bytes, holding, render, revisionOf, text, WEBHOOK } from './inputs.ts';
 
@@ -207,5 +207,38 @@ describe('base64', () => {
         expect(decodeBase64(toBase64(data))).toEqual(data);
       }),
     );
+  });
+});
+
+describe('the digest of credentials, which AuditNodes and statuses show', () => {
+  const files = { token: bytes('hunter2') };
+  const by = (key: string, of: string) => ({ key: bytes(key), of: bytes(of) });
+
+  it('is not what anybody can compute from a token that he tries', () => {
+    const plain = credentialsDigest(files);
+    const shown = credentialsDigest(salted(files, by('key', 'kubeconfig')));
+    expect(shown).not.toBe(plain);
+    expect(credentialsDigest(salted(files, by('key', 'kubeconfig')))).toBe(shown);
+    expect(credentialsDigest(salted(files, by('other', 'kubeconfig')))).not.toBe(shown);
+    expect(credentialsDigest(salted(files, by('key', 'another')))).not.toBe(shown);
+    expect(credentialsDigest(salted({ token: bytes('hunter3') }, by('key', 'kubeconfig')))).not.toBe(shown);
+  });
+
+  it('is told from what is published, salt and all, and no salt reaches a node’s disk', () => {
+    const revision = {
+      ...hooked,
+      credentials: new Secret(salted(hooked.credentials?.reveal() ?? {}, by('key', 'kubeconfig'))),
+    };
+    const asked = credentialsDigest(revision.credentials.reveal());
+    const [bundle, webhook, credentials] = toBundle(revision, 'b');
+    expect(credentials?.metadata.name).toBe(credentialsName(hooked.digest, asked));
+    expect(Object.keys(credentials?.data ?? {})).toContain('salt');
+    const { digest, versions } = hooked;
+    const read = fromBundle({ bundle, webhook, credentials, digest, versions, credentialsDigest: asked });
+    expect(read.findings).toEqual([]);
+    expect(credentialFiles(read.revision?.credentials?.reveal() ?? {}).map((f) => f.name)).not.toContain('salt');
+    const { salt: _salt, ...unsalted } = credentials?.data ?? {};
+    const bare = fromBundle({ bundle, webhook, credentials: { ...credentials, data: unsalted }, digest, versions, credentialsDigest: asked }); // prettier-ignore
+    expect(bare.findings.map((f) => f.code)).toEqual(['BundleCredentials']);
   });
 });

@@ -21,8 +21,25 @@ export const credentialFiles = (
     return bytes === undefined ? [] : [{ name, bytes }];
   });
 
-/** A digest of its own: it is no part of a revision's, and another one restarts nothing. */
+/** Beside the files in their Secret. */
+export const SALT_KEY = 'salt';
+
+/**
+ * A digest of its own: it is no part of a revision's, and another one restarts nothing. AuditNodes and statuses show it, so it
+ * is salted wherever a controller has a key: of a weak token the plain digest would tell which one it is.
+ */
 export const credentialsDigest = (c: Credentials): Digest =>
   sha256(
-    canonicalJson({ format: 1, files: credentialFiles(c).map(({ name, bytes }) => [name, sha256(bytes)]) }),
+    canonicalJson({
+      format: 1,
+      ...(c.salt === undefined ? {} : { salt: sha256(c.salt) }),
+      files: credentialFiles(c).map(({ name, bytes }) => [name, sha256(bytes)]),
+    }),
   ) as Digest;
+
+/** The same with a salt that follows from a key and from what they belong to: always the same, and of use nowhere else. */
+export function salted(c: Credentials, by: { readonly key: Uint8Array; readonly of: Uint8Array }): Credentials {
+  const secret = sha256(by.key);
+  const salt = sha256(`${secret}${sha256(`${secret}${sha256(by.of)}`)}`);
+  return { ...c, salt: new TextEncoder().encode(salt) };
+}
