@@ -1,13 +1,14 @@
 /**
- * What a hosted control plane's pods must reach, as the decision about its workload sees it: the webhook of the revision that
+ * What a hosted control plane's pods must reach, as the decision about its workload sees it: the webhook and the shipper of the revision that
  * is wanted, and of the one that pods may still run. Pure; egress.ts makes a NetworkPolicy of it. Called by hosted.ts.
  */
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import { isEnforced } from '../config/merge.ts';
+import type { Datacenter, Provenance } from '../config/types.ts';
 import { destinationsOf } from '../render/egress/destination.ts';
 import type { HostedView } from '../targets/hosted.ts';
 import type { Accepted } from './accept.ts';
-import type { EgressWish } from './egress.ts';
+import type { DestinationRights, EgressWish } from './egress.ts';
 import type { WorkloadFact } from './facts.ts';
 
 export type WishInput = {
@@ -19,13 +20,17 @@ export type WishInput = {
   readonly memory: NonNullable<AuditConfigStatus['workload']>;
   /** Flags are to be gone; `Done`: they are. */
   readonly removing: 'No' | 'Begun' | 'Done';
+  /** Those that count for it. */
+  readonly datacenters: readonly Datacenter[];
 };
 
-export function egressWishOf({ accepted, workload, view, memory, removing }: WishInput): EgressWish {
+export function egressWishOf(input: WishInput): EgressWish {
+  const { accepted, workload, view, memory, removing } = input;
   if (removing === 'Done' || (workload.object === null && workload.forbidden === undefined)) return { want: 'Nothing' };
   const { effective, revision } = accepted;
   const hook = effective?.spec.webhook;
-  const auto = hook?.networkPolicy === 'Auto';
+  // A shipper alone has nobody who says otherwise.
+  const auto = hook?.networkPolicy === 'Auto' || (hook === undefined && revision?.shipping !== undefined);
   if (hook !== undefined && !auto) return { want: 'Nothing' };
   if (view?.hostNetwork === true)
     return {
@@ -41,8 +46,23 @@ export function egressWishOf({ accepted, workload, view, memory, removing }: Wis
     want: 'Reach',
     destinations: destinationsOf(revision),
     ...(before === undefined ? {} : { also: before }),
-    allowed: hook?.allowedDestinations ?? [],
-    enforced: isEnforced(effective.provenance['webhook.secretRef']?.set),
+    rights: {
+      'the webhook': {
+        allowed: hook?.allowedDestinations ?? [],
+        enforced: isEnforced(effective.provenance['webhook.secretRef']?.set),
+      },
+      'the shipper': shipperRights(effective.provenance, input.datacenters),
+    },
     silent: !auto,
   };
+}
+
+/** What a datacenter enforces is its own word, as with the webhook. */
+function shipperRights(provenance: Provenance, datacenters: readonly Datacenter[]): DestinationRights {
+  const enforced = isEnforced(provenance['shipping.fluentBit.outputs']?.set);
+  const lists = datacenters.flatMap(({ content: { limits } }) => {
+    const list = limits?.shipping?.destinations;
+    return list === undefined ? [] : [list];
+  });
+  return { allowed: enforced ? [] : lists, enforced };
 }

@@ -4,7 +4,7 @@
  *
  * 1. Ours exists only while a policy of somebody else restricts the very pods that ours selects, and goes with the last of
  *    them, whatever else is unknown. Never for pods on the host's network.
- * 2. It permits exactly host and port of the webhook: an address, a Service's pods at their own port, or what a name resolves to;
+ * 2. It permits exactly host and port of the webhook, and of a shipper in the pod: an address, a Service's pods at their own port, or what a name resolves to;
  *    and DNS where there is a name.
  * 3. What refused.ts refuses is left out and said, wherever it comes from: a literal, a name, or endpoints of a Service.
  * 4. What is not known yet changes nothing, but for rule 1.
@@ -25,9 +25,16 @@ import type { EgressPolicy, EgressRule, OtherPolicy } from '../render/egress/pol
 import { cidrOf, rangesOf, refusalOf } from '../render/egress/refused.ts';
 import type { ClusterRanges, Refusal } from '../render/egress/refused.ts';
 
+export type DestinationRights = {
+  /** What each datacenter allows that limits it. */
+  readonly allowed: readonly AllowedDestinations[];
+  /** A datacenter chose this very destination. */
+  readonly enforced: boolean;
+};
+
 /** What the decision about the workload says that its pods must reach (hosted.ts). */
 export type EgressWish =
-  /** `said`: there is a webhook, and why nothing is needed for it. */
+  /** `said`: there is a webhook or a shipper, and why nothing is needed for it. */
   | { readonly want: 'Nothing'; readonly said?: string }
   /** Not known now: what is there stays, but for rule 1. */
   | { readonly want: 'Keep' }
@@ -36,11 +43,8 @@ export type EgressWish =
       readonly destinations: readonly Destination[];
       /** Another revision that pods may still run: its destinations join. */
       readonly also?: string;
-      /** What each datacenter allows that limits it. */
-      readonly allowed: readonly AllowedDestinations[];
-      /** A datacenter chose this very destination. */
-      readonly enforced: boolean;
-      /** There is no webhook any more, but pods that still have one: nothing is said of it. */
+      readonly rights: Readonly<Record<Destination['what'], DestinationRights>>;
+      /** There is nothing to reach any more, but pods that still do: nothing is said of it. */
       readonly silent: boolean;
     };
 
@@ -119,7 +123,7 @@ const say = (
   message: string,
 ): Verdict<'EgressPermitted'> => ({ type: 'EgressPermitted', status, reason, message });
 
-const PENDING = say('Unknown', 'Pending', 'what restricts the pods, or where the webhook is, is not known yet');
+const PENDING = say('Unknown', 'Pending', 'what restricts the pods, or where events are sent to, is not known yet');
 
 type Trouble = { readonly reason: 'DestinationRefused' | 'DestinationUnknown' | 'Pending'; readonly message: string };
 /** What one destination needs, and what is wrong with it. */
@@ -135,12 +139,22 @@ const WORDS: Readonly<Record<Refusal, string>> = {
     "within the range of this cluster's Services, which no NetworkPolicy can permit by address: name the Service",
 };
 
+const LIMITS: Readonly<Record<Destination['what'], string>> = {
+  'the webhook': 'limits.webhook.destinations',
+  'the shipper': 'limits.shipping.destinations',
+};
+
 type Reach = Extract<EgressWish, { want: 'Reach' }>;
 
 /** The ranges that lift a refusal, for each datacenter that limits destinations. */
-function refusedBecause(address: Address, wish: Reach, ranges: ClusterRanges, literal: boolean): Refusal | undefined {
-  const own = wish.enforced && literal ? rangesOf([cidrOf(address)]) : [];
-  const lists = wish.allowed.length === 0 ? [own] : wish.allowed.map((l) => rangesOf(l.flatMap((d) => d.cidr ?? [])));
+function refusedBecause(
+  address: Address,
+  { allowed, enforced }: DestinationRights,
+  ranges: ClusterRanges,
+  literal: boolean,
+): Refusal | undefined {
+  const own = enforced && literal ? rangesOf([cidrOf(address)]) : [];
+  const lists = allowed.length === 0 ? [own] : allowed.map((l) => rangesOf(l.flatMap((d) => d.cidr ?? [])));
   for (const list of lists) {
     const refusal = refusalOf(address, ranges, list);
     if (refusal !== undefined) return refusal;
@@ -160,18 +174,20 @@ function toAddresses(
     return { rules: [], trouble: { reason: 'Pending', message: "the cluster's own ranges are not known yet" } };
   const judged = texts.flatMap((text) => {
     const address = parseAddress(text);
-    return address === undefined ? [] : [{ address, refusal: refusedBecause(address, wish, ranges, literal) }];
+    return address === undefined
+      ? []
+      : [{ address, refusal: refusedBecause(address, wish.rights[d.what], ranges, literal) }];
   });
   const rules = judged
     .filter((j) => j.refusal === undefined)
     .map(({ address }): EgressRule => ({
       to: [{ ipBlock: { cidr: cidrOf(address) } }],
-      ports: [{ protocol: 'TCP', port }],
+      ports: [{ protocol: d.protocol, port }],
     }));
   const refused = judged.find((j) => j.refusal !== undefined)?.refusal;
   if (refused === undefined) return { rules };
   const what = literal ? `${d.what} is at` : `${d.what} has among its addresses`;
-  const message = `${what} ${WORDS[refused]}: it is not permitted, unless a datacenter names it in limits.webhook.destinations`;
+  const message = `${what} ${WORDS[refused]}: it is not permitted, unless a datacenter names it in ${LIMITS[d.what]}`;
   return { rules, trouble: { reason: 'DestinationRefused', message } };
 }
 
@@ -197,21 +213,22 @@ function toName(name: string, d: Destination, wish: Reach, facts: EgressFacts): 
 }
 
 /** Allowed as it was written was the name of the Service; where that only points elsewhere, so must be what it points at. */
-const allowsToo = (wish: Reach, host: string, port: number): boolean => isAllowed(wish.allowed, { host, port });
+const allowsToo = (wish: Reach, { what }: Destination, host: string, port: number): boolean =>
+  isAllowed(wish.rights[what].allowed, { host, port });
 
 function toService(key: string, d: Destination, wish: Reach, facts: EgressFacts): Answer {
   const service = facts.services.get(key);
   if (service === undefined) return { rules: [], named: true, trouble: notKnownYet(d) };
   if (service === null) return { rules: [], named: true, trouble: unknown(d, 'names a Service that is not there') };
   if (service.is === 'ExternalName') {
-    if (allowsToo(wish, service.name, d.port)) return toName(service.name, d, wish, facts);
+    if (allowsToo(wish, d, service.name, d.port)) return toName(service.name, d, wish, facts);
     const message = `${d.what}'s Service stands for a host that a datacenter does not allow`;
     return { rules: [], named: true, trouble: { reason: 'DestinationRefused', message } };
   }
-  const port = service.ports.find((p) => p.port === d.port && p.protocol === 'TCP');
+  const port = service.ports.find((p) => p.port === d.port && p.protocol === d.protocol);
   // Nothing translates ports where a name resolves to the pods themselves.
   if (port === undefined && !service.headless)
-    return { rules: [], named: true, trouble: unknown(d, 'names a Service that has no such TCP port') };
+    return { rules: [], named: true, trouble: unknown(d, `names a Service that has no such ${d.protocol} port`) };
   if (service.is === 'Endpoints') return toEndpoints(service, port, { d, wish, facts });
   const [namespace = ''] = key.split('/');
   const peer = {
@@ -219,7 +236,7 @@ function toService(key: string, d: Destination, wish: Reach, facts: EgressFacts)
     podSelector: { matchLabels: service.selector },
   };
   const target = service.headless ? d.port : (port?.target ?? d.port);
-  return { rules: [{ to: [peer], ports: [{ protocol: 'TCP', port: target }] }], named: true };
+  return { rules: [{ to: [peer], ports: [{ protocol: d.protocol, port: target }] }], named: true };
 }
 
 function toEndpoints(
@@ -235,7 +252,7 @@ function toEndpoints(
   });
   if (found.length === 0)
     return { rules: [], named: true, trouble: unknown(d, 'names a Service that has no endpoints') };
-  const allowed = found.filter((f) => allowsToo(wish, f.address, f.port));
+  const allowed = found.filter((f) => allowsToo(wish, d, f.address, f.port));
   const answers = allowed.map((f) => toAddresses([f.address], f.port, { ...at, literal: false }));
   const elsewhere: Trouble = {
     reason: 'DestinationRefused',
@@ -246,6 +263,15 @@ function toEndpoints(
 }
 
 function answerTo(d: Destination, wish: Reach, facts: EgressFacts): Answer {
+  if (d.host === '')
+    return {
+      rules: [],
+      named: false,
+      trouble: unknown(
+        d,
+        'is one that only its plugin or a variable tells: permit it with a NetworkPolicy of your own',
+      ),
+    };
   const host = hostIn(d.host, facts.namespace);
   switch (host.is) {
     case 'Address':
@@ -292,7 +318,7 @@ export function lookups(
   namespace: string,
   services: ReadonlyMap<string, ServiceFact | null>,
 ): { readonly services: readonly string[]; readonly names: readonly string[] } {
-  const hosts = destinations.map((d) => hostIn(d.host, namespace));
+  const hosts = destinations.filter((d) => d.host !== '').map((d) => hostIn(d.host, namespace));
   const wanted = hosts.flatMap((h) => (h.is === 'Service' ? [h.service] : []));
   const outside = wanted.flatMap((s) => {
     const service = services.get(s);
@@ -322,7 +348,7 @@ function verdictOf(troubles: readonly Trouble[], upon: OtherPolicy): Verdict<'Eg
     return say(
       'True',
       'Permitted',
-      `NetworkPolicy ${upon.name} restricts these pods; one of ours lets them reach the webhook`,
+      `NetworkPolicy ${upon.name} restricts these pods; one of ours lets them reach what their events are sent to`,
     );
   return worst.reason === 'Pending'
     ? say('Unknown', 'Pending', worst.message)

@@ -403,7 +403,14 @@ const mine = ({ workload, meta }: HostedFacts): boolean => workload.claimant.uid
 function egressOf(facts: HostedFacts, accepted: Accepted, { memory, settled }: Step): EgressWish {
   const removed = facts.meta.deleting || accepted.effective?.spec.state === 'Disabled';
   const removing = removed ? (settled === true ? 'Done' : 'Begun') : 'No';
-  return egressWishOf({ accepted, workload: facts.workload, view: hostedViewOf(facts), memory, removing });
+  return egressWishOf({
+    accepted,
+    workload: facts.workload,
+    view: hostedViewOf(facts),
+    memory,
+    removing,
+    datacenters: facts.governed?.datacenters ?? [],
+  });
 }
 
 /** The status with what came of it. */

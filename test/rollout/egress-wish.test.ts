@@ -20,17 +20,21 @@ const input = (more: Partial<WishInput> = {}): WishInput => ({
   view: { hostNetwork: false } as WishInput['view'],
   memory: { lastKnownGood: 'new' },
   removing: 'No',
+  datacenters: [],
   ...more,
 });
+const webhookIs = (enforced: boolean): object => ({ rights: { 'the webhook': { enforced } } });
 const want = (more: Partial<WishInput>): string => egressWishOf(input(more)).want;
 
 describe('what pods must reach', () => {
   it('is the webhook of what is wanted', () => {
     expect(egressWishOf(input())).toEqual({
       want: 'Reach',
-      destinations: [{ what: 'the webhook', host: 'audit.example.org', port: 443 }],
-      allowed: [],
-      enforced: false,
+      destinations: [{ what: 'the webhook', host: 'audit.example.org', port: 443, protocol: 'TCP' }],
+      rights: {
+        'the webhook': { allowed: [], enforced: false },
+        'the shipper': { allowed: [], enforced: false },
+      },
       silent: false,
     });
   });
@@ -61,7 +65,24 @@ describe('what pods must reach', () => {
 
   it('is a datacenter’s own word where it enforces the webhook', () => {
     const by = (part: string): object => ({ from: 'Datacenter', name: 'eu', part });
-    expect(egressWishOf(input({ accepted: accepted('Auto', by('enforced')) }))).toMatchObject({ enforced: true });
-    expect(egressWishOf(input({ accepted: accepted('Auto', by('defaults')) }))).toMatchObject({ enforced: false });
+    expect(egressWishOf(input({ accepted: accepted('Auto', by('enforced')) }))).toMatchObject(webhookIs(true));
+    expect(egressWishOf(input({ accepted: accepted('Auto', by('defaults')) }))).toMatchObject(webhookIs(false));
+  });
+
+  it('is the shipper’s too, and the shipper’s alone where there is no webhook', () => {
+    const config = new TextEncoder().encode('pipeline: {outputs: [{name: forward, host: logs.example.org}]}');
+    const alone = accepted(undefined);
+    const revision = { ...alone.revision, shipping: { config } } as unknown as NonNullable<Accepted['revision']>;
+    const list = [{ host: 'logs.example.org' }];
+    const datacenters = [{ name: 'eu', content: { limits: { shipping: { destinations: list } } } }];
+    expect(egressWishOf(input({ accepted: { ...alone, revision }, datacenters }))).toMatchObject({
+      destinations: [{ what: 'the shipper', host: 'logs.example.org', port: 24224, protocol: 'TCP' }],
+      rights: { 'the shipper': { allowed: [list], enforced: false } },
+      silent: false,
+    });
+    const none = accepted('None');
+    expect(want({ accepted: { ...none, revision: { ...revision, ...none.revision } as typeof revision } })).toBe(
+      'Nothing',
+    );
   });
 });

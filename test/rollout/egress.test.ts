@@ -11,6 +11,7 @@ import type { EgressPolicy, OtherPolicy } from '../../src/render/egress/policy.t
 import { rangesOf } from '../../src/render/egress/refused.ts';
 import { DNS_SERVICE, decideEgress, lookups } from '../../src/rollout/egress.ts';
 import type {
+  DestinationRights,
   EgressDecision,
   EgressFacts,
   EgressWish,
@@ -20,11 +21,11 @@ import type {
 } from '../../src/rollout/egress.ts';
 
 type Reach = Extract<EgressWish, { want: 'Reach' }>;
-const reach = (host: string, more: Partial<Reach> = {}): Reach => ({
+type More = Partial<Reach> & Partial<DestinationRights>;
+const reach = (host: string, { allowed = [], enforced = false, ...more }: More = {}): Reach => ({
   want: 'Reach',
-  destinations: [{ what: 'the webhook', host, port: 8443 }],
-  allowed: [],
-  enforced: false,
+  destinations: [{ what: 'the webhook', host, port: 8443, protocol: 'TCP' }],
+  rights: { 'the webhook': { allowed, enforced }, 'the shipper': { allowed: [], enforced: false } },
   silent: false,
   ...more,
 });
@@ -207,6 +208,28 @@ describe('a policy of ours', () => {
       names: new Map([['audit.example.org', ['203.0.113.7', '2001:db8::7']]]),
     };
     expect(decideEgress(two)).toEqual(decideEgress(one));
+  });
+});
+
+describe('a shipper in the pod', () => {
+  const shipper = { what: 'the shipper', port: 514, protocol: 'UDP' } as const;
+  const webhook = { what: 'the webhook', host: '203.0.113.7', port: 8443, protocol: 'TCP' } as const;
+
+  it('is let out by the same policy, by its own protocol and its own limits', () => {
+    const destinations = [webhook, { ...shipper, host: '10.0.0.4' }];
+    const refused = decideEgress(facts(reach('', { destinations })));
+    expect([said(refused), ours(refused).spec.egress.length]).toEqual(['False DestinationRefused', 1]);
+    const rights = { ...reach('').rights, 'the shipper': { allowed: [[{ cidr: '10.0.0.4/32' }]], enforced: false } };
+    const { egress } = ours(decideEgress(facts(reach('', { destinations, rights })))).spec;
+    expect(egress).toContainEqual({
+      to: [{ ipBlock: { cidr: '10.0.0.4/32' } }],
+      ports: [{ protocol: 'UDP', port: 514 }],
+    });
+  });
+
+  it('whose host is not known is said, and holds nothing else back', () => {
+    const d = decideEgress(facts(reach('', { destinations: [webhook, { ...shipper, host: '', port: 0 }] })));
+    expect([said(d), ours(d).spec.egress.length]).toEqual(['False DestinationUnknown', 1]);
   });
 });
 

@@ -34,7 +34,7 @@ export type EgressTask = {
   /** Null: there is none. Undefined: it could not be read. */
   readonly workload: KubeObject | null | undefined;
   /** The revision of that digest as it was published; undefined: it is not there. */
-  readonly revision: (digest: string) => Promise<Result<Pick<Revision, 'webhook'> | undefined>>;
+  readonly revision: (digest: string) => Promise<Result<Pick<Revision, 'webhook' | 'shipping'> | undefined>>;
 };
 
 const texts = (v: unknown): Readonly<Record<string, string>> =>
@@ -114,7 +114,7 @@ async function lookUp(
     const addresses = await w.watch.addressesOf(name, signal);
     if (addresses !== undefined) names.set(name, addresses);
   }
-  const byAddress = wish.destinations.some((d) => hostIn(d.host, namespace).is === 'Address');
+  const byAddress = wish.destinations.some((d) => d.host !== '' && hostIn(d.host, namespace).is === 'Address');
   const isJudged = byAddress || names.size > 0 || [...services.values()].some((s) => s?.is === 'Endpoints');
   return { ...facts, services, names, ...(isJudged ? { ranges: await w.ranges.ranges(signal) } : {}) };
 }

@@ -6,13 +6,15 @@
 import { parseAddress } from '../../api/addresses.ts';
 import type { Address } from '../../api/addresses.ts';
 import type { Revision } from '../types.ts';
+import { shipperDestinations } from './shipper.ts';
 
 export type Destination = {
   /** As messages may name it. */
   readonly what: 'the webhook' | 'the shipper';
-  /** A name, or an address without brackets. */
+  /** A name, or an address without brackets; '' where it is not known here. */
   readonly host: string;
   readonly port: number;
+  readonly protocol: 'TCP' | 'UDP';
 };
 
 /** As client-go's transport dials where the URL names no port. */
@@ -44,13 +46,14 @@ export function webhookDestination(kubeconfig: Uint8Array): Destination | undefi
   // Through a proxy it is the proxy that is dialled.
   const url = typeof proxy === 'string' && proxy !== '' ? proxy : server;
   const parts = typeof url === 'string' ? partsOf(url) : undefined;
-  return parts === undefined ? undefined : { what: 'the webhook', ...parts };
+  return parts === undefined ? undefined : { what: 'the webhook', ...parts, protocol: 'TCP' };
 }
 
-/** Everyone that pods of this revision send to. What a shipper sends to joins here. */
-export function destinationsOf({ webhook }: Pick<Revision, 'webhook'>): readonly Destination[] {
+/** Everyone that pods of this revision send to: the API server's webhook, and the shipper beside it. */
+export function destinationsOf({ webhook, shipping }: Pick<Revision, 'webhook' | 'shipping'>): readonly Destination[] {
   const hook = webhook === undefined ? undefined : webhookDestination(webhook.reveal());
-  return hook === undefined ? [] : [hook];
+  const shipper = shipping === undefined ? [] : shipperDestinations(shipping.config);
+  return [...(hook === undefined ? [] : [hook]), ...shipper];
 }
 
 export type Host =
