@@ -16,6 +16,8 @@ import type { Outcome } from '../kube/queue.ts';
 import { createStatusWriter } from '../kube/status.ts';
 import { isRecord, refOf } from '../kube/types.ts';
 import { delay } from '../kube/wait.ts';
+import { createDatacenterMetrics } from '../telemetry/datacenter-metrics.ts';
+import type { DatacenterMetrics } from '../telemetry/datacenter-metrics.ts';
 import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
 import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
 import type { LogLevel, Logger } from '../telemetry/logger.ts';
@@ -124,6 +126,7 @@ export async function runController(o: ControllerOptions, signal: AbortSignal): 
   const log = createLogger({ name: 'auditconfig-controller', level: o.logLevel });
   const registry = createRegistry({ version: o.version, processMetrics: true });
   const metrics = createKubeMetrics(registry);
+  const datacenterMetrics = createDatacenterMetrics(registry);
   const kube = connectKube({
     credentials: kubeConfigCredentials(sourceOf(o)),
     log,
@@ -152,7 +155,7 @@ export async function runController(o: ControllerOptions, signal: AbortSignal): 
     metrics,
   });
   const lead = (term: { signal: AbortSignal; leading(): boolean }): Promise<void> =>
-    leadTerm({ o, kube, caches, events, log, metrics }, term.signal);
+    leadTerm({ o, kube, caches, events, log, metrics, datacenterMetrics }, term.signal);
   try {
     await Promise.all([
       kube.health.start(signal),
@@ -177,6 +180,7 @@ type Leader = {
   readonly events: ReturnType<typeof createEventRecorder>;
   readonly log: Logger;
   readonly metrics: ReturnType<typeof createKubeMetrics>;
+  readonly datacenterMetrics: DatacenterMetrics;
 };
 
 /** Hosted control planes have nothing to do with each other; their API server has other work too. */
@@ -255,6 +259,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     bundlesNamespace: l.o.bundlesNamespace,
     serverVersion: () => version ?? '1.26',
     log,
+    metrics: l.datacenterMetrics,
     now: Date.now,
     wake: enqueue,
   });
@@ -330,6 +335,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
       watch.ended(),
     ]);
   } finally {
+    l.datacenterMetrics.clear();
     unhook();
     unwire();
     unwireRestarts();

@@ -22,6 +22,7 @@ import { keyOf } from '../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { contentName, decideDatacenter } from '../rollout/datacenter.ts';
 import type { DatacenterDecision, DatacenterFacts, MemberFact } from '../rollout/datacenter.ts';
+import type { DatacenterMetrics } from '../telemetry/datacenter-metrics.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { FIELD_MANAGER } from './act.ts';
 import type { Caches } from './caches.ts';
@@ -56,6 +57,7 @@ export type DatacentersOptions = {
   readonly bundlesNamespace: string;
   readonly serverVersion: () => Minor;
   readonly log: Logger;
+  readonly metrics: DatacenterMetrics;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** AuditConfigs that may take what is new. */
@@ -67,6 +69,7 @@ export function createDatacenters(o: DatacentersOptions): (name: string, signal:
     const object = o.caches.datacenters.store.get({ name });
     if (object === undefined) {
       o.governed.plan(name, new Map());
+      o.metrics.gone(name);
       return { kind: 'Done' };
     }
     const facts = await gather(o, object, signal);
@@ -77,11 +80,22 @@ export function createDatacenters(o: DatacentersOptions): (name: string, signal:
       o.events.record({ regarding: object, ...note });
       o.log.info({ datacenter: name, reason: note.reason }, note.note);
     }
-    for (const key of o.governed.plan(name, decision.takes ?? new Map())) o.wake(key);
+    const released = o.governed.plan(name, decision.takes ?? new Map());
+    measure(o, name, decision, released.filter((key) => decision.admit.includes(key)).length);
+    for (const key of released) o.wake(key);
     if (decision.settled === true && !wasSettled(facts)) await pruneContents(o, signal);
     const { requeueAfterMs: afterMs } = decision;
     return afterMs === undefined ? { kind: 'Done' } : { kind: 'Again', afterMs };
   };
+}
+
+/** A deletion that is done leaves no status. */
+function measure(o: DatacentersOptions, name: string, { status }: DatacenterDecision, wave: number): void {
+  o.metrics.wave(wave);
+  const c = status?.controlPlanes;
+  if (c === undefined) return;
+  const counts = { Selected: c.selected, Updated: c.updated, Ready: c.ready, Failed: c.failed, Exempt: c.exempt };
+  o.metrics.seen(name, counts, status?.conditions?.find((x) => x.type === 'RolledOut')?.reason ?? 'Unknown');
 }
 
 const wasSettled = ({ status }: DatacenterFacts): boolean =>

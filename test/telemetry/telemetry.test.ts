@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { createDatacenterMetrics } from '../../src/telemetry/datacenter-metrics.ts';
 import { createKubeMetrics } from '../../src/telemetry/kube-metrics.ts';
 import { createLogger, silentLogger } from '../../src/telemetry/logger.ts';
 import { counter, createRegistry } from '../../src/telemetry/metrics.ts';
@@ -116,5 +117,33 @@ describe('the telemetry server', () => {
     await expect(get('/healthz')).rejects.toBeDefined();
     expect((await get('/readyz')).status).toBe(200);
     await expect(startTelemetryServer({ ...options, port: server.port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  });
+});
+
+describe('the metrics of datacenters', () => {
+  it('add up over all of them, follow each, and are gone with the term', async () => {
+    const registry = createRegistry({ version: '0' });
+    const m = createDatacenterMetrics(registry);
+    const values = async (): Promise<Record<string, number>> => {
+      const all = await registry.getMetricsAsJSON();
+      const of = all.filter((x) => x.name.startsWith('auditconfig_datacenter')).flatMap((x) => x.values);
+      return Object.fromEntries(of.map((v) => [Object.values(v.labels).join() || 'total', v.value]));
+    };
+    const counts = { Selected: 5, Updated: 4, Ready: 3, Failed: 1, Exempt: 2 };
+    m.seen('a', counts, 'Progressing');
+    m.seen('b', counts, 'Complete');
+    m.seen('a', { ...counts, Ready: 4 }, 'Complete');
+    expect(await values()).toMatchObject({ Selected: 10, Ready: 7, Failed: 2, Complete: 2 });
+    expect(await values()).not.toHaveProperty('Progressing');
+    m.gone('b');
+    expect(await values()).toMatchObject({ Selected: 5, Complete: 1 });
+    m.clear();
+    expect(await values()).not.toHaveProperty('Selected');
+    m.wave(3);
+    m.wave(0);
+    m.wave(2);
+    const text = await registry.metrics();
+    expect(text).toContain('auditconfig_datacenter_waves_total 2');
+    expect(text).toContain('auditconfig_datacenter_admitted_total 5');
   });
 });
