@@ -6,7 +6,7 @@ import { createConnections } from '../kube/connections.ts';
 import type { Credentials } from '../kube/credentials.ts';
 import { credentialsAt } from '../kube/direct.ts';
 import type { ServerAddress } from '../kube/direct.ts';
-import type { KubeError } from '../kube/errors.ts';
+import { sendMarked } from '../kube/marked-request.ts';
 import { createTransport } from '../kube/transport.ts';
 import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
 
@@ -19,11 +19,6 @@ export type AskOptions = {
 /** `why` is a sentence. */
 export type Answer =
   { readonly answered: true; readonly value: unknown } | { readonly answered: false; readonly why: string };
-
-const TIMEOUT_MS = 10_000;
-
-/** These are recorded as any other: the audit handler comes before authorization, and after authentication. */
-const ANSWERS: ReadonlySet<KubeError['code']> = new Set<KubeError['code']>(['NotFound', 'Forbidden']);
 
 export async function askWith(
   o: AskOptions,
@@ -40,18 +35,8 @@ export async function askWith(
     userAgent,
   });
   try {
-    const result = await transport.request({
-      method: probe.method,
-      path: probe.path,
-      ...(probe.query === undefined ? {} : { query: probe.query }),
-      ...(probe.body === undefined ? {} : { body: probe.body }),
-      headers: { 'audit-id': auditID },
-      timeoutMs: TIMEOUT_MS,
-      signal,
-      about: { verb: 'proof', resource: 'proof' },
-    });
+    const result = await sendMarked(transport, probe, { auditID, about: 'proof' }, signal);
     if (result.ok) return { answered: true, value: result.value };
-    if (ANSWERS.has(result.error.code)) return { answered: true, value: undefined };
     const why = `the node's own API server at ${address.host}:${address.port} could not be asked: ${result.error.message}`;
     return { answered: false, why: `${why} (${result.error.code})` };
   } finally {

@@ -8,7 +8,8 @@ import type { Probe } from '../../analysis/proof.ts';
 import { createConnections } from '../../kube/connections.ts';
 import type { Credentials, TlsOptions } from '../../kube/credentials.ts';
 import { fail, ok } from '../../kube/errors.ts';
-import type { KubeError, Result } from '../../kube/errors.ts';
+import type { Result } from '../../kube/errors.ts';
+import { sendMarked } from '../../kube/marked-request.ts';
 import { readMetrics } from '../../kube/server-metrics.ts';
 import { createTransport } from '../../kube/transport.ts';
 import { isRecord } from '../../kube/types.ts';
@@ -27,9 +28,6 @@ export type HostedApi = {
 };
 
 export type ApiOptions = { readonly metrics: KubeMetrics; readonly userAgent: string };
-
-const TIMEOUT_MS = 10_000;
-const ANSWERS: ReadonlySet<KubeError['code']> = new Set<KubeError['code']>(['NotFound', 'Forbidden']);
 
 const fieldsOf = (v: unknown): Readonly<Record<string, unknown>> => (isRecord(v) ? v : {});
 const textOf = (v: unknown): string | undefined => (typeof v === 'string' && v !== '' ? v : undefined);
@@ -94,17 +92,8 @@ export function hostedApi(
   return {
     api: {
       ask: async (probe, auditID, signal) => {
-        const answer = await transport.request({
-          method: probe.method,
-          path: probe.path,
-          ...(probe.query === undefined ? {} : { query: probe.query }),
-          ...(probe.body === undefined ? {} : { body: probe.body }),
-          headers: { 'audit-id': auditID },
-          timeoutMs: TIMEOUT_MS,
-          signal,
-          about: { verb: 'proof', resource: 'hosted' },
-        });
-        if (answer.ok || ANSWERS.has(answer.error.code)) return answer.ok ? answer : ok(undefined);
+        const answer = await sendMarked(transport, probe, { auditID, about: 'hosted' }, signal);
+        if (answer.ok) return answer;
         // What a stranger's server says stands in no status.
         return fail(answer.error.code, `it could not be asked (${answer.error.code})`);
       },
