@@ -74,8 +74,9 @@ export const readKept = ({ json }: KeptWorkload): KubeObject =>
 const PAGE_SIZE = 100;
 
 export function reflectWorkloads(kube: Pick<Kube, 'reflect'>, kind: WorkloadKind): Reflector<KeptWorkload> {
+  const workloads = kind === 'Deployment' ? DEPLOYMENTS : STATEFUL_SETS;
   return kube.reflect({
-    resource: kind === 'Deployment' ? DEPLOYMENTS : STATEFUL_SETS,
+    resource: workloads,
     project: keepWorkload,
     indexes: {},
     labelSelector: HOSTED_LABEL,
