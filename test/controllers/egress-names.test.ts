@@ -1,14 +1,16 @@
 /** Names that are followed: asked for once in their TTL, told where they change, quiet where they do not, ended by their signal. */
+import { createSocket } from 'node:dgram';
+import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Names, askAgainMs, remember } from '../../src/controllers/hosted/names.ts';
-import type { Record } from '../../src/controllers/hosted/names.ts';
+import { Names, askAgainMs, remember, resolveName } from '../../src/controllers/hosted/names.ts';
+import type { Answered } from '../../src/controllers/hosted/names.ts';
 
-const a = (address: string, ttlSeconds = 60): Record => ({ address, ttlSeconds });
+const a = (address: string, ttlSeconds = 60): Answered => ({ address, ttlSeconds });
 
 class World {
   readonly asked: string[] = [];
   readonly changed: string[] = [];
-  answer: readonly Record[] | undefined = [a('203.0.113.1')];
+  answer: readonly Answered[] | undefined = [a('203.0.113.1')];
   readonly stop = new AbortController();
   readonly names = new Names({
     resolve: (name) => {
@@ -103,4 +105,37 @@ describe('what an answer means', () => {
     expect(seen.size).toBe(64);
     expect(many.slice(50).every((r) => seen.has(r.address))).toBe(true);
   });
+});
+
+/** A DNS server that knows one name; of another it says that there is none, and to `silent` it says nothing. */
+async function server(): Promise<{ readonly at: string; close(): void }> {
+  const socket = createSocket('udp4');
+  socket.on('message', (question, from) => {
+    const end = question.indexOf(0, 12) + 5;
+    const type = question.readUInt16BE(end - 4);
+    const text = question.toString('latin1', 12, end);
+    if (text.includes('silent')) return;
+    const isKnown = text.includes('known');
+    const data = type === 1 ? [203, 0, 113, 7] : [0x20, 1, 0x0d, 0xb8, ...Array<number>(11).fill(0), 7];
+    const answer = Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, type === 1 ? 77 : 99, 0, data.length, ...data]);
+    const header = Buffer.from(question.subarray(0, 12));
+    header.writeUInt16BE(isKnown ? 0x8180 : 0x8183, 2);
+    header.writeUInt16BE(isKnown ? 1 : 0, 6);
+    header.fill(0, 8, 12);
+    socket.send(Buffer.concat([header, question.subarray(12, end), ...(isKnown ? [answer] : [])]), from.port);
+  });
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  return { at: `127.0.0.1:${(socket.address() as AddressInfo).port}`, close: () => socket.close() };
+}
+
+it('a server’s answer is its addresses with their TTL, none for a name that is not, and nothing where it is cancelled', async () => {
+  const dns = await server();
+  const stop = new AbortController();
+  const ask = (name: string) => resolveName(name, stop.signal, [dns.at]);
+  expect(await ask('known.example.org')).toEqual([a('203.0.113.7', 77), a('2001:db8::7', 99)]);
+  expect(await ask('nobody.example.org')).toEqual([]);
+  const waiting = ask('silent.example.org');
+  stop.abort();
+  expect(await waiting).toBeUndefined();
+  dns.close();
 });

@@ -8,9 +8,9 @@ import { Resolver } from 'node:dns/promises';
 import { delay, onAbort, scope } from '../../kube/wait.ts';
 import type { Random, Scope } from '../../kube/wait.ts';
 
-export type Record = { readonly address: string; readonly ttlSeconds: number };
+export type Answered = { readonly address: string; readonly ttlSeconds: number };
 /** Undefined: nobody answered. Empty: there is no such name, or it has no address. */
-export type Resolve = (name: string, signal: AbortSignal) => Promise<readonly Record[] | undefined>;
+export type Resolve = (name: string, signal: AbortSignal) => Promise<readonly Answered[] | undefined>;
 
 const MIN_MS = 30_000;
 const MAX_MS = 3_600_000;
@@ -23,14 +23,14 @@ const MAX_ADDRESSES = 64;
 export type Seen = ReadonlyMap<string, number>;
 
 /** What is known after an answer; the oldest of too many go. */
-export function remember(before: Seen, answer: readonly Record[], now: number): Seen {
+export function remember(before: Seen, answer: readonly Answered[], now: number): Seen {
   const all = new Map([...before].filter(([, at]) => now - at < KEPT_MS));
   for (const { address } of answer) all.set(address, now);
   return new Map([...all].sort(([, a], [, b]) => b - a).slice(0, MAX_ADDRESSES));
 }
 
 /** When to ask again. */
-export function askAgainMs(answer: readonly Record[] | undefined, random: Random): number {
+export function askAgainMs(answer: readonly Answered[] | undefined, random: Random): number {
   if (answer === undefined || answer.length === 0) return FAILED_MS * (1 + random() / 5);
   const least = Math.min(...answer.map((r) => r.ttlSeconds)) * 1000;
   return Math.min(MAX_MS, Math.max(MIN_MS, least)) * (1 + random() / 5);
@@ -38,13 +38,18 @@ export function askAgainMs(answer: readonly Record[] | undefined, random: Random
 
 const NOT_THERE: ReadonlySet<unknown> = new Set(['ENOTFOUND', 'ENODATA']);
 
-/** Asks the servers of this pod, IPv4 and IPv6; search lists and /etc/hosts do not count. */
-export const resolveName: Resolve = async (name, signal) => {
+/** Asks the servers of this pod, unless others are given, for IPv4 and IPv6; search lists and /etc/hosts do not count. */
+export async function resolveName(
+  name: string,
+  signal: AbortSignal,
+  servers?: readonly string[],
+): Promise<readonly Answered[] | undefined> {
   const resolver = new Resolver({ timeout: 5_000, tries: 2 });
+  if (servers !== undefined) resolver.setServers(servers);
   const unhook = onAbort(signal, () => resolver.cancel());
   const ask = async (
     one: Promise<readonly { address: string; ttl: number }[]>,
-  ): Promise<readonly Record[] | undefined> => {
+  ): Promise<readonly Answered[] | undefined> => {
     try {
       return (await one).map(({ address, ttl }) => ({ address, ttlSeconds: ttl }));
     } catch (e) {
@@ -61,7 +66,7 @@ export const resolveName: Resolve = async (name, signal) => {
   } finally {
     unhook();
   }
-};
+}
 
 type Followed = {
   readonly life: Scope;
