@@ -6,7 +6,6 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { GenericContainer, TestContainers } from 'testcontainers';
 import { DEFAULT_IMAGE } from '../../src/render/shipping.ts';
 import { BUFFER_MOUNT, CONFIG_FILE, CONFIG_MOUNT, LOG_MOUNT } from '../../src/render/shipping/config.ts';
@@ -38,6 +37,9 @@ export const missing = noDocker === undefined ? undefined : `a fluent-bit, or ${
 /** How a test's own receiver is called from it. */
 export const HERE = program === undefined ? 'host.testcontainers.internal' : '127.0.0.1';
 
+/** Files that it makes are the test's own to remove. */
+const AS = `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
+
 export class Lab {
   readonly root: string;
   private constructor(root: string) {
@@ -64,16 +66,20 @@ export class Lab {
     await writeFile(path, program === undefined ? text : here);
     return path;
   }
-  #container(env: Readonly<Record<string, string>>, ...more: readonly string[]): GenericContainer {
+  #mounts(): { source: string; target: string; mode: 'ro' | 'rw' }[] {
+    return [
+      { source: join(this.root, 'logs'), target: LOG_MOUNT, mode: 'ro' },
+      { source: join(this.root, 'buffer'), target: BUFFER_MOUNT, mode: 'rw' },
+      { source: join(this.root, 'config'), target: CONFIG_MOUNT, mode: 'ro' },
+    ];
+  }
+  #container(env: Readonly<Record<string, string>>): GenericContainer {
     return new GenericContainer(DEFAULT_IMAGE)
       .withEntrypoint([IN_IMAGE])
-      .withCommand([...more, '--config', `${CONFIG_MOUNT}/${CONFIG_FILE}`])
+      .withCommand(['--config', `${CONFIG_MOUNT}/${CONFIG_FILE}`])
       .withEnvironment({ ...IDENTITY, ...env })
-      .withBindMounts([
-        { source: join(this.root, 'logs'), target: LOG_MOUNT, mode: 'ro' },
-        { source: join(this.root, 'buffer'), target: BUFFER_MOUNT, mode: 'rw' },
-        { source: join(this.root, 'config'), target: CONFIG_MOUNT, mode: 'ro' },
-      ]);
+      .withUser(AS)
+      .withBindMounts(this.#mounts());
   }
 
   /** `fluent-bit --dry-run`. */
@@ -84,14 +90,12 @@ export class Lab {
       const ran = await run(program, ['--dry-run', '--config', config], options);
       return { code: ran.code, said: ran.stdout + ran.stderr };
     }
-    let said = '';
-    const container = this.#container(env, '--dry-run').withLogConsumer(
-      (s) => void s.on('data', (c: Buffer) => (said += c.toString())),
-    );
-    const started = await container.start();
-    while (!/successful|error/.test(said)) await sleep(100);
-    await started.stop();
-    return { code: said.includes('configuration test is successful') ? 0 : 1, said };
+    const mounts = this.#mounts().flatMap((m) => ['--volume', `${m.source}:${m.target}:${m.mode}`]);
+    const vars = Object.entries({ ...IDENTITY, ...env }).flatMap(([k, v]) => ['--env', `${k}=${v}`]);
+    const args = ['run', '--rm', '--user', AS, ...mounts, ...vars, '--entrypoint', IN_IMAGE, DEFAULT_IMAGE];
+    const inside = ['--dry-run', '--config', `${CONFIG_MOUNT}/${CONFIG_FILE}`];
+    const ran = await run('docker', [...args, ...inside], { timeoutMs: 300_000 });
+    return { code: ran.code, said: ran.stdout + ran.stderr };
   }
 
   /** `ports`: of receivers of this process. */
