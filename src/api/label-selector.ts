@@ -44,6 +44,24 @@ function meets(labels: Labels, { key, operator, values = [] }: Requirement): boo
   }
 }
 
+/** As a query of the API server has it; empty where it selects everything. */
+export function labelSelectorText({ matchLabels = {}, matchExpressions = [] }: LabelSelector): string {
+  const exact = Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`);
+  const rest = matchExpressions.map(({ key, operator, values = [] }) => {
+    switch (operator) {
+      case 'In':
+        return `${key} in (${values.join(',')})`;
+      case 'NotIn':
+        return `${key} notin (${values.join(',')})`;
+      case 'Exists':
+        return key;
+      case 'DoesNotExist':
+        return `!${key}`;
+    }
+  });
+  return [...exact, ...rest].join(',');
+}
+
 export function matchesLabels(selector: LabelSelector | undefined, labels: Labels | undefined): boolean {
   if (selector === undefined) return false;
   const there = labels ?? {};

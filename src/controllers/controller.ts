@@ -41,6 +41,7 @@ import { createReconciler } from './reconcile.ts';
 import type { ReconcilerOptions } from './reconcile.ts';
 import { createHostedReconciler } from './hosted/reconcile.ts';
 import { HostedLooks } from './hosted/looks.ts';
+import { Discovery } from './hosted/discovery.ts';
 import { OwnedObjects } from './hosted/owned.ts';
 import { ReferenceWatches } from './hosted/references.ts';
 import { ClusterRangesReader } from './hosted/egress-ranges.ts';
@@ -249,7 +250,14 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   for (const key of caches.configs.store.keys()) enqueue(key);
   // After them: what datacenters make of a pause is known then.
   queue.add(RESTART_KEY);
+  const discovery = new Discovery({
+    kube,
+    changed: (name) => queue.addAfter(datacenterKey(name), DATACENTER_PAUSE_MS),
+    now: () => performance.now(),
+    signal,
+  });
   const reconcileDatacenter = createDatacenters({
+    discovery,
     caches,
     client: kube.client,
     status: createStatusWriter({ client: kube.client, resource: DATACENTERS, fieldManager: FIELD_MANAGER, metrics }),
@@ -318,7 +326,11 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   const reconcile = (key: string, s: AbortSignal): Promise<Outcome> => {
     const datacenter = datacenterOfKey(key);
     if (datacenter !== undefined) return reconcileDatacenter(datacenter, s);
-    return key === RESTART_KEY ? restartLease(s) : reconcileConfig(key, s);
+    if (key === RESTART_KEY) return restartLease(s);
+    // It was not there yet when it was added.
+    const config = caches.configs.store.get(key);
+    if (config !== undefined && isHosted(config)) return Promise.resolve({ kind: 'Done' });
+    return reconcileConfig(key, s);
   };
   // An upgraded API server comes back with another version; its coming back is the only time to look.
   const unhook = kube.health.onTrouble(() => {
@@ -342,6 +354,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     unwireDatacenters();
     unwireHosted();
     await owned.ended();
+    await discovery.ended();
   }
 }
 

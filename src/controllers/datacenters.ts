@@ -30,6 +30,9 @@ import { datacenterNotes } from './datacenter-notes.ts';
 import { hadBy } from './datacenters-had.ts';
 import { CONTENT_KEY, isFresh } from './governed.ts';
 import type { GovernedView, ReadReference } from './governed.ts';
+import { DISCOVERED_LABEL, LATER_MS } from './hosted/discovery.ts';
+import type { Candidate, Discovery } from './hosted/discovery.ts';
+import { placeKey } from './hosted/workloads.ts';
 import { CONFIG_MAPS, CRDS, DATACENTERS } from './resources.ts';
 
 export const DATACENTER_FINALIZER = 'auditconfig.dev/datacenter';
@@ -60,6 +63,7 @@ export type DatacentersOptions = {
   readonly metrics: DatacenterMetrics;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  readonly discovery: Discovery;
   /** AuditConfigs that may take what is new. */
   readonly wake: (key: ObjectKey) => void;
 };
@@ -70,6 +74,7 @@ export function createDatacenters(o: DatacentersOptions): (name: string, signal:
     if (object === undefined) {
       o.governed.plan(name, new Map());
       o.metrics.gone(name);
+      o.discovery.candidates(name, undefined);
       return { kind: 'Done' };
     }
     const facts = await gather(o, object, signal);
@@ -84,7 +89,9 @@ export function createDatacenters(o: DatacentersOptions): (name: string, signal:
     measure(o, name, decision, released.filter((key) => decision.admit.includes(key)).length);
     for (const key of released) o.wake(key);
     if (decision.settled === true && !wasSettled(facts)) await pruneContents(o, signal);
-    const { requeueAfterMs: afterMs } = decision;
+    const refused = await makeDiscovered(o, object, decision, signal);
+    const times = [decision.requeueAfterMs, refused ? LATER_MS : undefined].filter((ms) => ms !== undefined);
+    const afterMs = times.length === 0 ? undefined : Math.min(...times);
     return afterMs === undefined ? { kind: 'Done' } : { kind: 'Again', afterMs };
   };
 }
@@ -96,6 +103,51 @@ function measure(o: DatacentersOptions, name: string, { status }: DatacenterDeci
   if (c === undefined) return;
   const counts = { Selected: c.selected, Updated: c.updated, Ready: c.ready, Failed: c.failed, Exempt: c.exempt };
   o.metrics.seen(name, counts, status?.conditions?.find((x) => x.type === 'RolledOut')?.reason ?? 'Unknown');
+}
+
+/** Workloads whose turn has come get their AuditConfigs. True where one was refused. */
+async function makeDiscovered(
+  o: DatacentersOptions,
+  datacenter: KubeObject,
+  { admit }: DatacenterDecision,
+  signal: AbortSignal,
+): Promise<boolean> {
+  let refused = false;
+  const { name } = datacenter.metadata;
+  for (const candidate of discoveredBy(o, datacenter)) {
+    const auditConfig = configKeyOf(candidate);
+    if (candidate.isLeft || !admit.includes(auditConfig)) continue;
+    const made = await o.discovery.make(name, candidate, signal);
+    if (!made.ok) {
+      o.log.warn({ datacenter: name, auditConfig, code: made.error.code }, made.error.message);
+      refused = true;
+    } else if (made.value) o.log.info({ datacenter: name, auditConfig }, 'made for a workload that had none');
+  }
+  return refused;
+}
+
+const configKeyOf = ({ namespace, config }: Candidate): ObjectKey => keyOf({ namespace, name: config });
+
+/** Workloads that it selects, and that no AuditConfig targets. */
+function discoveredBy(o: DatacentersOptions, datacenter: KubeObject): readonly Candidate[] {
+  const { name, deletionTimestamp } = datacenter.metadata;
+  const spec = deletionTimestamp === undefined ? o.governed.specOf(datacenter) : undefined;
+  return o.discovery.candidates(name, spec).filter((c) => {
+    const config = { metadata: { name: c.config, namespace: c.namespace } } as KubeObject;
+    const isTargeted = o.caches.configs.store.keysBy('workload', placeKey(c)).length > 0;
+    return !isTargeted && o.governed.isPlaced(config) && o.governed.governs(datacenter, config);
+  });
+}
+
+/** As the AuditConfig that it is to get: nothing of the datacenter counts for it yet, and its API server runs. */
+function discoveredMember(
+  o: DatacentersOptions,
+  spec: DatacenterAuditConfigSpec | undefined,
+  c: Candidate,
+): MemberFact {
+  const labels = o.caches.namespaces.store.get({ name: c.namespace })?.metadata.labels;
+  const canary = matchesLabels(spec?.rollout?.canary?.selector, labels);
+  return { key: configKeyOf(c), canary, has: null, governed: true, exempt: false, state: c.isLeft ? 'Stuck' : 'Ready' };
 }
 
 const wasSettled = ({ status }: DatacenterFacts): boolean =>
@@ -149,7 +201,7 @@ async function gather(o: DatacentersOptions, object: KubeObject, signal: AbortSi
     object,
     status: status.success ? status.data : {},
     ...(deletionTimestamp === undefined ? {} : { definition: await definitionOf(o.client, signal) }),
-    members,
+    members: [...members, ...discoveredBy(o, object).map((c) => discoveredMember(o, spec, c))],
     references: await o.governed.references(own, o.read, signal),
     neighbours: neighboursOf(o, name, governed),
     versions: [o.serverVersion()],
@@ -199,7 +251,8 @@ function stateOf(config: KubeObject): State {
 }
 
 function stateIn(config: KubeObject): State {
-  if (isFresh(config)) return { state: 'Fresh' };
+  // One that was discovered is new, and its API server is not.
+  if (isFresh(config) && config.metadata.labels?.[DISCOVERED_LABEL] === undefined) return { state: 'Fresh' };
   const parsed = auditConfigStatus.safeParse(config['status']);
   const status: AuditConfigStatus = parsed.success ? parsed.data : {};
   const of = (type: string) => status.conditions?.find((c) => c.type === type);

@@ -40,17 +40,6 @@ const unsupported = (spec: DatacenterAuditConfigSpec): readonly Finding[] => [
       message: f.message.replace(/^spec/, `spec.${part}`),
     })),
   ),
-  ...(spec.discovery === undefined
-    ? []
-    : [
-        {
-          severity: 'error',
-          code: 'Unsupported',
-          path: 'spec.discovery',
-          message:
-            'spec.discovery is not supported yet: this release makes no AuditConfigs for hosted control planes by itself',
-        } as const,
-      ]),
 ];
 
 /** What an effective config refers to, where all of it is a datacenter's. */

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DatacenterAuditConfigSpec } from '../../src/api/datacenterauditconfig.ts';
-import { matchesLabels } from '../../src/api/label-selector.ts';
+import { labelSelectorText, matchesLabels } from '../../src/api/label-selector.ts';
 import type { LabelSelector } from '../../src/api/label-selector.ts';
 import { exemptionChangesIn, exemptionOf, exemptionPhase, governs, selects } from '../../src/config/selection.ts';
 
@@ -12,6 +12,24 @@ const DAY = 86_400_000;
 const at = (days: number): string => new Date(NOW + days * DAY).toISOString();
 
 describe('a selector', () => {
+  it.each<[LabelSelector, string]>([
+    [{}, ''],
+    [{ matchLabels: { app: 'apiserver', tier: '' } }, 'app=apiserver,tier='],
+    [
+      {
+        matchExpressions: [
+          { key: 'a', operator: 'In', values: ['1', '2'] },
+          { key: 'b', operator: 'NotIn', values: ['1'] },
+          { key: 'c', operator: 'Exists' },
+          { key: 'd', operator: 'DoesNotExist' },
+        ],
+      },
+      'a in (1,2),b notin (1),c,!d',
+    ],
+  ])('%j is asked of an API server as %s', (selector, text) => {
+    expect(labelSelectorText(selector)).toBe(text);
+  });
+
   it.each<[string, DatacenterAuditConfigSpec['selector'], boolean]>([
     ['that is not there selects none', undefined, false],
     ['that is empty selects all', {}, true],

@@ -46,6 +46,7 @@ const EVENTS = made('kube/events.ts', 'events.events.k8s.io');
 /** Of the controller too, wherever an administrator binds the role. */
 const HOSTED: Readonly<Record<string, Use>> = {
   'get workload': everywhere(...WORKLOADS),
+  'get candidates': everywhere(...WORKLOADS),
   'jsonPatch target': everywhere(...WORKLOADS),
   'reflect referenced': everywhere(...DATA),
   'list histories': everywhere('replicasets.apps', 'controllerrevisions.apps'),
@@ -75,6 +76,8 @@ const HOSTED_BESIDES = [
   'list SERVICE_CIDRS',
   'page NODES',
   'reflect owned',
+  'reflect discovered',
+  'create AUDIT_CONFIGS',
   ASKED,
 ];
 
@@ -141,6 +144,8 @@ const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>
     // Discovery, which everybody may ask who is authenticated.
     [ASKED]: everywhere(),
     'reflect owned': everywhere(),
+    'reflect discovered': everywhere(...WORKLOADS),
+    'create AUDIT_CONFIGS': everywhere(CONFIGS),
   },
   agent: {
     'reflect AUDIT_NODES': everywhere(NODES),

@@ -28,6 +28,19 @@ const condition = (status: DatacenterAuditConfigStatus | undefined, type: string
 const deleting = { name: 'eu', generation: 2, deleting: true, hasFinalizer: true };
 
 describe('a datacenter', () => {
+  it('gives those that it discovers an AuditConfig in waves: a member that has nothing yet, and whose API server runs', () => {
+    const spec = { selector: {}, discovery: { hosted: { workloadSelector: {} } }, rollout: { maxUnavailable: '1' } };
+    const none = contentDigest({});
+    const made = { has: none, state: 'Busy' as const };
+    const found = ['a/x', 'b/x', 'c/x'];
+    const admits = (members: readonly MemberFact[], more: Partial<DatacenterFacts> = {}) =>
+      decideDatacenter(facts(spec, { members, ...more })).admit;
+    expect(admits(found.map((k) => member(k)))).toEqual(['a/x']);
+    expect(admits([member('a/x', made), member('b/x'), member('c/x')])).toEqual([]);
+    expect(admits([member('a/x', { ...made, state: 'Ready' }), member('b/x'), member('c/x')])).toEqual(['b/x']);
+    expect(admits([member('a/x', { ...made, state: 'Failed' }), member('b/x'), member('c/x')])).toEqual([]);
+  });
+
   it('publishes its content before anybody is told, and only once its finalizer is there', () => {
     const bare = decideDatacenter(facts(SPEC, { meta: { ...facts().meta, hasFinalizer: false } }));
     expect([bare.finalizer, bare.publish, bare.admit]).toEqual(['Add', undefined, []]);
@@ -50,7 +63,6 @@ describe('a datacenter', () => {
       { enforced: { webhook: { secretRef: { name: 'w', namespace: 'op' } } } },
       'ReferenceNotFound',
     ],
-    ['what this release cannot do', { discovery: {} }, 'Unsupported'],
     [
       'shipping that no fluent-bit starts with',
       { enforced: { shipping: { type: 'FluentBit', fluentBit: { outputs: [{ Name: 'nowhere' }] } } } },
