@@ -37,6 +37,7 @@ const config = (fluentBit: object | undefined): Manifest => ({
     ...(fluentBit === undefined ? {} : { shipping: { type: 'FluentBit', fluentBit } }),
   },
 });
+const NOTED = { ...config(undefined).metadata, annotations: { note: 'nothing of spec' } };
 const DAEMON_SETS = `/apis/apps/v1/namespaces/${OPERATOR_NAMESPACE}/daemonsets`;
 
 describe('shipping of control-plane nodes', () => {
@@ -91,6 +92,14 @@ describe('shipping of control-plane nodes', () => {
   const text = (d: DaemonSet | undefined): string =>
     d?.spec.template.metadata.annotations['auditconfig.dev/fluent-bit'] ?? '';
 
+  /** PATCH requests for DaemonSets that were answered, by anybody. */
+  const patches = async (): Promise<number> => {
+    const { text: metrics } = await plane.request('GET', '/metrics');
+    const lines = metrics.split('\n').filter((l) => l.startsWith('apiserver_request_total{'));
+    const of = lines.filter((l) => l.includes('resource="daemonsets"') && /verb="(APPLY|PATCH)"/.test(l));
+    return of.reduce((sum, l) => sum + Number(l.split(' ').at(-1)), 0);
+  };
+
   it('a DaemonSet comes, follows what is changed, is written no more than that, and goes', async () => {
     const resources = { requests: {}, limits: { cpu: '1000m', memory: '0.5Gi' } };
     const env = [
@@ -133,6 +142,12 @@ describe('shipping of control-plane nodes', () => {
     expect(second?.metadata.generation).toBe(first.metadata.generation + 1);
     await sleep(1_500);
     expect((await shipper())?.metadata.resourceVersion).toBe(second?.metadata.resourceVersion);
+
+    // It is decided again, and nothing is asked for: not even what an API server would find to be no change.
+    const asked = await patches();
+    await put({ ...config({ resources, env, outputs: [{ ...FORWARD, Host: 'elsewhere' }] }), metadata: NOTED });
+    await sleep(1_500);
+    expect([await patches(), asked > 0]).toEqual([asked, true]);
 
     // Somebody changes it: put right.
     const edit = [{ op: 'replace', path: '/spec/template/spec/containers/0/image', value: 'other:1' }];
