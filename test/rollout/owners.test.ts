@@ -1,0 +1,62 @@
+/** Decisions about owners' objects that differ from those about workloads: what an API has no place for, and what it leaves. */
+import { describe, expect, it } from 'vitest';
+import { decideHosted } from '../../src/rollout/hosted.ts';
+import type { HostedFacts } from '../../src/rollout/hosted.ts';
+import { ownerSample } from '../targets/contract/owner.ts';
+
+const facts = (spec: object, more: Partial<HostedFacts['workload']> = {}): HostedFacts => ({
+  meta: { namespace: 'tenant-a', name: 'main', uid: 'u1', generation: 1, creationTimestamp: '2026-01-01T00:00:00Z', deleting: false, hasFinalizer: true },
+  object: {
+    apiVersion: 'auditconfig.dev/v1alpha1',
+    kind: 'AuditConfig',
+    metadata: { name: 'main', namespace: 'tenant-a' },
+    spec: { target: { type: 'KubeadmControlPlane', kubeadmControlPlane: { name: 'a' } }, ...spec },
+  },
+  status: {},
+  references: {},
+  nodes: [],
+  kubeadm: { state: 'Absent' },
+  kubeadmWrites: [],
+  serverVersion: '1.36',
+  settings: { operatorNamespace: 'auditconfig-system', bundlesNamespace: 'b' },
+  now: Date.parse('2026-01-01T00:00:00Z'),
+  workload: {
+    name: 'a',
+    spec: { kind: 'KubeadmControlPlane', version: 'v1beta2', config: 'main' },
+    object: ownerSample('kubeadmcontrolplane-v1beta2'),
+    claimant: { key: 'tenant-a/main', uid: 'u1' },
+    ...more,
+  },
+}); // prettier-ignore
+const accepted = (f: HostedFacts) => decideHosted(f).status?.conditions?.find((c) => c.type === 'Accepted');
+const readers = { log: { file: { readerGroup: 1000 } } };
+
+describe("an owner's object", () => {
+  it('is not touched for a field that its API has no place for, which is named', () => {
+    const d = decideHosted(facts(readers));
+    expect(d.patch).toBeUndefined();
+    expect(accepted(facts(readers))).toMatchObject({ status: 'False', reason: 'Unsupported' });
+    expect(accepted(facts(readers))?.message).toContain('spec.log.file.readerGroup');
+    expect(accepted(facts({ log: { file: { readerGroup: 0 } } }))).toMatchObject({ status: 'True' });
+  });
+
+  it("is touched where a datacenter's defaults say such a field, which is told", () => {
+    const governed = { unreadable: [], references: new Map() };
+    const by = (part: 'defaults' | 'enforced'): HostedFacts => ({
+      ...facts({}),
+      governed: { ...governed, datacenters: [{ name: 'eu', content: { [part]: readers } }] },
+    });
+    expect(accepted(by('defaults'))).toMatchObject({ status: 'True' });
+    expect(accepted(by('defaults'))?.message).toContain('OwnerCannotExpress');
+    expect(accepted(by('enforced'))).toMatchObject({ status: 'False', reason: 'Unsupported' });
+  });
+
+  it('says in words that its API is not served, and writes nothing', () => {
+    const d = decideHosted(facts({}, { object: null, unserved: 'this cluster serves none' }));
+    expect(d.patch).toBeUndefined();
+    expect(d.status?.conditions?.find((c) => c.type === 'RolledOut')).toMatchObject({
+      reason: 'WorkloadNotFound',
+      message: 'this cluster serves none',
+    });
+  });
+});
