@@ -339,6 +339,11 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   try {
     // One at a time: whoever decides must know what was told to every node of the control plane before.
     const gate = (s: AbortSignal): Promise<void> => kube.health.whenUp(60_000, s);
+    // Nobody decides before it is known whose turn it is: hosted AuditConfigs, which have workers of their own, would go back
+    // to what their status says, where a leader died between workload and status.
+    await gate(signal);
+    for (const { metadata } of [...caches.datacenters.store.values()])
+      if (!signal.aborted) await reconcileDatacenter(metadata.name, signal);
     await Promise.all([
       references.run(signal),
       looks.work(signal),
