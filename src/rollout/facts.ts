@@ -52,7 +52,7 @@ export type Settings = {
   readonly credentialsKey?: Secret<Uint8Array>;
 };
 
-/** Of what is remembered of a workload, the part that is found rather than decided (hosted-proof.ts). */
+/** Of what is remembered of a workload, the part that is found rather than decided (hosted/proof.ts). */
 export type Found = Pick<NonNullable<AuditConfigStatus['workload']>, 'proof' | 'webhook'>;
 
 /** The Deployment or StatefulSet of a hosted target, or the object of an owner's own API. */

@@ -1,7 +1,7 @@
 /**
  * Hosted: kube-apiserver as the container of a Deployment or StatefulSet that Kubernetes rolls out by itself. One JSON
  * patch, guarded by what was read, puts our flags, volumes and mounts into its template, and one takes exactly them out and
- * gives back what its owner had set; every other field stays. What restarts is Kubernetes' business (src/rollout/hosted.ts
+ * gives back what its owner had set; every other field stays. What restarts is Kubernetes' business (src/rollout/hosted/hosted.ts
  * follows it). Refused, with a code: what is no kube-apiserver with flags of its own (hosted/workload.ts, hosted/words.ts),
  * and a log that nothing limits (hosted/volumes.ts).
  */

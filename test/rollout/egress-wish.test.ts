@@ -1,8 +1,8 @@
 /** When a hosted control plane wants a NetworkPolicy, and for which revisions' webhooks. */
 import { describe, expect, it } from 'vitest';
 import type { Accepted } from '../../src/rollout/accept.ts';
-import { egressWishOf } from '../../src/rollout/egress-wish.ts';
-import type { WishInput } from '../../src/rollout/egress-wish.ts';
+import { egressWishOf } from '../../src/rollout/hosted/egress-wish.ts';
+import type { WishInput } from '../../src/rollout/hosted/egress-wish.ts';
 import { Secret } from '../../src/render/types.ts';
 
 const KUBECONFIG = JSON.stringify({ clusters: [{ cluster: { server: 'https://audit.example.org' } }] });

@@ -9,7 +9,7 @@ import type { LabelSelector, Labels } from '../../src/api/label-selector.ts';
 import { egressName } from '../../src/render/egress/policy.ts';
 import type { EgressPolicy, OtherPolicy } from '../../src/render/egress/policy.ts';
 import { rangesOf } from '../../src/render/egress/refused.ts';
-import { DNS_SERVICE, decideEgress, lookups } from '../../src/rollout/egress.ts';
+import { DNS_SERVICE, decideEgress, lookups } from '../../src/rollout/hosted/egress.ts';
 import type {
   DestinationRights,
   EgressDecision,
@@ -18,7 +18,7 @@ import type {
   OwnPolicy,
   PodsFact,
   ServiceFact,
-} from '../../src/rollout/egress.ts';
+} from '../../src/rollout/hosted/egress.ts';
 
 type Reach = Extract<EgressWish, { want: 'Reach' }>;
 type More = Partial<Reach> & Partial<DestinationRights>;

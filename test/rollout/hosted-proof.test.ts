@@ -8,9 +8,9 @@ import type { AuditConfigStatus, HostedProofResult } from '../../src/api/auditco
 import type { DeliveryResult } from '../../src/api/auditnode.ts';
 import { Secret } from '../../src/render/types.ts';
 import type { Digest, Revision } from '../../src/render/types.ts';
-import { hostedDelivery, hostedVerified, lookDueIn, lookOf, withFound } from '../../src/rollout/hosted-proof.ts';
+import { hostedDelivery, hostedVerified, lookDueIn, lookOf, withFound } from '../../src/rollout/hosted/proof.ts';
 import type { Found } from '../../src/rollout/facts.ts';
-import type { Proven } from '../../src/rollout/hosted-proof.ts';
+import type { Proven } from '../../src/rollout/hosted/proof.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -4,8 +4,8 @@ import type { AuditConfigStatus } from '../../src/api/auditconfig.ts';
 import { hostedCredentialsName } from '../../src/render/bundle.ts';
 import { Secret } from '../../src/render/types.ts';
 import type { Revision } from '../../src/render/types.ts';
-import { decideHosted } from '../../src/rollout/hosted.ts';
-import type { HostedDecision, HostedFacts } from '../../src/rollout/hosted.ts';
+import { decideHosted } from '../../src/rollout/hosted/hosted.ts';
+import type { HostedDecision, HostedFacts } from '../../src/rollout/hosted/scene.ts';
 import { patched, sample } from '../targets/contract/hosted.ts';
 import type { SampleWorkload } from '../targets/contract/hosted.ts';
 

@@ -1,7 +1,7 @@
 /** Decisions about owners' objects that differ from those about workloads: what an API has no place for, and what it leaves. */
 import { describe, expect, it } from 'vitest';
-import { decideHosted } from '../../src/rollout/hosted.ts';
-import type { HostedFacts } from '../../src/rollout/hosted.ts';
+import { decideHosted } from '../../src/rollout/hosted/hosted.ts';
+import type { HostedFacts } from '../../src/rollout/hosted/scene.ts';
 import { ownerSample } from '../targets/contract/owner.ts';
 
 const facts = (spec: object, more: Partial<HostedFacts['workload']> = {}): HostedFacts => ({

@@ -20,8 +20,8 @@ import {
 import type { BundleObject } from '../../render/bundle.ts';
 import type { Digest, Revision } from '../../render/types.ts';
 import type { Minor } from '../../api/versions.ts';
-import { FIELD_MANAGER } from '../../rollout/field-managers.ts';
-import type { HostedDecision } from '../../rollout/hosted.ts';
+import { FIELD_MANAGER } from '../../rollout/hosted/field-managers.ts';
+import type { HostedDecision } from '../../rollout/hosted/scene.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, SECRETS } from '../resources.ts';
 import { DEPLOYMENTS, PODS, resourceOf } from './workloads.ts';
 import { ownerFor } from '../../targets/managed.ts';

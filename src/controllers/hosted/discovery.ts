@@ -17,7 +17,7 @@ import { isRecord } from '../../kube/types.ts';
 import type { KubeObject, ObjectMeta } from '../../kube/types.ts';
 import { scope } from '../../kube/wait.ts';
 import type { Scope } from '../../kube/wait.ts';
-import { FIELD_MANAGER } from '../../rollout/field-managers.ts';
+import { FIELD_MANAGER } from '../../rollout/hosted/field-managers.ts';
 import { hostedView } from '../../targets/hosted.ts';
 import { DEFAULT_CONTAINER } from '../../targets/hosted/workload.ts';
 import type { WorkloadKind } from '../../targets/hosted/workload.ts';

@@ -1,5 +1,5 @@
 /**
- * The NetworkPolicy of one hosted control plane: gather, decide (src/rollout/egress.ts), one write or none. Called by
+ * The NetworkPolicy of one hosted control plane: gather, decide (src/rollout/hosted/egress.ts), one write or none. Called by
  * reconcile.ts once for each decision, before the workload is touched: a receiver must be reachable when its pods start.
  */
 import type { Verdict } from '../../api/conditions.ts';
@@ -12,9 +12,9 @@ import { destinationsOf, hostIn } from '../../render/egress/destination.ts';
 import type { Destination } from '../../render/egress/destination.ts';
 import { egressName, restrictingPolicy } from '../../render/egress/policy.ts';
 import type { Revision } from '../../render/types.ts';
-import { decideEgress, lookups } from '../../rollout/egress.ts';
-import type { EgressDecision, EgressFacts, EgressWish, PodsFact, ServiceFact } from '../../rollout/egress.ts';
-import { FIELD_MANAGER } from '../../rollout/field-managers.ts';
+import { decideEgress, lookups } from '../../rollout/hosted/egress.ts';
+import type { EgressDecision, EgressFacts, EgressWish, PodsFact, ServiceFact } from '../../rollout/hosted/egress.ts';
+import { FIELD_MANAGER } from '../../rollout/hosted/field-managers.ts';
 import { NETWORK_POLICIES } from '../resources.ts';
 import type { ClusterRangesReader } from './egress-ranges.ts';
 import { selectorOf } from './egress-views.ts';

@@ -1,6 +1,6 @@
 /**
  * Asks hosted API servers whether they audit, and whether their webhook takes events: once an hour, after a change, and
- * every five minutes while something is wrong (src/rollout/hosted-proof.ts says when). A look is a handful of requests to
+ * every five minutes while something is wrong (src/rollout/hosted/proof.ts says when). A look is a handful of requests to
  * that API server and one read of a Secret, or none; most of it is waiting for a batch to be sent, so many look at once.
  * Writes nothing: what was found is a fact of the next decision. Never told twice about one AuditConfig at a time.
  */
@@ -21,7 +21,7 @@ import { loadPolicy } from '../../policy/load.ts';
 import { readReference } from '../../render/references.ts';
 import type { Reference } from '../../render/references.ts';
 import type { Found } from '../../rollout/facts.ts';
-import type { Look } from '../../rollout/hosted-proof.ts';
+import type { Look } from '../../rollout/hosted/proof.ts';
 import { timestamp } from '../../rollout/turn.ts';
 import type { KubeMetrics } from '../../telemetry/kube-metrics.ts';
 import type { Logger } from '../../telemetry/logger.ts';

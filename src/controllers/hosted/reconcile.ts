@@ -1,5 +1,5 @@
 /**
- * One AuditConfig with a hosted target: gather, decide (src/rollout/hosted.ts), act. A queue of its own with several
+ * One AuditConfig with a hosted target: gather, decide (src/rollout/hosted/hosted.ts), act. A queue of its own with several
  * workers: hosted control planes have nothing to do with each other, and there are thousands of them.
  */
 import { auditConfigStatus } from '../../api/auditconfig.ts';
@@ -12,8 +12,9 @@ import type { Digest } from '../../render/types.ts';
 import { ownerFor } from '../../targets/managed.ts';
 import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
 import { blocked } from '../../rollout/accepted-status.ts';
-import { decideHosted, withEgress } from '../../rollout/hosted.ts';
-import type { HostedDecision, HostedFacts } from '../../rollout/hosted.ts';
+import { decideHosted } from '../../rollout/hosted/hosted.ts';
+import { withEgress } from '../../rollout/hosted/status.ts';
+import type { HostedDecision, HostedFacts } from '../../rollout/hosted/scene.ts';
 import { forgetKeptSteps, keepSteps } from '../act.ts';
 import { gather, readerOf } from '../gather.ts';
 import { notesOf } from '../notes.ts';

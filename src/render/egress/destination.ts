@@ -1,7 +1,7 @@
 /**
  * Whom the pods of a revision send to: host and port of the webhook, or of the proxy in between, read from the kubeconfig that
  * was rendered here; and what kind of host that is. Refuses nothing: refused.ts does. No message may hold what comes out of
- * it, since it stands in a Secret. Called by src/rollout/hosted.ts and src/controllers/hosted.
+ * it, since it stands in a Secret. Called by src/rollout/hosted/hosted.ts and src/controllers/hosted.
  */
 import { parseAddress } from '../../api/addresses.ts';
 import type { Address } from '../../api/addresses.ts';

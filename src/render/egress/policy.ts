@@ -2,7 +2,7 @@
  * The NetworkPolicy that lets the pods of a hosted control plane reach their webhook where another one restricts what they
  * reach. What it must never do is to restrict anything itself: a pod that it selects is one that the other policy selects
  * too, since it selects by both selectors together, and it belongs to that policy, so that Kubernetes' own garbage collector
- * takes it away with it even where no controller runs. Called by src/rollout/egress.ts.
+ * takes it away with it even where no controller runs. Called by src/rollout/hosted/egress.ts.
  */
 import { matchesLabels } from '../../api/label-selector.ts';
 import type { LabelSelector, Labels } from '../../api/label-selector.ts';

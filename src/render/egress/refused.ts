@@ -2,7 +2,7 @@
  * Addresses that no NetworkPolicy of ours opens by default: the host itself, link-local ones, metadata services of clouds, the
  * cluster's nodes and its Services. An AuditConfig must not be a way to a node's credentials. A datacenter lifts a refusal by
  * an entry of limits.webhook.destinations that lies wholly within the refused range: one that merely covers it (0.0.0.0/0) did
- * not mean it. IPv4 addresses inside IPv6 ones count as themselves. Called by src/rollout/egress.ts.
+ * not mean it. IPv4 addresses inside IPv6 ones count as themselves. Called by src/rollout/hosted/egress.ts.
  */
 import { contains, parseAddress, parseRange } from '../../api/addresses.ts';
 import type { Address, Range } from '../../api/addresses.ts';

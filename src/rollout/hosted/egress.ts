@@ -11,19 +11,19 @@
  *
  * No message holds a host or an address: they stand in a Secret. Called by src/controllers/hosted/egress.ts.
  */
-import { parseAddress } from '../api/addresses.ts';
-import type { Address } from '../api/addresses.ts';
-import type { Reasons, Verdict } from '../api/conditions.ts';
-import type { LabelSelector, Labels } from '../api/label-selector.ts';
-import { canonicalJson } from '../config/canonical.ts';
-import { isAllowed } from '../config/destinations.ts';
-import type { AllowedDestinations } from '../config/destinations.ts';
-import { hostIn } from '../render/egress/destination.ts';
-import type { Destination } from '../render/egress/destination.ts';
-import { EGRESS_LABELS, egressName, egressPolicy, restrictingPolicy } from '../render/egress/policy.ts';
-import type { EgressPolicy, EgressRule, OtherPolicy } from '../render/egress/policy.ts';
-import { cidrOf, rangesOf, refusalOf } from '../render/egress/refused.ts';
-import type { ClusterRanges, Refusal } from '../render/egress/refused.ts';
+import { parseAddress } from '../../api/addresses.ts';
+import type { Address } from '../../api/addresses.ts';
+import type { Reasons, Verdict } from '../../api/conditions.ts';
+import type { LabelSelector, Labels } from '../../api/label-selector.ts';
+import { canonicalJson } from '../../config/canonical.ts';
+import { isAllowed } from '../../config/destinations.ts';
+import type { AllowedDestinations } from '../../config/destinations.ts';
+import { hostIn } from '../../render/egress/destination.ts';
+import type { Destination } from '../../render/egress/destination.ts';
+import { EGRESS_LABELS, egressName, egressPolicy, restrictingPolicy } from '../../render/egress/policy.ts';
+import type { EgressPolicy, EgressRule, OtherPolicy } from '../../render/egress/policy.ts';
+import { cidrOf, rangesOf, refusalOf } from '../../render/egress/refused.ts';
+import type { ClusterRanges, Refusal } from '../../render/egress/refused.ts';
 
 export type DestinationRights = {
   /** What each datacenter allows that limits it. */

@@ -3,18 +3,18 @@
  * when it is to be asked next. Only what was found of the revision that it runs counts, and only as long as it is fresh.
  * Pure; called by hosted.ts.
  */
-import type { AuditConfigStatus } from '../api/auditconfig.ts';
-import { removeCondition } from '../api/conditions.ts';
-import type { Condition, Verdict } from '../api/conditions.ts';
-import type { EffectiveConfig } from '../config/types.ts';
-import type { Digest, Revision } from '../render/types.ts';
-import { credentialsDigest } from '../render/webhook/credentials.ts';
-import { resolveFlags } from '../targets/host-layout.ts';
-import { HOSTED_LAYOUT } from '../targets/hosted/volumes.ts';
-import { at } from '../targets/hosted/workload.ts';
-import { deliveryOf } from './delivery.ts';
-import type { Found, WorkloadFact } from './facts.ts';
-import { PROOF_STALE_MS } from './proof.ts';
+import type { AuditConfigStatus } from '../../api/auditconfig.ts';
+import { removeCondition } from '../../api/conditions.ts';
+import type { Condition, Verdict } from '../../api/conditions.ts';
+import type { EffectiveConfig } from '../../config/types.ts';
+import type { Digest, Revision } from '../../render/types.ts';
+import { credentialsDigest } from '../../render/webhook/credentials.ts';
+import { resolveFlags } from '../../targets/host-layout.ts';
+import { HOSTED_LAYOUT } from '../../targets/hosted/volumes.ts';
+import { at } from '../../targets/hosted/workload.ts';
+import { deliveryOf } from '../delivery.ts';
+import type { Found, WorkloadFact } from '../facts.ts';
+import { PROOF_STALE_MS } from '../proof.ts';
 
 type Memory = NonNullable<AuditConfigStatus['workload']>;
 /** What was accepted (accept.ts): the settings, and what is rendered from them. */

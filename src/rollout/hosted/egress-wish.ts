@@ -2,14 +2,14 @@
  * What a hosted control plane's pods must reach, as the decision about its workload sees it: the webhook and the shipper of the revision that
  * is wanted, and of the one that pods may still run. Pure; egress.ts makes a NetworkPolicy of it. Called by hosted.ts.
  */
-import type { AuditConfigStatus } from '../api/auditconfig.ts';
-import { isEnforced } from '../config/merge.ts';
-import type { Datacenter, Provenance } from '../config/types.ts';
-import { destinationsOf } from '../render/egress/destination.ts';
-import type { HostedView } from '../targets/hosted.ts';
-import type { Accepted } from './accept.ts';
+import type { AuditConfigStatus } from '../../api/auditconfig.ts';
+import { isEnforced } from '../../config/merge.ts';
+import type { Datacenter, Provenance } from '../../config/types.ts';
+import { destinationsOf } from '../../render/egress/destination.ts';
+import type { HostedView } from '../../targets/hosted.ts';
+import type { Accepted } from '../accept.ts';
 import type { DestinationRights, EgressWish } from './egress.ts';
-import type { WorkloadFact } from './facts.ts';
+import type { WorkloadFact } from '../facts.ts';
 
 export type WishInput = {
   readonly accepted: Accepted;

@@ -1,5 +1,5 @@
 /** Who wrote a workload's template last, besides us: from managedFields, which the API server keeps for every object. */
-import { at } from '../targets/hosted/workload.ts';
+import { at } from '../../targets/hosted/workload.ts';
 
 export const FIELD_MANAGER = 'auditconfig-controller';
 
