@@ -2,16 +2,15 @@
  * Workloads that a datacenter discovers, on a real API server, with the controller and the rights that ship. Deployments'
  * own controller is played (hosted-owner.ts), and no garbage collector runs: who owns an AuditConfig is what is seen here.
  */
-import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runController } from '../../src/controllers/controller.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
-import { OPERATOR_NAMESPACE, apply, applyOrThrow, installOperator, kubeconfigOf } from '../operator/install.ts';
-import { pathOf, tokenOf } from '../operator/install.ts';
+import { apply, applyOrThrow } from '../operator/install.ts';
+import { pathOf } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
+import { startController } from './running.ts';
 
 type Config = {
   readonly metadata: {
@@ -47,14 +46,7 @@ describe('discovery of hosted control planes', () => {
 
   beforeAll(async () => {
     plane = await startControlPlane({ version: '1.36' });
-    await installOperator(plane);
-    const kubeconfig = `${plane.kubeconfigPath}-controller`;
-    await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
-    const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
-    controller = runController(
-      { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
-      stop.signal,
-    );
+    controller = (await startController(plane, stop.signal)).ended;
   });
   afterAll(async () => {
     stop.abort();

@@ -3,25 +3,16 @@
  * somebody else's that restricts the API server's pods, follows the Service, is put right, and goes with the other one.
  * Whether it lets packets through is the network plugin's business, which no test here runs.
  */
-import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runController } from '../../src/controllers/controller.ts';
 import { egressName } from '../../src/render/egress/policy.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import {
-  OPERATOR_NAMESPACE,
-  apply,
-  applyOrThrow,
-  installOperator,
-  kubeconfigOf,
-  pathOf,
-  tokenOf,
-} from '../operator/install.ts';
+import { apply, applyOrThrow, pathOf } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
+import { startController } from './running.ts';
 
 type Policy = {
   metadata: { resourceVersion: string; uid: string; ownerReferences?: { name: string }[] };
@@ -41,14 +32,7 @@ describe.each(PLANE_VERSIONS)('egress of hosted control planes on Kubernetes %s'
 
   beforeAll(async () => {
     plane = await startControlPlane({ version });
-    await installOperator(plane);
-    const kubeconfig = `${plane.kubeconfigPath}-controller`;
-    await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
-    const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
-    const controller = runController(
-      { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
-      stop.signal,
-    );
+    const controller = (await startController(plane, stop.signal)).ended;
     await hostedNamespace(plane, NS);
     const workload = await Workload.create(plane, 'Deployment', NS);
     await workload.settle();

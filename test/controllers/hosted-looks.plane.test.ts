@@ -2,17 +2,16 @@
  * A hosted API server is asked whether it audits: a real one, with a real policy, log and webhook of its own, by the
  * controller that ships. It is its own management cluster here, and the workload that stands for it is played.
  */
-import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runController } from '../../src/controllers/controller.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import { OPERATOR_NAMESPACE, apply, installOperator, kubeconfigOf, pathOf, tokenOf } from '../operator/install.ts';
+import { apply, kubeconfigOf, pathOf } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Receiver } from '../operator/receiver.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
+import { startController } from './running.ts';
 
 type Condition = { readonly type: string; readonly status: string; readonly reason: string; readonly message: string };
 type View = {
@@ -54,14 +53,7 @@ describe.each(PLANE_VERSIONS)('a hosted API server of Kubernetes %s that is aske
         '--audit-webhook-batch-max-wait=1s',
       ],
     });
-    await installOperator(plane);
-    const kubeconfig = `${plane.kubeconfigPath}-controller`;
-    await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
-    const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
-    controller = runController(
-      { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
-      stop.signal,
-    );
+    controller = (await startController(plane, stop.signal)).ended;
   });
   afterAll(async () => {
     stop.abort();

@@ -2,15 +2,14 @@
  * Shipping of hosted control planes on real API servers, with the controller and the rights that ship: the sidecar is
  * accepted, follows changes, and is gone when shipping is. What runs in the pods is shown elsewhere (test/shipping).
  */
-import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { runController } from '../../src/controllers/controller.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
-import { OPERATOR_NAMESPACE, apply, installOperator, kubeconfigOf, pathOf, tokenOf } from '../operator/install.ts';
+import { apply, pathOf } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
+import { startController } from './running.ts';
 
 type View = {
   readonly metadata: { readonly generation: number };
@@ -46,14 +45,7 @@ const stop = new AbortController();
 
 beforeAll(async () => {
   plane = await startControlPlane({ version: '1.36' });
-  await installOperator(plane);
-  const kubeconfig = `${plane.kubeconfigPath}-controller`;
-  await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
-  const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
-  controller = runController(
-    { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
-    stop.signal,
-  );
+  controller = (await startController(plane, stop.signal)).ended;
   await hostedNamespace(plane, NAMESPACE);
   workload = await Workload.create(plane, 'Deployment', NAMESPACE);
   await workload.settle();

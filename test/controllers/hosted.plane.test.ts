@@ -2,17 +2,16 @@
  * Hosted control planes on real API servers, with the controller that ships and the rights that ship. What a Deployment's or
  * StatefulSet's own controller and kubelet would do is played (hosted-owner.ts): test/cluster/hosted.node.test.ts has real ones.
  */
-import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runController } from '../../src/controllers/controller.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import { OPERATOR_NAMESPACE, apply, installOperator, kubeconfigOf, pathOf, tokenOf } from '../operator/install.ts';
+import { apply, pathOf } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
 import type { Kind } from './hosted-owner.ts';
+import { startController } from './running.ts';
 
 type View = {
   readonly metadata: { readonly generation: number; readonly resourceVersion: string; readonly finalizers?: string[] };
@@ -32,14 +31,7 @@ describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version
 
   beforeAll(async () => {
     plane = await startControlPlane({ version, users: { tenant: ['tenants'] } });
-    await installOperator(plane);
-    const kubeconfig = `${plane.kubeconfigPath}-controller`;
-    await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
-    const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
-    controller = runController(
-      { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
-      stop.signal,
-    );
+    controller = (await startController(plane, stop.signal)).ended;
   });
   afterAll(async () => {
     stop.abort();

@@ -2,22 +2,21 @@
  * Owners' own APIs on real API servers, with the controller and the rights that ship. The CRDs are minimal ones
  * (owners-crds.ts), and the owners' controllers are played (owner-played.ts).
  */
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runController } from '../../src/controllers/controller.ts';
 import { managedView, ownerOf } from '../../src/targets/managed.ts';
 import type { OwnerKind } from '../../src/targets/owners/types.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import { OPERATOR_NAMESPACE, ROOT, apply, applyOrThrow, installOperator, kubeconfigOf } from '../operator/install.ts';
-import { kustomized, pathOf, tokenOf } from '../operator/install.ts';
+import { ROOT, apply, applyOrThrow, installOperator } from '../operator/install.ts';
+import { kustomized, pathOf } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { ownerSample } from '../targets/contract/owner.ts';
 import { OwnedPlayed, ownerNamespace } from './owner-played.ts';
 import type { OwnedObject, Playing } from './owner-played.ts';
+import { startController } from './running.ts';
 import { kamaji } from './kamaji-played.ts';
 import { KUBEADM_CONTROL_PLANE, TENANT_CONTROL_PLANE } from './owners-crds.ts';
 
@@ -89,13 +88,7 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
       for (const { kind } of cases)
         for (const o of kustomized(join(ROOT, `deploy/owners/${ownerOf(kind).api.plural}`)))
           await applyOrThrow(plane, o);
-      const kubeconfig = `${plane.kubeconfigPath}-controller`;
-      await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
-      const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
-      controller = runController(
-        { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
-        stop.signal,
-      );
+      controller = (await startController(plane, stop.signal)).ended;
     });
     afterAll(async () => {
       stop.abort();

@@ -2,15 +2,14 @@
  * The real controller over 20 restarts of its API server, while AuditConfigs change: every change is reconciled within
  * 2 s of readyz, nothing is listed in a storm, and memory stays flat. (test/kube has the same for the watch layer alone.)
  */
-import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { runController } from '../../src/controllers/controller.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { heapAfterCollection } from '../kube/heap.ts';
-import { OPERATOR_NAMESPACE, apply, installOperator, kubeconfigOf, tokenOf } from '../operator/install.ts';
+import { OPERATOR_NAMESPACE, apply } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
+import { startController } from './running.ts';
 
 const RESTARTS = 20;
 const CONFIGS = 10;
@@ -23,14 +22,7 @@ const stop = new AbortController();
 
 beforeAll(async () => {
   plane = await startControlPlane({ version: '1.36' });
-  await installOperator(plane);
-  const kubeconfig = `${plane.kubeconfigPath}-controller`;
-  await writeFile(kubeconfig, kubeconfigOf(plane, await tokenOf(plane, 'auditconfig-controller')), { mode: 0o600 });
-  const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
-  controller = runController(
-    { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
-    stop.signal,
-  );
+  controller = (await startController(plane, stop.signal)).ended;
 });
 afterAll(async () => {
   stop.abort();

@@ -2,13 +2,12 @@
  * Shipping of control-plane nodes on a real API server, with the controller, rights and admission that ship: the DaemonSet is
  * accepted, follows changes without a needless write, goes when shipping goes, and is all that the controller can make.
  */
-import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runController } from '../../src/controllers/controller.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
-import { OPERATOR_NAMESPACE, apply, createNode, installOperator, kubeconfigOf, pathOf, tokenOf } from './install.ts';
+import { OPERATOR_NAMESPACE, apply, createNode, pathOf, tokenOf } from './install.ts';
+import { startController } from '../controllers/running.ts';
 import type { Manifest } from './install.ts';
 
 type DaemonSet = Manifest & {
@@ -48,16 +47,9 @@ describe('shipping of control-plane nodes', () => {
 
   beforeAll(async () => {
     plane = await startControlPlane({ version: '1.36' });
-    await installOperator(plane);
+    controller = (await startController(plane, stop.signal)).ended;
     await createNode(plane, 'cp-1');
     token = await tokenOf(plane, 'auditconfig-controller');
-    const kubeconfig = `${plane.kubeconfigPath}-controller`;
-    await writeFile(kubeconfig, kubeconfigOf(plane, token), { mode: 0o600 });
-    const options = { namespace: OPERATOR_NAMESPACE, bundlesNamespace: 'auditconfig-bundles', port: 0 };
-    controller = runController(
-      { ...options, kubeconfig, identity: 'controller-0', logLevel: 'silent', version: '0.0.0-test' },
-      stop.signal,
-    );
   });
   afterAll(async () => {
     stop.abort();

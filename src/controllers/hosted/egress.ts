@@ -9,7 +9,7 @@ import type { KubeError, Result } from '../../kube/errors.ts';
 import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../../kube/types.ts';
 import { destinationsOf, hostIn } from '../../render/egress/destination.ts';
-import type { Destination } from '../../render/egress/destination.ts';
+import type { Destination } from '../../render/egress/types.ts';
 import { egressName, restrictingPolicy } from '../../render/egress/policy.ts';
 import type { Revision } from '../../render/types.ts';
 import { decideEgress, lookups } from '../../rollout/hosted/egress.ts';

@@ -7,15 +7,7 @@ import { parseAddress } from '../../api/addresses.ts';
 import type { Address } from '../../api/addresses.ts';
 import type { Revision } from '../types.ts';
 import { shipperDestinations } from './shipper.ts';
-
-export type Destination = {
-  /** As messages may name it. */
-  readonly what: 'the webhook' | 'the shipper';
-  /** A name, or an address without brackets; '' where it is not known here. */
-  readonly host: string;
-  readonly port: number;
-  readonly protocol: 'TCP' | 'UDP';
-};
+import type { Destination } from './types.ts';
 
 /** As client-go's transport dials where the URL names no port. */
 const PORTS: Readonly<Record<string, number>> = { http: 80, https: 443, socks5: 1080, socks5h: 1080 };

@@ -7,7 +7,7 @@
 import type { Value } from '../../yaml/value.ts';
 import { convertYaml } from '../../yaml/convert.ts';
 import { readYaml } from '../../yaml/read.ts';
-import type { Destination } from './destination.ts';
+import type { Destination } from './types.ts';
 
 /** Of plugins that send over the network to a `host`. */
 const PORTS: Readonly<Record<string, number>> = {

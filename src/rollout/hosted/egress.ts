@@ -19,7 +19,7 @@ import { canonicalJson } from '../../config/canonical.ts';
 import { isAllowed } from '../../config/destinations.ts';
 import type { AllowedDestinations } from '../../config/destinations.ts';
 import { hostIn } from '../../render/egress/destination.ts';
-import type { Destination } from '../../render/egress/destination.ts';
+import type { Destination } from '../../render/egress/types.ts';
 import { EGRESS_LABELS, egressName, egressPolicy, restrictingPolicy } from '../../render/egress/policy.ts';
 import type { EgressPolicy, EgressRule, OtherPolicy } from '../../render/egress/policy.ts';
 import { cidrOf, rangesOf, refusalOf } from '../../render/egress/refused.ts';
