@@ -5,6 +5,7 @@
  * counters and user name is taken, and no message holds any of it. Called by looks.ts.
  */
 import type { Probe } from '../../analysis/proof.ts';
+import { parseAddress } from '../../api/addresses.ts';
 import { createConnections } from '../../kube/connections.ts';
 import type { Credentials, TlsOptions } from '../../kube/credentials.ts';
 import { fail, ok } from '../../kube/errors.ts';
@@ -13,6 +14,7 @@ import { sendMarked } from '../../kube/marked-request.ts';
 import { readMetrics } from '../../kube/server-metrics.ts';
 import { createTransport } from '../../kube/transport.ts';
 import { isRecord } from '../../kube/types.ts';
+import { refusalOf } from '../../render/egress/refused.ts';
 import type { Secret } from '../../render/types.ts';
 import { renderWebhook } from '../../render/webhook.ts';
 import type { RenderedWebhook } from '../../render/webhook.ts';
@@ -33,6 +35,13 @@ const fieldsOf = (v: unknown): Readonly<Record<string, unknown>> => (isRecord(v)
 const textOf = (v: unknown): string | undefined => (typeof v === 'string' && v !== '' ? v : undefined);
 const firstOf = (v: unknown): Readonly<Record<string, unknown>> => fieldsOf(Array.isArray(v) ? v[0] : undefined);
 
+/** A tenant's kubeconfig is no way to what answers this controller's node alone. Names are not resolved here. */
+function isForbidden({ hostname }: URL): boolean {
+  const address = parseAddress(hostname.replace(/^\[|\]$/g, ''));
+  const refusal = address === undefined ? undefined : refusalOf(address, { nodes: [], services: [] }, []);
+  return refusal === 'Metadata' || refusal === 'LinkLocal' || refusal === 'Special';
+}
+
 type Identified = { readonly credentials: Credentials } | { readonly refused: string };
 
 const decoded = (bytes: Uint8Array | undefined): string | undefined =>
@@ -48,6 +57,7 @@ function identify(rendered: RenderedWebhook, kubeconfig: Secret<Uint8Array>): Id
   if (cluster['insecure-skip-tls-verify'] === true)
     return { refused: 'insecure-skip-tls-verify sends credentials to anybody' };
   if (cluster['proxy-url'] !== undefined) return { refused: 'proxy-url is not supported here' };
+  if (isForbidden(server)) return { refused: 'server is an address of the host or of its cloud' };
   const files = rendered.credentials?.reveal() ?? {};
   const [client, token] = [decoded(files[CLIENT_FILE]), decoded(files[TOKEN_FILE])];
   const ca = textOf(cluster['certificate-authority-data']);
