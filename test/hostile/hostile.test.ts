@@ -57,7 +57,7 @@ describe('ten thousand malformed and hostile AuditConfigs and Secrets', () => {
     }
     expect(bad.slice(0, 5)).toEqual([]);
     // Not all are refused by the first check: else the others would not have been tried.
-    for (const reason of ['Valid', 'InvalidSpec', 'InvalidPolicy', 'InvalidWebhook', 'Unsupported'])
+    for (const reason of ['Valid', 'InvalidSpec', 'InvalidPolicy', 'InvalidWebhook', 'InvalidSettings'])
       expect([reason, (reasons.get(reason) ?? 0) > CASES / 500]).toEqual([reason, true]);
   });
 
