@@ -86,7 +86,7 @@ export class DriftKeeper {
     const folders = new FolderWatch(root, (dir, name) => this.#told(dir, name));
     const quietly = async (act: () => Promise<void>): Promise<void> =>
       act().catch((e: unknown) => log.warn({ errno: diskCode(e) ?? String(e) }, 'the node’s files cannot be watched'));
-    const ticks = setInterval(() => void this.#witness.tick(signal).catch(() => undefined), TICK_MS);
+    const ticks = setInterval(() => void this.tick(signal).catch(() => undefined), TICK_MS);
     try {
       await quietly(async () => {
         folders.watch(await this.#folders());
@@ -106,6 +106,11 @@ export class DriftKeeper {
       clearInterval(ticks);
       folders.close();
     }
+  }
+
+  /** A look at the process, every other second (src/node/edits.ts). Throws what the disk says. */
+  tick(signal: AbortSignal): Promise<void> {
+    return this.#witness.tick(signal);
   }
 
   /** What is there now: nobody knows when it was made. */

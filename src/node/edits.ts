@@ -13,7 +13,7 @@ import { parseRecord, recordPath } from '../targets/record.ts';
 import type { ServerView } from '../targets/server.ts';
 import type { NodeHost } from './host.ts';
 import type { Place } from './place.ts';
-import { hasEnded, lookAt, processesOf } from './running.ts';
+import { hasEnded, isStopped, lookAt, processesOf } from './running.ts';
 import type { Sources } from './sources.ts';
 import { readState } from './state-file.ts';
 
@@ -38,6 +38,8 @@ export class EditWitness {
   #spent = false;
   /** When the first of a chain of edits was made while it served. */
   #chain: number | null = null;
+  /** The last look found that nobody starts it any more. */
+  #stopped = false;
   #disturbedAt: number | null = null;
   #seeing: Promise<void> = Promise.resolve();
 
@@ -128,6 +130,19 @@ export class EditWitness {
     if (proven === null || !(await this.#host.lives(proven))) {
       if (await this.#hasOther(signal)) await this.#isServing(signal);
     } else if (this.#proven === proven) this.#proven = { ...proven, livedAt: this.#host.ticks() };
+    await this.#looksForStop(signal);
+  }
+
+  /**
+   * What a person has stopped for longer than a restart takes is an outage, and ends a chain: whoever then writes and
+   * starts it again does both at once, and finds nothing stopped any more. Asked only while there is a chain.
+   */
+  async #looksForStop(signal: AbortSignal): Promise<void> {
+    const server = this.#last?.server ?? null;
+    const last = this.#stopped;
+    const isChained = this.#chain !== null && this.#host.ticks() - this.#chain < CHAIN_MS;
+    this.#stopped = isChained && server !== null && (await isStopped(this.#host, server, signal));
+    if (this.#stopped && last) this.#chain = null;
   }
 
   async #hasOther(signal: AbortSignal): Promise<boolean> {

@@ -74,6 +74,16 @@ export async function wordsOf(
   return (await host.units?.lastWords(runs.unit, knownLogs[0] ?? null, signal)) ?? [];
 }
 
+/** Nobody starts it any more, or a person has stopped it. */
+const hasStopped = ({ active }: UnitState): boolean => active === 'failed' || active === 'inactive';
+
+/** Of a unit; the kubelet never stops to start a pod. */
+export async function isStopped(host: NodeHost, { runs }: ServerView, signal: AbortSignal): Promise<boolean> {
+  if (runs.in === 'Pod') return false;
+  const unit = (await host.units?.show(runs.unit, signal)) ?? null;
+  return unit !== null && hasStopped(unit);
+}
+
 /**
  * Has one ended by itself (or by an edit in between) since `since` was seen to serve? Of a pod: more starts than processes
  * that run now. Of a unit, what systemd counts: it forgets its count when a person restarts the unit.
@@ -87,7 +97,6 @@ export async function hasEnded(
   const { view, unit } = await lookAt(host, server, signal);
   const others = view?.apiServers.filter((p) => p.startedAt !== known.since) ?? [];
   if (server.runs.in === 'Pod') return ((await host.starts(server.runs, known.logs)) ?? 0) > others.length;
-  // Nobody starts it any more, or a person has stopped it.
-  if (unit === null || unit.active === 'failed' || unit.active === 'inactive') return true;
+  if (unit === null || hasStopped(unit)) return true;
   return unit.restarts > 0 && (unit.process === null || others.length > 0);
 }

@@ -193,6 +193,22 @@ describe('a unit', () => {
     expect(await node.step(A)).toEqual(RESCUED);
   });
 
+  it('that a person stops, edits and starts in one go is in rescue, soon after another edit too', async () => {
+    const node = await settled(c);
+    await node.edit(withMaxAge);
+    await node.pass(1_000);
+    await node.install(A);
+    node.world.personStops();
+    for (let looks = 0; looks < 4; looks++) {
+      await node.pass(2_000);
+      await node.keeper.tick(never);
+    }
+    node.world.disk.put(c.file, withMaxAge(node.text));
+    node.world.personRestarts(100);
+    await node.keeper.see(never);
+    expect(await node.step(A)).toEqual(RESCUED);
+  });
+
   it('with another program is an upgrade, also where nobody saw it', async () => {
     const node = await settled(c);
     node.world.disk.put(UNIT, (c.files[UNIT] ?? '').replace('/usr/local/bin/', '/opt/v1.37/'));

@@ -61,11 +61,16 @@ describe.skipIf(missing !== undefined)(`systemd starts kube-apiserver (needs ${m
     const { body } = await plane.request('GET', pathOf(AUDIT_NODE));
     return (body as { status?: Record<string, unknown> }).status ?? {};
   };
-  /** The API server runs with the right flags, and the node says so. */
+  /** The API server runs with the right flags, and the agent has seen it: what status says may be older than the repair. */
   const untilRepaired = async (): Promise<void> => {
     const asked = async (): Promise<true | undefined> => {
       const isRight = (await running())?.args.includes('--audit-log-maxage=30');
-      return isRight === true && (await auditNode())['phase'] === 'Settled' ? true : undefined;
+      const { state, journal } = JSON.parse(await plane.node.read('/var/lib/auditconfig/state.json')) as {
+        readonly state: { readonly phase: string };
+        readonly journal?: unknown;
+      };
+      const isDone = state.phase === 'Settled' && (journal ?? null) === null;
+      return isRight === true && isDone && (await auditNode())['phase'] === 'Settled' ? true : undefined;
     };
     await plane.ready();
     await until('the node is settled', asked, { ms: 120_000 }).catch(said);

@@ -117,9 +117,9 @@ export class UnitWorld {
   }
 
   /** A person restarts the unit; of RKE2 as the kubelet starts a pod again. */
-  personRestarts(): void {
+  personRestarts(ms = 5_000): void {
     this.#restart(true);
-    this.pass(5_000);
+    this.pass(ms);
   }
 
   /** A person stops the unit, and starts it again with `personRestarts`. */
