@@ -8,6 +8,8 @@ import type { Wait } from '../rollout/turn.ts';
 
 /** Nothing on the node tells that the reason of a refusal has gone. */
 const REFUSED_RETRY_MS = 5 * 60_000;
+/** A kube-apiserver that starts answers 403 for seconds, as one does for ever that lets nobody in. */
+const CANNOT_PROBE_RETRY_MS = 30_000;
 const HOLD_RETRY_MS = 10_000;
 const UNREADABLE_RETRY_MS = 60_000;
 const INCONCLUSIVE_RETRY_MS = 60_000;
@@ -46,7 +48,10 @@ export function outcomeOf(outcome: ApplyOutcome): Outcome {
         ? { kind: 'Retry', afterMs: INCONCLUSIVE_RETRY_MS }
         : { kind: 'Done' };
     case 'Refused':
-      return { kind: 'Again', afterMs: REFUSED_RETRY_MS };
+      return {
+        kind: 'Again',
+        afterMs: outcome.findings.some((f) => f.code === 'CannotProbe') ? CANNOT_PROBE_RETRY_MS : REFUSED_RETRY_MS,
+      };
     case 'NotItsTurn':
       return waitFor(outcome.wait);
     case 'OnHold':
