@@ -14,8 +14,7 @@ import type { KubeObject } from '../kube/types.ts';
 import { scope } from '../kube/wait.ts';
 import type { Scope } from '../kube/wait.ts';
 import { applyRevision, resume } from '../node/apply-revision.ts';
-import { dueFallback, endFallback, fallBack, forgetFallback, keptFor, prepareFallback } from '../node/fallback.ts';
-import type { ApplyOutcome } from '../node/outcome.ts';
+import { forgetFallback, prepareFallback } from '../node/fallback.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
 import type { NodeHost } from '../node/host.ts';
 import { ProbationWatch } from '../node/probation.ts';
@@ -25,7 +24,6 @@ import type { StateFile } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
 import type { Turn } from '../rollout/turn.ts';
-import { recordPath, parseRecord } from '../targets/record.ts';
 import type { Place } from '../node/place.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { fetchRevision } from './bundle.ts';
@@ -35,9 +33,9 @@ import type { Task } from './task.ts';
 import { ownServer, ownVersion, reachedAt } from './own-server.ts';
 import type { AskVersion } from './own-server.ts';
 import type { DriftWork } from './drift-work.ts';
+import { FallbackWork } from './fallback-work.ts';
 import type { Reporter } from './reporter.ts';
-import { statusOf } from './status.ts';
-import type { Said } from './status.ts';
+import { Telling } from './telling.ts';
 import type { RestartTurn } from './turn.ts';
 
 export type WorkerOptions = {
@@ -76,11 +74,12 @@ const LOST: Turn = { granted: true };
 
 export class Worker {
   readonly #o: WorkerOptions;
+  readonly #telling: Telling;
+  readonly #fallback: FallbackWork;
   #version: string | undefined;
   #apiServer: AuditNodeStatus['apiServer'];
   /** What was fetched last: drift is put right with it, without the API. */
   #fetched: Revision | undefined;
-  #reports = 0;
   #asked: Scope | undefined;
   readonly #probation = new ProbationWatch();
   #wantsTurn = false;
@@ -92,6 +91,14 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#o = options;
+    this.#telling = new Telling({
+      ...options,
+      server: () => ({
+        ...(this.#version === undefined ? {} : { version: this.#version }),
+        ...(this.#apiServer === undefined ? {} : { apiServer: this.#apiServer }),
+      }),
+    });
+    this.#fallback = new FallbackWork({ ...options, telling: this.#telling });
   }
 
   /** The last work was not done because it was not this node's turn, or may just be finding that out. */
@@ -102,7 +109,7 @@ export class Worker {
   async work(signal: AbortSignal): Promise<Outcome> {
     this.#wantsTurn = false;
     const task = taskOf(this.#o.read());
-    const stopped = (await this.#resume(task, signal)) ?? (await this.#endFallback(task, signal));
+    const stopped = (await this.#resume(task, signal)) ?? (await this.#fallback.end(task, signal));
     if (stopped !== undefined) return stopped;
     if (task === undefined) return { kind: 'Done' };
     const wrong = this.#o.mismatch?.(task.spec.target);
@@ -158,14 +165,14 @@ export class Worker {
     if (found?.journal === undefined || found.journal === null) return undefined;
     // The Lease may have been taken from a node that was dead; what is in flight goes on, and nobody else should begin.
     void this.#o.turn.announce(signal);
-    const outcome = await resume({ host, spec, keep: await this.#keep(task), signal });
+    const outcome = await resume({ host, spec, keep: await this.#fallback.keep(task), signal });
     log.info({ outcome: outcome.kind }, 'a change was in flight');
     switch (outcome.kind) {
       case 'OnHold':
       case 'DiskFailed':
         if (task !== undefined) {
-          await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome });
-          this.#tell(task, outcome);
+          await this.#telling.say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome });
+          this.#telling.tell(task, outcome);
         }
         return outcomeOf(outcome);
       case 'Interrupted':
@@ -210,7 +217,7 @@ export class Worker {
     const looked = await this.#probation.look({
       host,
       spec,
-      keep: await this.#keep(taskOf(this.#o.read())),
+      keep: await this.#fallback.keep(taskOf(this.#o.read())),
       signal,
       onState,
       ...this.#guard,
@@ -240,66 +247,19 @@ export class Worker {
         log.warn({ outcome: looked.kind }, 'the API server did not hold on its probation');
         const task = taskOf(this.#o.read());
         if (task === undefined) return { kind: 'Done' };
-        await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome: looked });
-        this.#tell(task, looked);
+        await this.#telling.say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome: looked });
+        this.#telling.tell(task, looked);
         return { kind: 'Done' };
       }
     }
   }
 
-  /**
-   * Requests to our own API server have waited for its webhook for a minute (src/agent/fallback.ts): it goes on with the Batch
-   * twin that lies ready. Nobody is asked: nobody would answer.
-   */
+  /** Requests to our own API server have waited for its webhook for a minute (fallback.ts): it goes on with the Batch twin. */
   async fallBack(signal: AbortSignal): Promise<Outcome> {
-    const { host, spec, log, turn } = this.#o;
-    const task = taskOf(this.#o.read());
+    const { host, spec } = this.#o;
     const found = await ownServer(host, spec);
     const minor = parseMinor(this.#version ?? (await ownVersion(found, async () => undefined, signal)) ?? '');
-    const due = minor === undefined ? undefined : await dueFallback({ host, spec }, minor);
-    if (minor === undefined || due === undefined) return { kind: 'Done' };
-    void turn.announce(signal);
-    log.warn({ digest: due.fallback.of }, 'the webhook keeps the API server from serving; it goes on in mode Batch');
-    const timeoutMs = task === undefined ? DEFAULT_RULES.timeoutMs : task.spec.timeoutSeconds * 1000;
-    const outcome = await fallBack(
-      {
-        host,
-        spec,
-        version: minor,
-        keep: await this.#keep(task),
-        ...this.#guard,
-        rules: { ...DEFAULT_RULES, timeoutMs },
-        onState: (next) => log.info({ phase: next.state.phase, digest: due.twin.digest }, 'node state'),
-        signal,
-      },
-      due,
-    );
-    return this.#fellBack(task, outcome);
-  }
-
-  /** A process that was killed after its twin had settled, and before that was written down. */
-  async #endFallback(task: Task | undefined, signal: AbortSignal): Promise<Outcome | undefined> {
-    const { host, spec } = this.#o;
-    const outcome = await endFallback({ host, spec, keep: await this.#keep(task), signal });
-    return outcome === undefined ? undefined : this.#fellBack(task, outcome);
-  }
-
-  async #fellBack(task: Task | undefined, outcome: ApplyOutcome): Promise<Outcome> {
-    const { host, spec, note, log } = this.#o;
-    const isBack = outcome.kind === 'RolledBack' && outcome.failure.reason === 'WebhookFallback';
-    log.warn({ outcome: outcome.kind, isBack }, 'the fallback to mode Batch has ended');
-    if (task !== undefined && outcome.kind !== 'Interrupted')
-      await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome });
-    if (task !== undefined && isBack) note(task.object, 'Warning', 'WebhookFallback', outcome.failure.message);
-    else if (task !== undefined) this.#tell(task, outcome);
-    return outcomeOf(outcome);
-  }
-
-  /** What the controller asks to keep, and what may be fallen back to. */
-  async #keep(task: Task | undefined): Promise<readonly string[] | 'All'> {
-    const asked = keepOf(task);
-    const { host, spec } = this.#o;
-    return asked === 'All' ? asked : [...asked, ...(await keptFor(host.disk, spec.layout.stateDir).catch(() => []))];
+    return minor === undefined ? { kind: 'Done' } : this.#fallback.go(taskOf(this.#o.read()), minor, signal);
   }
 
   /** Only where the node itself does not tell, that of whichever API server answers. */
@@ -325,7 +285,7 @@ export class Worker {
   async #refused(task: Task, refused: readonly Finding[]): Promise<Outcome> {
     this.#o.log.warn({ codes: refused.map((f) => f.code) }, 'the revision is refused; nothing was changed');
     const file = await readState(this.#o.host.disk, this.#o.spec.layout.stateDir);
-    await this.#say(task, { file, refused });
+    await this.#telling.say(task, { file, refused });
     return { kind: 'Again', afterMs: BUNDLE_RETRY_MS };
   }
 
@@ -347,14 +307,14 @@ export class Worker {
     });
     if (before?.kind === 'Leave') {
       if (before.note !== undefined) this.#o.note(task.object, 'Warning', before.note.reason, before.note.text);
-      await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), drift: before.said });
+      await this.#telling.say(task, { file: await readState(host.disk, spec.layout.stateDir), drift: before.said });
       return before.outcome;
     }
     // A way back from a webhook that blocks is at hand before it is installed.
     const unprepared = to === null ? undefined : await prepareFallback({ host, spec, to, signal });
     if (unprepared !== undefined) {
       if (unprepared.kind !== 'Interrupted')
-        await this.#say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome: unprepared });
+        await this.#telling.say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome: unprepared });
       return outcomeOf(unprepared);
     }
     const outcome = await applyRevision({
@@ -362,7 +322,7 @@ export class Worker {
       spec,
       to,
       version: parseMinor(this.#version ?? '') ?? null,
-      keep: to === null ? keepOf(task) : await this.#keep(task),
+      keep: to === null ? keepOf(task) : await this.#fallback.keep(task),
       ...this.#guard,
       rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
       turn: async (s) => {
@@ -373,7 +333,7 @@ export class Worker {
       ...((before?.kind === 'Go' && before.again) || this.#isRotated(task, to) ? { again: true } : {}),
       onState: (next) => {
         log.info({ phase: next.state.phase, digest: to?.digest ?? 'none' }, 'node state');
-        if (next.journal !== null) void this.#say(task, { file: next });
+        if (next.journal !== null) void this.#telling.say(task, { file: next });
       },
       signal,
     });
@@ -385,8 +345,8 @@ export class Worker {
       else await prepareFallback({ host, spec, to, signal });
     }
     const file = await readState(host.disk, spec.layout.stateDir);
-    if (outcome.kind !== 'Interrupted') await this.#say(task, { file, outcome });
-    this.#tell(task, outcome);
+    if (outcome.kind !== 'Interrupted') await this.#telling.say(task, { file, outcome });
+    this.#telling.tell(task, outcome);
     if (outcome.kind === 'Settled' && before?.kind === 'Repair')
       this.#o.note(task.object, 'Warning', 'DriftRepaired', before.diff);
     // It may just be starting, and not to be probed yet.
@@ -418,64 +378,5 @@ export class Worker {
     const lost = this.#lostSince !== undefined && now - this.#lostSince >= LOST_MS;
     if (lost) log.warn({}, 'neither the API nor this node’s own API server answers: it goes on without the Lease');
     return lost;
-  }
-
-  async #say(task: Task, more: Pick<Said, 'file' | 'outcome' | 'refused' | 'drift'>): Promise<void> {
-    const turn = ++this.#reports;
-    const adopted = await this.#adopted();
-    // A later report was quicker: this one is history.
-    if (turn !== this.#reports) return;
-    const digest = task.spec.desired.revision?.digest;
-    const { adopted: _old, ...before } = taskOf(this.#o.read())?.before ?? task.before;
-    this.#o.reporter.report(
-      statusOf({
-        ...more,
-        ...(digest === undefined ? {} : { digest }),
-        generation: task.generation,
-        before: { ...before, ...(adopted === undefined ? {} : { adopted }) },
-        ...(this.#version === undefined ? {} : { version: this.#version }),
-        ...(this.#apiServer === undefined ? {} : { apiServer: this.#apiServer }),
-        agentVersion: this.#o.agentVersion,
-        now: `${new Date(this.#o.host.now()).toISOString().slice(0, 19)}Z`,
-      }),
-    );
-  }
-
-  /** Audit flags that somebody had set by hand, from the record on disk. */
-  async #adopted(): Promise<AuditNodeStatus['adopted']> {
-    const { host, spec } = this.#o;
-    const bytes = await host.disk.read(recordPath(spec.manifest, spec.layout)).catch(() => null);
-    const record = bytes === null ? null : parseRecord(bytes);
-    if (record === null || record.adopted.length === 0) return undefined;
-    return { flags: record.adopted.slice(0, 64).map((f) => `${f.name}=${f.value}`.slice(0, 1024)) };
-  }
-
-  #tell(task: Task, outcome: ApplyOutcome): void {
-    const { note, log } = this.#o;
-    const what = task.spec.desired.revision?.digest.slice(0, 16) ?? 'removal';
-    switch (outcome.kind) {
-      case 'Settled':
-        if (outcome.restarted) note(task.object, 'Normal', 'Settled', `the API server runs with revision ${what}`);
-        return;
-      case 'RolledBack':
-        note(task.object, 'Warning', 'RolledBack', `${what}: ${outcome.failure.reason}: ${outcome.failure.message}`);
-        return;
-      case 'Refused':
-        note(task.object, 'Warning', 'Refused', `${what}: nothing was changed`);
-        log.warn({ codes: outcome.findings.map((f) => f.code) }, 'refused; nothing was changed');
-        return;
-      case 'DiskFailed':
-        note(task.object, 'Warning', 'DiskFailed', outcome.code);
-        log.error({ code: outcome.code }, outcome.message);
-        return;
-      case 'Held':
-      case 'NotItsTurn':
-      case 'OnHold':
-      case 'Interrupted':
-      case 'Overtaken':
-      case 'StateUnreadable':
-        log.info({ outcome: outcome.kind }, 'nothing was changed');
-        return;
-    }
   }
 }

@@ -52,17 +52,24 @@ export class EditWitness {
    * What is there now, whoever made it: nobody knows when. Call once, first. So it is, too, with an edit that came while
    * the API server was asked for the first time: an answer that did not come then says nothing of before.
    */
-  async begin(signal: AbortSignal): Promise<void> {
-    this.#last = await this.#now();
-    await this.#isServing(signal);
-    if (this.#proven === null) this.#last = await this.#now();
+  begin(signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#last = await this.#now();
+      await this.#isServing(signal);
+      if (this.#proven === null) this.#last = await this.#now();
+    });
   }
 
   /** Something was changed, or may have been. Throws what the disk says. One after the other. */
   see(signal: AbortSignal): Promise<void> {
-    const seen = this.#seeing.catch(() => undefined).then(() => this.#see(signal));
-    this.#seeing = seen;
-    return seen;
+    return this.#inTurn(() => this.#see(signal));
+  }
+
+  /** Who looks while the first answer is on its way would take the missing answer for an outage. */
+  #inTurn(look: () => Promise<void>): Promise<void> {
+    const looked = this.#seeing.catch(() => undefined).then(look);
+    this.#seeing = looked;
+    return looked;
   }
 
   /** As `see`, for who is about to judge: what is there now is then known. Nothing before `begin`. */

@@ -205,6 +205,35 @@ describe('the keeper of drift', () => {
     expect((await keeper.judge(A, undefined, never)).step).toMatchObject({ do: 'Wait', why: 'Rewritten' });
   });
 
+  it('takes no edit for a rescue that comes, and is judged, while a new agent waits for its first answer', async () => {
+    const node = await settled();
+    const { probe } = node.host;
+    let answer = (): void => undefined;
+    const asked = new Promise<void>((resolve) => (answer = resolve));
+    let first = true;
+    const host: NodeHost = {
+      ...node.host,
+      probe: async (address, signal) => {
+        if (!first) return probe(address, signal);
+        first = false;
+        await asked;
+        return 'Down';
+      },
+    };
+    const log = createLogger({ name: 'test', level: 'error' });
+    const rules = { quietMs: 120_000 };
+    const keeper = new DriftKeeper({ host, spec: SPEC, root: '/nonexistent', rules, log, onChange: () => undefined });
+    const begun = keeper.begin(never);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    node.world.disk.put(MANIFEST, upgraded());
+    await node.pass(200);
+    const judged = keeper.judge(A, undefined, never);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    answer();
+    await begun;
+    expect((await judged).step).toMatchObject({ do: 'Wait', why: 'Rewritten' });
+  });
+
   it('awaits a rewrite until it is quiet, and a new revision waits for it too', async () => {
     const node = await settled();
     await node.edit(upgraded);
