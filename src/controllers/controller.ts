@@ -16,6 +16,7 @@ import type { Outcome } from '../kube/queue.ts';
 import { createStatusWriter } from '../kube/status.ts';
 import { isRecord, refOf } from '../kube/types.ts';
 import { delay } from '../kube/wait.ts';
+import { rememberPolicies } from '../render/policy-memo.ts';
 import { createDatacenterMetrics } from '../telemetry/datacenter-metrics.ts';
 import type { DatacenterMetrics } from '../telemetry/datacenter-metrics.ts';
 import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
@@ -220,7 +221,9 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     now: Date.now,
     rolloutChanged: () => queue.add(RESTART_KEY),
   });
+  const renderPolicy = rememberPolicies();
   const settings = {
+    renderPolicy,
     operatorNamespace: l.o.namespace,
     bundlesNamespace: l.o.bundlesNamespace,
     credentialsKey: key,
@@ -258,6 +261,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   });
   const reconcileDatacenter = createDatacenters({
     discovery,
+    renderPolicy,
     caches,
     client: kube.client,
     status: createStatusWriter({ client: kube.client, resource: DATACENTERS, fieldManager: FIELD_MANAGER, metrics }),

@@ -20,6 +20,7 @@ import type { Outcome } from '../kube/queue.ts';
 import type { StatusWriter } from '../kube/status.ts';
 import { keyOf } from '../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
+import type { RenderPolicy } from '../render/policy-memo.ts';
 import { contentName, decideDatacenter } from '../rollout/datacenter.ts';
 import type { DatacenterDecision, DatacenterFacts, MemberFact } from '../rollout/datacenter.ts';
 import type { DatacenterMetrics } from '../telemetry/datacenter-metrics.ts';
@@ -63,6 +64,7 @@ export type DatacentersOptions = {
   readonly metrics: DatacenterMetrics;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  readonly renderPolicy: RenderPolicy;
   readonly discovery: Discovery;
   /** AuditConfigs that may take what is new. */
   readonly wake: (key: ObjectKey) => void;
@@ -206,6 +208,7 @@ async function gather(o: DatacentersOptions, object: KubeObject, signal: AbortSi
     neighbours: neighboursOf(o, name, governed),
     versions: [o.serverVersion()],
     now: o.now(),
+    renderPolicy: o.renderPolicy,
   };
 }
 

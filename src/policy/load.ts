@@ -3,6 +3,7 @@
  * policy comes out exactly where an API server of that version would start with it. What it only logs (unknown and
  * duplicate fields) is a warning; what it passes over in silence (a second document) is one too.
  */
+import type { Policy } from '../api/audit.ts';
 import type { Finding, Position } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
 import { convertYaml } from '../yaml/convert.ts';
@@ -13,6 +14,7 @@ import { decodeGo } from './load/decode.ts';
 import { POLICY } from './load/types.ts';
 import { checkKind } from './load/kind.ts';
 import { policyOf, rawPolicyOf } from './load/policy.ts';
+import type { RawPolicy } from './load/policy.ts';
 import type { Loaded } from './types.ts';
 import { validatePolicy } from './load/validate.ts';
 
@@ -64,11 +66,14 @@ const errorsFirst = (findings: readonly Finding[]): readonly Finding[] => [
   ...findings.filter((f) => f.severity !== 'error'),
 ];
 
-/**
- * Loads `bytes` as a kube-apiserver of `version` does. Never throws, whatever the bytes. Error findings carry the API
- * server's own sentence where it has one.
- */
-export function loadPolicy(bytes: Uint8Array, version: Minor): Loaded {
+/** What no version has a part in. */
+type Prepared = {
+  readonly raw?: RawPolicy;
+  readonly findings: readonly Finding[];
+  readonly positions: ReadonlyMap<string, Position>;
+};
+
+function prepare(bytes: Uint8Array): Prepared {
   const document = readDocument(bytes);
   const { value } = document;
   if (value === undefined) return { findings: errorsFirst(document.findings), positions: NOWHERE };
@@ -78,8 +83,29 @@ export function loadPolicy(bytes: Uint8Array, version: Minor): Loaded {
   const findings = errorsFirst([...document.findings, ...decoded.findings]);
   const { positions } = decoded;
   if (decoded.findings.some((f) => f.severity === 'error')) return { findings, positions };
-  const raw = rawPolicyOf(decoded.value);
-  const invalid = validatePolicy(raw, { version, positions });
-  if (invalid.length > 0) return { findings: [...invalid, ...findings], positions };
-  return { policy: policyOf(raw), findings, positions };
+  return { raw: rawPolicyOf(decoded.value), findings, positions };
+}
+
+/**
+ * Loads `bytes` as kube-apiservers of `versions` do, one answer for each, in their order: the bytes are read once. Those
+ * that load share one policy. Never throws, whatever the bytes.
+ */
+export function loadForVersions(bytes: Uint8Array, versions: readonly Minor[]): readonly Loaded[] {
+  const { raw, findings, positions } = prepare(bytes);
+  if (raw === undefined) return versions.map(() => ({ findings, positions }));
+  let policy: Policy | undefined;
+  return versions.map((version) => {
+    const invalid = validatePolicy(raw, { version, positions });
+    if (invalid.length > 0) return { findings: [...invalid, ...findings], positions };
+    policy ??= policyOf(raw);
+    return { policy, findings, positions };
+  });
+}
+
+/**
+ * Loads `bytes` as a kube-apiserver of `version` does. Never throws, whatever the bytes. Error findings carry the API
+ * server's own sentence where it has one.
+ */
+export function loadPolicy(bytes: Uint8Array, version: Minor): Loaded {
+  return loadForVersions(bytes, [version])[0] ?? { findings: [], positions: NOWHERE };
 }

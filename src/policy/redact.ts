@@ -68,22 +68,26 @@ function entriesOf(atoms: readonly ResourceAtom[]): GroupResources[] {
   return [...byKey.values()];
 }
 
+/** What a rule must name to be covered by one that names only these; undefined where it takes in every name. */
+function objectNames(r: Rule): readonly string[] | undefined {
+  const isOpen = r.resources.length === 0 || r.resources.some((e) => everyName(e));
+  return isOpen ? undefined : [...new Set(r.resources.flatMap((e) => e.resourceNames))];
+}
+const everyName = (e: GroupResources): boolean => e.resources.length === 0 || e.resourceNames.length === 0;
+
 /**
- * Earlier rules, found by what a rule must have in common with them to be covered: thousands of rules for one user each
- * are not compared with one another.
+ * Earlier rules, found by what a rule must have in common with them to be covered: thousands of rules for one user, one
+ * verb or one object each are not compared with one another.
  */
 class EarlierRules {
   readonly #unconditional: Rule[] = [];
   readonly #byValue = new Map<string, Rule[]>();
 
-  static #values(r: Rule): string[] {
-    const [kind, list] =
-      r.users.length > 0
-        ? ['user', r.users]
-        : r.userGroups.length > 0
-          ? ['group', r.userGroups]
-          : ['namespace', r.namespaces];
-    return list.map((v) => `${kind} ${v}`);
+  static #values(r: Rule): readonly string[] {
+    if (r.users.length > 0) return r.users.map((v) => `user ${v}`);
+    if (r.userGroups.length > 0) return r.userGroups.map((v) => `group ${v}`);
+    if (r.namespaces.length > 0) return r.namespaces.map((v) => `namespace ${v}`);
+    return objectNames(r)?.map((v) => `name ${v}`) ?? r.verbs.map((v) => `verb ${v}`);
   }
 
   add(r: Rule): void {
@@ -96,16 +100,28 @@ class EarlierRules {
     }
   }
 
-  /** Those whose users, groups, verbs and namespaces take in those of `r`. */
-  covering(r: Rule): Rule[] {
-    const keys = [`user ${r.users[0]}`, `group ${r.userGroups[0]}`, `namespace ${r.namespaces[0]}`];
-    const found = keys.flatMap((k) => this.#byValue.get(k) ?? []);
-    return [...this.#unconditional, ...found].filter((e) => coversConditions(e, r));
+  /** Whether one of them takes all requests of `r` for the atom. */
+  take(r: Rule, atom: ResourceAtom): boolean {
+    const takes = (e: Rule): boolean => coversConditions(e, r) && coversAtom(e, atom);
+    const keys = [
+      `user ${r.users[0]}`,
+      `group ${r.userGroups[0]}`,
+      `namespace ${r.namespaces[0]}`,
+      `name ${atom.names[0]}`,
+      `verb ${r.verbs[0]}`,
+    ];
+    return this.#unconditional.some(takes) || keys.some((k) => this.#byValue.get(k)?.some(takes) === true);
   }
 }
 
 /** Sensitive requests that a rule is the first to take: `entries` are its resources, narrowed to them. */
 export type SensitivePart = { readonly rule: number; readonly entries: readonly GroupResources[] };
+
+/** Each once. */
+function union(all: Iterable<readonly Sensitive[]>): readonly ResourceAtom[] {
+  const atoms = [...new Set(all)].flatMap(capAtoms);
+  return [...new Map(atoms.map((a) => [`${a.group} ${a.resource}`, a])).values()];
+}
 
 /**
  * For each rule the sensitive resources of which it takes requests that no earlier rule surely takes. `bodiesOf` says
@@ -113,11 +129,13 @@ export type SensitivePart = { readonly rule: number; readonly entries: readonly 
  */
 export function sensitiveParts(policy: Policy, bodiesOf: (rule: Rule) => readonly Sensitive[]): SensitivePart[] {
   const earlier = new EarlierRules();
+  const bodies = policy.rules.map(bodiesOf);
+  const all = union(bodies);
   return policy.rules.flatMap((rule, index) => {
-    const atoms = sensitiveAtoms(rule, capAtoms(bodiesOf(rule)));
-    const before = atoms.length === 0 ? [] : earlier.covering(rule);
-    const open = atoms.filter((atom) => !before.some((e) => coversAtom(e, atom)));
-    earlier.add(rule);
+    const isOpen = (atom: ResourceAtom): boolean => !earlier.take(rule, atom);
+    const open = sensitiveAtoms(rule, capAtoms(bodies[index] ?? [])).filter(isOpen);
+    // One that is the first to take nothing sensitive has nothing that a later one could be covered by.
+    if (open.length > 0 || sensitiveAtoms(rule, all).some(isOpen)) earlier.add(rule);
     return open.length === 0 ? [] : [{ rule: index, entries: entriesOf(open) }];
   });
 }

@@ -10,7 +10,7 @@ import { hasErrors } from '../api/findings.ts';
 import type { Finding } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
 import { canonicalJson, sha256 } from '../config/canonical.ts';
-import { loadPolicy } from '../policy/load.ts';
+import { loadForVersions } from '../policy/load.ts';
 import { decodeBase64 } from '../yaml/base64.ts';
 import { toBase64 } from './base64.ts';
 import { digestOf, shortDigest } from './digest.ts';
@@ -365,10 +365,9 @@ const namesFiles = (kubeconfig: Uint8Array): boolean =>
 
 /** Every version that counts must load the very bytes. */
 function policyFindings({ policy, versions, confidential }: Revision): readonly Finding[] {
-  return versions.flatMap((version) => {
-    const { policy: loaded, findings } = loadPolicy(policy, version);
+  return loadForVersions(policy, versions).flatMap(({ policy: loaded, findings }, i) => {
     if (loaded !== undefined) return [];
     const why = confidential ? '' : `: ${findings.map((f) => f.message).join('; ')}`;
-    return [error('InvalidPolicy', '', `the published policy does not load on Kubernetes ${version}${why}`)];
+    return [error('InvalidPolicy', '', `the published policy does not load on Kubernetes ${versions[i]}${why}`)];
   });
 }

@@ -12,7 +12,7 @@ import { canonicalJson } from '../config/canonical.ts';
 import type { LayerRules, PolicyReference, ResolvedPolicy } from '../config/types.ts';
 import { composePolicy } from '../policy/compose.ts';
 import { emitPolicy } from '../policy/emit.ts';
-import { loadPolicy } from '../policy/load.ts';
+import { loadForVersions } from '../policy/load.ts';
 import { presetPolicy } from '../policy/presets.ts';
 import { redactSensitive } from '../policy/redact.ts';
 import type { Loaded } from '../policy/types.ts';
@@ -89,8 +89,8 @@ const presetOf = (preset: PresetName, { systemNamespaces }: ResolvedPolicy): Pol
 function loadForAll(bytes: Uint8Array, versions: readonly Minor[]): Loaded {
   const seen = new Map<string, Finding>();
   let first: Loaded | undefined;
-  for (const version of versions) {
-    const loaded = loadPolicy(bytes, version);
+  for (const [i, loaded] of loadForVersions(bytes, versions).entries()) {
+    const version = versions[i];
     first ??= loaded;
     for (const f of loaded.findings) {
       const same = `${f.severity} ${f.code} ${f.path} ${f.at?.offset ?? ''}`;
@@ -181,8 +181,9 @@ const unusedParameter = (spec: ResolvedPolicy): RenderFinding[] =>
 function judge(policy: Policy, bytes: Uint8Array, versions: readonly Minor[]): RenderFinding[] {
   const path = 'spec.policy';
   const wanted = canonicalJson(policy);
-  return versions.flatMap((version) => {
-    const loaded = loadPolicy(bytes, version);
+  const reads = new Map<Policy, string>();
+  return loadForVersions(bytes, versions).flatMap((loaded, i) => {
+    const version = versions[i];
     if (loaded.policy === undefined)
       return [
         error(
@@ -191,7 +192,9 @@ function judge(policy: Policy, bytes: Uint8Array, versions: readonly Minor[]): R
           `${path}: the composed policy does not load on Kubernetes ${version}: ${loaded.findings.map((f) => f.code).join(', ')}`,
         ),
       ];
-    if (canonicalJson(loaded.policy) === wanted) return [];
+    const read = reads.get(loaded.policy) ?? canonicalJson(loaded.policy);
+    reads.set(loaded.policy, read);
+    if (read === wanted) return [];
     return [
       error(
         'RenderedPolicyInvalid',

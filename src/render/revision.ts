@@ -11,6 +11,7 @@ import type { RenderFinding } from './findings.ts';
 import { renderFlags } from './flags.ts';
 import { splitLogPath } from './log-path.ts';
 import { renderPolicy } from './policy.ts';
+import type { RenderPolicy } from './policy-memo.ts';
 import { readReference } from './references.ts';
 import type { References } from './references.ts';
 import { renderShipping } from './shipping.ts';
@@ -30,6 +31,8 @@ export type RenderInput = {
   readonly network?: 'Host' | 'Pod';
   /** InPod: the shipper is a container of the API server's pod, and so a part of the revision. Unset: it runs beside it. */
   readonly shipper?: 'InPod';
+  /** Where policies that were rendered before are remembered; unset: nowhere. */
+  readonly renderPolicy?: RenderPolicy;
 };
 
 export type Rendered = {
@@ -52,7 +55,7 @@ export function buildRevision(input: RenderInput): Rendered {
   if (versions.length === 0) throw new Error('buildRevision needs a version');
   const { spec } = effective;
   if (spec.state === 'Disabled') return { findings: [] };
-  const policy = renderPolicy({
+  const policy = (input.renderPolicy ?? renderPolicy)({
     spec: spec.policy,
     versions,
     ...(references.policy === undefined ? {} : { reference: references.policy }),

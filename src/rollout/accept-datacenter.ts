@@ -14,6 +14,7 @@ import { parseDatacenter } from '../config/parse.ts';
 import { exemptionPhase } from '../config/selection.ts';
 import type { EffectiveConfig } from '../config/types.ts';
 import type { Reference, References } from '../render/references.ts';
+import type { RenderPolicy } from '../render/policy-memo.ts';
 import { buildRevision } from '../render/revision.ts';
 import { reasonOf, sentence, valid } from './accept.ts';
 import { referenceKey } from './facts.ts';
@@ -24,6 +25,8 @@ export type DatacenterInput = {
   readonly references: ReadonlyMap<string, Reference>;
   readonly versions: readonly Minor[];
   readonly now: number;
+  /** Remembers policies that were rendered before. */
+  readonly renderPolicy?: RenderPolicy;
 };
 export type AcceptedDatacenter = {
   readonly verdict: Verdict<'Accepted'>;
@@ -67,12 +70,13 @@ export function acceptDatacenter(input: DatacenterInput): AcceptedDatacenter {
   // What is switched off is judged too: it is switched on again some day.
   const on = { ...content, enforced: { ...content.enforced, state: 'Enabled' as const } };
   const effective = mergeDatacenters({}, [{ name: input.name, content: on }]);
-  const { versions, now } = input;
+  const { versions, now, renderPolicy } = input;
   const rendered = buildRevision({
     effective,
     references: theirReferences(effective, input.references),
     versions,
     now,
+    ...(renderPolicy === undefined ? {} : { renderPolicy }),
   });
   if (hasErrors(rendered.findings)) return refuse(reasonOf(rendered.findings), rendered.findings);
   const all = [...rendered.findings, ...exemptionFindings(spec, now)];

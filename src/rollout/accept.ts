@@ -24,7 +24,7 @@ import type { HostedView } from '../targets/hosted.ts';
 import { managedView, ownerFor } from '../targets/managed.ts';
 import { refusedBlocking } from './blocking-mode.ts';
 import { referenceKey } from './facts.ts';
-import type { Facts } from './facts.ts';
+import type { Facts, WorkloadFact } from './facts.ts';
 import type { Own } from '../render/last-valid.ts';
 
 export type Accepted = {
@@ -75,11 +75,18 @@ const supported: Check = (config) => {
   return findings.length === 0 ? undefined : refuse('Unsupported', sentence(findings), findings);
 };
 
+/** A decision asks several times, and all of a workload is hashed for it. Facts are never changed. */
+const VIEWS = new WeakMap<WorkloadFact, { readonly view: HostedView | undefined }>();
+
 /** What a hosted target's workload says; undefined for others, and for one that is not there or is refused. */
 export function hostedViewOf({ workload }: Facts): HostedView | undefined {
   if (workload === undefined) return undefined;
-  const view = managedView({ workload: workload.object }, workload.spec);
-  return 'ok' in view ? view.ok : undefined;
+  const known = VIEWS.get(workload);
+  if (known !== undefined) return known.view;
+  const seen = managedView({ workload: workload.object }, workload.spec);
+  const view = 'ok' in seen ? seen.ok : undefined;
+  VIEWS.set(workload, { view });
+  return view;
 }
 
 const inOperatorNamespace: Check = (config, { meta, settings }) =>
@@ -146,6 +153,9 @@ function referencesOf({ spec }: EffectiveConfig, own: References, { governed }: 
 const networkOf = (facts: Facts): { network?: 'Pod' } =>
   facts.workload !== undefined && hostedViewOf(facts)?.hostNetwork !== true ? { network: 'Pod' } : {};
 
+const rememberedOf = ({ renderPolicy }: Facts['settings']): Pick<Facts['settings'], 'renderPolicy'> =>
+  renderPolicy === undefined ? {} : { renderPolicy };
+
 const DESTINATION = 'WebhookDestination';
 
 /** A webhook that sends to where a datacenter does not let it is left out, as a field is that is not allowed. */
@@ -187,6 +197,7 @@ function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said:
     references: referencesOf(effective, own.references, facts),
     versions,
     now: facts.now,
+    ...rememberedOf(facts.settings),
     ...networkOf(facts),
     ...(facts.workload === undefined || ownerFor(facts.workload.spec.kind) !== undefined
       ? {}

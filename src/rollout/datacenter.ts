@@ -10,6 +10,7 @@ import type { Minor } from '../api/versions.ts';
 import { conflictsOf, contentDigest, contentOf } from '../config/datacenter.ts';
 import { exemptionChangesIn, exemptionPhase } from '../config/selection.ts';
 import type { Datacenter, DatacenterContent } from '../config/types.ts';
+import type { RenderPolicy } from '../render/policy-memo.ts';
 import type { Reference } from '../render/references.ts';
 import { acceptDatacenter } from './accept-datacenter.ts';
 import type { AcceptedDatacenter } from './accept-datacenter.ts';
@@ -44,6 +45,8 @@ export type DatacenterFacts = {
   readonly versions: readonly Minor[];
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** Remembers policies that were rendered before. */
+  readonly renderPolicy?: RenderPolicy;
 };
 
 export type DatacenterDecision = {

@@ -7,6 +7,7 @@ import type { AuditNodeSpec, AuditNodeStatus } from '../api/auditnode.ts';
 import type { Minor } from '../api/versions.ts';
 import type { Datacenter } from '../config/types.ts';
 import type { Own } from '../render/last-valid.ts';
+import type { RenderPolicy } from '../render/policy-memo.ts';
 import type { Reference, References } from '../render/references.ts';
 import type { Revision, Secret } from '../render/types.ts';
 import type { ManagedSpec } from '../targets/managed.ts';
@@ -50,6 +51,8 @@ export type Settings = {
   readonly bundlesNamespace: string;
   /** Of this installation: what makes digests of credentials that others may read of no use to them. */
   readonly credentialsKey?: Secret<Uint8Array>;
+  /** Remembers policies that were rendered before (src/render/policy-memo.ts). */
+  readonly renderPolicy?: RenderPolicy;
 };
 
 /** Of what is remembered of a workload, the part that is found rather than decided (hosted/proof.ts). */

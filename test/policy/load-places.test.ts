@@ -1,6 +1,6 @@
 /** Findings say where: code, field path, line and column; and what was meant, for words that are nearly right. */
 import { describe, expect, it } from 'vitest';
-import { loadPolicy } from '../../src/policy/load.ts';
+import { loadForVersions, loadPolicy } from '../../src/policy/load.ts';
 
 const load = (text: string): ReturnType<typeof loadPolicy> => loadPolicy(new TextEncoder().encode(text), '1.36');
 const HEAD = 'apiVersion: audit.k8s.io/v1\nkind: Policy\n';
@@ -147,5 +147,19 @@ describe('a policy that is larger than anyone would write', () => {
   it('is refused before it is read', () => {
     const bytes = new Uint8Array(16 * 1024 * 1024 + 1).fill(0x23);
     expect(loadPolicy(bytes, '1.36').findings.map((f) => f.code)).toEqual(['PolicyFileTooLarge']);
+  });
+});
+
+describe('several versions', () => {
+  it('are asked about bytes that are read once, and each has its own answer', () => {
+    const one = new TextEncoder().encode(
+      'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata, resources: [{group: "*"}]}]\n',
+    );
+    const all = loadForVersions(one, ['1.35', '1.36', '1.37']);
+    expect(all).toEqual((['1.35', '1.36', '1.37'] as const).map((v) => loadPolicy(one, v)));
+    expect(all.map((l) => l.findings.map((f) => f.code))).toEqual([['GroupWildcardUnsupported'], [], []]);
+    // What was read twice would be two objects.
+    expect(all[2]?.policy).toBe(all[1]?.policy);
+    expect(all[0]?.positions).toBe(all[1]?.positions);
   });
 });

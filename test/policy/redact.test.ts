@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LEVELS } from '../../src/api/audit.ts';
-import type { Level, Policy, RequestAttributes } from '../../src/api/audit.ts';
+import type { Level, Policy, RequestAttributes, Rule } from '../../src/api/audit.ts';
 import { coversRule } from '../../src/policy/cover.ts';
 import { compilePolicy } from '../../src/policy/evaluate.ts';
 import { matchesResourcePattern, mismatch } from '../../src/policy/match.ts';
@@ -100,7 +100,40 @@ describe('redaction', () => {
     const rules = Array.from({ length: 8000 }, (_, i) => ruleOf({ level: 'Request', users: [`u${i}`] }));
     expect(redactSensitive(policyOf(...rules)).rules.length).toBe(16000);
   });
+
+  const SECRET = [{ resources: ['secrets'] }];
+  it.each([
+    ['the same rule again and again', () => ({})],
+    ['rules for one verb each', (i: number) => ({ verbs: [`v${i}`] })],
+    ['rules for one object each', (i: number) => ({ resources: [{ resources: ['*'], resourceNames: [`n${i}`] }] })],
+    ['rules for one namespace each', (i: number) => ({ namespaces: [`n${i}`], resources: SECRET })],
+    ['rules for one group of resources each', (i: number) => ({ resources: [{ group: `g${i}.example.org` }] })],
+    ['quiet rules before loud ones', (i: number) => (i < N / 2 ? { level: 'Metadata' as const } : {})],
+    [
+      'rules for others before one for all',
+      (i: number) => (i < N / 2 ? { resources: [{ resources: [`r${i}`] }] } : {}),
+    ],
+  ])('compares no rule with thousands of others: %s', (_, parts) => {
+    let reads = 0;
+    const rules = Array.from({ length: N }, (_unused, i) =>
+      counting(ruleOf({ level: 'RequestResponse', ...parts(i) }), () => reads++),
+    );
+    redactSensitive(policyOf(...rules));
+    // Comparing all pairs reads some forty million.
+    expect(reads / N).toBeLessThan(400);
+  });
 });
+
+const N = 9_000;
+
+/** The rule, telling each time that one of its lists is read: every comparison does. */
+const counting = (rule: Rule, read: () => void): Rule =>
+  new Proxy(rule, {
+    get: (target, field) => {
+      if (field !== 'level') read();
+      return Reflect.get(target, field) as unknown;
+    },
+  });
 
 describe('one rule covers another', () => {
   it('only where every request that matches the second matches the first', () => {
