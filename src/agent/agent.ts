@@ -311,7 +311,7 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     drift: new DriftWork({ host: heard, spec, keeper, log }),
     mismatch: (target) => mismatch(target, spec),
     ...(o.guard === undefined ? {} : { guard: o.guard }),
-    again: () => queue.addAfter(o.nodeName, 1_000),
+    again: (afterMs) => queue.addAfter(o.nodeName, afterMs),
     note: (regarding, type, reason, note) => events.record({ regarding, type, reason, action: 'Install', note }),
   });
   const fallback = new FallbackWatch({

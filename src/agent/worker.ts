@@ -56,8 +56,8 @@ export type WorkerOptions = {
   readonly drift?: DriftWork;
   /** Why this agent cannot do what an AuditNode of that target asks; absent: every target is its own. */
   readonly mismatch?: (target: AuditNodeSpec['target']) => Finding | undefined;
-  /** Has this node worked on again. */
-  readonly again: () => void;
+  /** Has this node worked on again, after so many ms. */
+  readonly again: (afterMs: number) => void;
   readonly note: (node: KubeObject, type: 'Normal' | 'Warning', reason: string, note: string) => void;
 };
 
@@ -68,6 +68,7 @@ const REPAIR_RETRY_MS = 5_000;
 const HEALTH_MS = 5_000;
 /** Between two looks at what is on probation. */
 const PROBATION_MS = 5_000;
+const AGAIN_MS = 1_000;
 /** An API server that restarts by itself answers sooner. */
 const LOST_MS = 10_000;
 const LOST: Turn = { granted: true };
@@ -238,7 +239,7 @@ export class Worker {
       case 'DiskFailed':
         // A rollback may be in flight; what is asked of this node is looked at after it, and so is the probation.
         log.warn({ outcome: looked.kind }, 'the watch over the probation was stopped');
-        this.#o.again();
+        this.#o.again(AGAIN_MS);
         return { kind: 'Done' };
       case 'Settled':
       case 'Refused':
@@ -249,6 +250,9 @@ export class Worker {
         if (task === undefined) return { kind: 'Done' };
         await this.#telling.say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome: looked });
         this.#telling.tell(task, looked);
+        // Of what nobody is blamed for, there is another try.
+        const next = outcomeOf(looked);
+        if (next.kind === 'Retry') this.#o.again(next.afterMs);
         return { kind: 'Done' };
       }
     }

@@ -143,7 +143,7 @@ async function change(input: ApplyInput, file: StateFile): Promise<ApplyOutcome>
   if (turn?.granted === false) return { kind: 'NotItsTurn', wait: turn };
   // What the turn was waited for may have taken a while; what was planned for is checked again at the rename.
   const made = await journalOf(input, seen, { edit, server, changes: plan.changes });
-  const journal = { ...made, ...earlierOf(file, to) };
+  const journal = { ...made, ...earlierOf(file, to), ...doubtedOf(file, to) };
   return install(input, file, { journal, findings: plan.findings, before: plan.changes.slice(0, at), edit });
 }
 
@@ -244,6 +244,15 @@ function earlierOf(file: StateFile, to: Revision | null): Pick<Journal, 'earlier
   if (file.probation === null || to === null || currentOf(file) !== to.digest) return {};
   const { from, lastGood, journal } = file.probation;
   return { earlier: { from, lastGood, journal } };
+}
+
+/** What was doubted once is not doubted again: not after it was committed, and not in a repair of it either. */
+function doubtedOf({ lastFailure, probation, ...file }: StateFile, to: Revision | null): Pick<Journal, 'doubted'> {
+  const digest = to?.digest ?? null;
+  const before = lastFailure?.digest === digest && lastFailure.doubted === true;
+  const onProbation =
+    probation?.journal.doubted === true && file.state.phase === 'Settled' && file.state.current === digest;
+  return before || onProbation ? { doubted: true } : {};
 }
 
 type Start = {

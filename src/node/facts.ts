@@ -71,6 +71,20 @@ export async function processesBefore(
   return seen || (await host.probe(server.address, signal)) === 'Down' ? view : null;
 }
 
+/**
+ * The kubelet goes on counting over reboots. Where nobody saw more, one start was before it. Undefined where there is
+ * nothing to remember, or boots cannot be told apart.
+ */
+function countedIn(view: ProcessView | null, starts: number, { boot, counted }: Journal): Journal['counted'] {
+  if (view === null || boot === null) return undefined;
+  const was = counted ?? { boot: boot.id, before: 0, seen: 1 };
+  const before = was.boot === view.bootId ? was.before : Math.min(was.seen, starts);
+  const seen = Math.max(was.seen, starts);
+  return counted === undefined && was.boot === view.bootId && seen === was.seen
+    ? undefined
+    : { boot: view.bootId, before, seen };
+}
+
 /** What one phase has seen so far. */
 export class Watch {
   #readyInARow = 0;
@@ -88,6 +102,7 @@ export class Watch {
   /** Boot time of the first look, and whether a process with the wanted flags has started since. */
   #firstSeen: number | null = null;
   #started = false;
+  #counted: Journal['counted'];
   /** Start times of processes with the wanted flags. */
   readonly #starts = new Set<number>();
 
@@ -112,8 +127,10 @@ export class Watch {
     this.#watchedMs += Math.min(now - (this.#lookedAt ?? now), MAX_GAP_MS);
     this.#lookedAt = now;
     this.#count(health === 'Ready' && process !== 'Old', health, now);
+    this.#counted = server.runs.in === 'Pod' ? countedIn(running.view, started, journal) : undefined;
     // What still runs from before is none of the starts that systemd counts.
-    const starts = process !== 'Old' || server.runs.in === 'Pod' ? started : 0;
+    const starts =
+      process !== 'Old' || server.runs.in === 'Pod' ? Math.max(0, started - (this.#counted?.before ?? 0)) : 0;
     const crashes = journal.restart === 'Due' ? 0 : this.#crashes(process, starts) + this.#givenUp(running.unit, now);
     const compared = compareManifest(manifest, journal, view);
     if (compared !== 'Other') [this.#otherSince, this.#crashed] = [null, crashes];
@@ -136,6 +153,12 @@ export class Watch {
           : 0,
       watchedMs: this.#watchedMs,
     };
+  }
+
+  /** What the last look counted, where that is news to the journal: the next life cannot tell starts of before a reboot. */
+  news(journal: Journal): Journal['counted'] {
+    const [is, was] = [this.#counted, journal.counted];
+    return is?.boot === was?.boot && is?.seen === was?.seen ? undefined : is;
   }
 
   #count(ready: boolean, health: NodeFacts['health'], now: number): void {

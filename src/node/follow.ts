@@ -13,13 +13,14 @@ import type { ServerView } from '../targets/server.ts';
 import type { HostPath } from '../targets/types.ts';
 import { dropBefore, putBack } from './before-image.ts';
 import { compareManifest, stampOf, wantedServer, Watch } from './facts.ts';
+import { failureNow, judged } from './failure.ts';
 import { removeGuard } from './guard-pod.ts';
 import type { NodeHost } from './host.ts';
 import type { ApplyOutcome } from './outcome.ts';
 import type { Place } from './place.ts';
 import { pruneRevisions } from './prune.ts';
 import { dueRestart, askRestart } from './restart-unit.ts';
-import { startsOf, wordsOf } from './running.ts';
+import { startsOf } from './running.ts';
 import { writeState } from './state-file.ts';
 import type { Failure, Journal, Probation, StateFile } from './state-file.ts';
 import { borrowed, returned } from './stuck-pod.ts';
@@ -62,7 +63,9 @@ export async function follow(node: Node, from: StateFile): Promise<Followed> {
         ? { do: 'RollBack', why: 'NotHealthyInTime' }
         : nextStep(file.state, facts, { ...node.rules, ...limitOf(now.journal) });
     if (step.do === 'Wait') {
+      const counted = watch.news(now.journal);
       if (facts !== null && dueRestart(now, facts)) file = await restart(node, now, facts.process === 'New');
+      else if (counted !== undefined) file = await trySave(node, { ...now, journal: { ...now.journal, counted } });
       await node.host.sleep(POLL_MS, node.signal);
       continue;
     }
@@ -134,7 +137,7 @@ async function act(node: Node, now: InFlight, step: Step): Promise<StateFile> {
     case 'BorrowUid':
       return borrowUid(node, now);
     case 'EndRollBack':
-      return endRollBack(node, now, step.verdict);
+      return endRollBack(node, now, step);
   }
 }
 
@@ -224,23 +227,6 @@ export async function countStarts(
   return server === null ? null : startsOf(node.host, server, journal.knownLogs, node.signal);
 }
 
-const HEADS: Readonly<Record<Reason, string>> = {
-  CrashLoop: 'kube-apiserver does not stay up',
-  NotHealthyInTime: 'kube-apiserver did not become ready in time',
-  OutOfMemory: 'kube-apiserver ran out of memory',
-  DiskError: 'a file could not be written',
-};
-
-/** The API server's own last words are the reason; of a confidential revision they are not repeated. */
-async function lastWords(node: Node, journal: Journal, why: Reason): Promise<string> {
-  const server = await editedServer(node, journal);
-  const lines = server === null ? [] : await wordsOf(node.host, server, journal.knownLogs, node.signal);
-  const head = HEADS[why];
-  if (journal.confidential)
-    return `${head}. Its last lines are in its log on the node; they may hold parts of a Secret.`;
-  return lines.length === 0 ? `${head}.` : `${head}:\n${lines.join('\n')}`;
-}
-
 async function startRollBack(node: Node, now: InFlight, why: Reason): Promise<StateFile> {
   const { state, journal } = now;
   if (state.phase !== 'Probing' && state.phase !== 'Installing') return { ...now, probation: null };
@@ -267,9 +253,10 @@ async function backwards({ host }: Node, journal: Journal): Promise<Journal> {
  */
 export async function beginRollBack(node: Node, back: Back, why: Reason): Promise<StateFile> {
   const { journal, ...digests } = back;
-  const time = node.host.now();
-  const failure: Failure = { digest: back.bad, reason: why, message: await lastWords(node, journal, why), time };
-  const next: NodeState = { phase: 'RollingBack', ...digests, why, since: time };
+  const fallen = { bad: back.bad, why, journal, server: await editedServer(node, journal) };
+  const { failure, doubt } = await failureNow(node.host, fallen, node.signal);
+  const doubtful = doubt === null ? {} : { doubt };
+  const next: NodeState = { phase: 'RollingBack', ...digests, why, ...doubtful, since: failure.time };
   const file: InFlight = { state: next, journal: await backwards(node, journal), lastFailure: failure };
   try {
     return await save(node, file);
@@ -359,13 +346,16 @@ async function restoreRecord(disk: Disk, record: NonNullable<Journal['record']>)
   await installFile(disk, { path: record.path, bytes, mode: 0o600, owner: ROOT_OWNER, guard: () => true });
 }
 
-async function endRollBack(node: Node, now: InFlight, verdict: Reason | 'Inconclusive'): Promise<StateFile> {
-  const { state, lastFailure } = now;
-  if (state.phase !== 'RollingBack') return { ...now, probation: null };
-  // Not healthy after the rollback either: something else is broken, and the revision is not blamed.
+async function endRollBack(
+  node: Node,
+  { state, journal, lastFailure }: InFlight,
+  step: Extract<Step, { do: 'EndRollBack' }>,
+): Promise<StateFile> {
+  if (state.phase !== 'RollingBack') return { state, journal, lastFailure, probation: null };
+  const { verdict } = step;
+  // Something else is broken, or may have been: the revision is not blamed.
   const blamed = verdict === 'Inconclusive' ? null : state.bad;
-  await undoFiles(node, now.journal);
+  await undoFiles(node, journal);
   const held: NodeState = { phase: 'Held', current: state.to, lastGood: state.lastGood, refused: blamed, why: verdict };
-  const failure = lastFailure === null ? null : { ...lastFailure, reason: verdict };
-  return save(node, { state: held, journal: null, lastFailure: failure });
+  return save(node, { state: held, journal: null, lastFailure: judged(lastFailure, step, journal) });
 }

@@ -28,6 +28,8 @@ const state = z.discriminatedUnion('phase', [
     to: optional,
     lastGood: optional,
     why: reason,
+    /** Something else may have been the cause (src/rollout/blame.ts). */
+    doubt: z.enum(['StorageAway', 'Rebooted']).optional(),
     since: z.number(),
   }),
   z.object({
@@ -55,6 +57,11 @@ const change = z.object({
   made: z.array(z.string()),
   /** When the phase began, in ms since boot, and of which boot: compared with the start of processes. */
   boot: z.object({ id: z.string(), at: z.number() }).nullable(),
+  /**
+   * Starts of the pod that were seen, in which boot, and how many of them were of boots before it: those have ended with
+   * the boot, and did not crash. Absent while there was one at most, in the boot in which the phase began.
+   */
+  counted: z.object({ boot: z.string(), before: z.number(), seen: z.number() }).optional(),
   /** `before` under the UID of the pod that is in its way, once that was needed (stuck-pod.ts). */
   borrowed: z.string().optional(),
   /** Folders of the pod's logs that were there before. */
@@ -65,6 +72,8 @@ const change = z.object({
   timeoutMs: z.number().optional(),
   /** The revision came from a Secret: the API server's words about it are not repeated. */
   confidential: z.boolean(),
+  /** The second try of a revision that was doubted: there is no third. */
+  doubted: z.boolean().optional(),
 });
 
 const journal = change.extend({
@@ -84,7 +93,14 @@ const probation = z.object({
   stamp: z.string().nullable().optional(),
 });
 
-const failure = z.object({ digest: optional, reason: z.string(), message: z.string(), time: z.number() });
+const failure = z.object({
+  digest: optional,
+  reason: z.string(),
+  message: z.string(),
+  time: z.number(),
+  /** This revision has had its one benefit of the doubt here. */
+  doubted: z.boolean().optional(),
+});
 
 const file = z.object({
   version: z.literal(1),

@@ -13,12 +13,14 @@
  *    rename, with the new flags.
  * 2. A rollback begins at the second crash, and in any case when the time is over and the API server is not healthy.
  * 3. Not healthy after the rollback either: `Inconclusive`. Something else is broken (etcd, the disk): nobody is blamed.
+ *    Neither is the revision where there is a doubt that it was the cause (blame.ts), once.
  * 4. A HOLD file stops everything, on either side.
  * 5. A kubelet that came up without its API deletes no pod, so the bad one stays in the restored manifest's way for ever.
  *    Then the restored pod borrows the bad one's UID, which makes it a change in place, until the API is back.
  * 6. A manifest that somebody else wrote anew while it was probed (an upgrade) ends the change, and blames nobody.
  */
 import type { Digest } from '../render/types.ts';
+import type { Doubt } from './blame.ts';
 
 /** Milliseconds since the epoch, by the clock that was handed in. */
 export type Instant = number;
@@ -48,6 +50,8 @@ export type NodeState =
       readonly to: Digest | null;
       readonly lastGood: Digest | null;
       readonly why: Reason;
+      /** Something else may have been the cause. */
+      readonly doubt?: Doubt | undefined;
       readonly since: Instant;
     }
   | {
@@ -71,7 +75,7 @@ export type NodeFacts = {
   readonly process: 'New' | 'Old' | 'None' | 'Hidden';
   /** The API server was seen down since this phase began: all the evidence there is where processes are hidden. */
   readonly wentDown: boolean;
-  /** Ends of processes with the new flags since this phase began. */
+  /** Ends of processes with the new flags since this phase began; what a reboot ended did not crash. */
   readonly crashes: number;
   /** Ready answers in a row, this one included, and for how long. */
   readonly readyInARow: number;
@@ -113,7 +117,8 @@ export type Step =
   | { readonly do: 'RestoreManifest' }
   /** The restored manifest, under the UID of the pod that is in its way. */
   | { readonly do: 'BorrowUid' }
-  | { readonly do: 'EndRollBack'; readonly verdict: Reason | 'Inconclusive' };
+  /** `doubt`: the API server is healthy again, and the revision gets one more try. */
+  | { readonly do: 'EndRollBack'; readonly verdict: Reason | 'Inconclusive'; readonly doubt?: Doubt };
 
 const isNewProcess = (f: NodeFacts): boolean => f.process === 'New' || (f.process === 'Hidden' && f.wentDown);
 
@@ -151,7 +156,10 @@ function rollingBack(s: Extract<NodeState, { phase: 'RollingBack' }>, f: NodeFac
   // Under a borrowed UID it is waited for without end: without an API, the manifest itself would be stuck again.
   if (f.manifest === 'Borrowed') return { do: back ? 'RestoreManifest' : 'Wait' };
   if (f.manifest === 'Before' && isBlocked(f)) return { do: 'BorrowUid' };
-  if (back) return { do: 'EndRollBack', verdict: s.why };
+  if (back)
+    return s.doubt === undefined
+      ? { do: 'EndRollBack', verdict: s.why }
+      : { do: 'EndRollBack', verdict: 'Inconclusive', doubt: s.doubt };
   if (ready) return { do: 'Wait' };
   return f.watchedMs >= rules.timeoutMs ? { do: 'EndRollBack', verdict: 'Inconclusive' } : { do: 'Wait' };
 }

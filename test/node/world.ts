@@ -10,6 +10,10 @@ import type { MemoryDisk } from '../host/memory-disk.ts';
 
 export type Behaviour = 'good' | 'crashes' | 'hangs';
 
+/** What kube-apiserver 1.36 ends with 20 s after its start, where no etcd answers. */
+export const STORAGE_AWAY =
+  'F1121 10:00:20.000000       1 instance.go:233] Error creating leases: error creating storage factory: context deadline exceeded';
+
 const TERMINATION = 1_000;
 const STARTUP = 2_000;
 const GRACE = 12_000;
@@ -26,7 +30,7 @@ function podOf(text: string): Pod {
 }
 
 /** Of the pod's logs, by which starts of before a change are told from those since. */
-const folderOf = (uid: string | undefined): string => `kube-system_kube-apiserver-cp-1_${uid ?? ''}`;
+const folderOf = (uid: string): string => `kube-system_kube-apiserver-cp-1_${uid}`;
 
 /** It is asked for at every moment that passes. */
 function remembered<T>(of: (text: string) => T): (text: string) => T {
@@ -41,8 +45,14 @@ export class World {
   hidden = false;
   /** What every API server needs is away (etcd): none becomes ready. */
   down = false;
+  /** etcd is: every API server ends soon after it was started, and says so. */
+  storageAway = false;
+  /** What an API server says that does not start with its flags. */
+  crashWords = 'Error: invalid audit log mode broken';
   anonymous = true;
+  /** Of the newest pod of its UID: the kubelet numbers log files on over reboots. */
   starts = 0;
+  #loggedUid = '';
   sleeps = 0;
   /** How long it takes to look again for the end of a pod that another one waits for. */
   retry = 0;
@@ -135,16 +145,18 @@ export class World {
       this.#running = { text, startedAt: this.now, args: this.#argsOf(text) };
       this.starts++;
     }
-    if (
-      this.#running !== null &&
-      this.#behaves(this.#running.args) === 'crashes' &&
-      this.now - this.#running.startedAt >= 100
-    ) {
-      this.lines.push('Error: invalid audit log mode broken');
+    const why = this.#running === null ? undefined : this.#fault(this.#running.args);
+    if (this.#running !== null && why !== undefined && this.now - this.#running.startedAt >= 100) {
+      this.lines.push(why);
       this.#running = null;
       this.#nextStart = this.now + this.#backoff;
       this.#backoff *= 2;
     }
+  }
+
+  #fault(args: readonly string[]): string | undefined {
+    if (this.#behaves(args) === 'crashes') return this.crashWords;
+    return this.storageAway ? STORAGE_AWAY : undefined;
   }
 
   /** Takes an orphan away, unless the manifest is its own again. */
@@ -160,6 +172,8 @@ export class World {
     this.#running = null;
     this.#nextStart = this.now + (terminating ? TERMINATION + this.retry : 0);
     this.#backoff = 500;
+    if (next === null || next.uid === this.#loggedUid) return;
+    this.#loggedUid = next.uid;
     this.starts = 0;
     this.lines = [];
   }
@@ -212,9 +226,10 @@ export class World {
               bootId: this.bootId,
               apiServers: this.#processes.map((r, i) => ({ pid: 1 + i, args: r.args, startedAt: r.startedAt })),
             },
-      logFolders: async () => this.#pods.map(folderOf),
+      // That of before a reboot lies there, too, whether or not the kubelet has taken the pod up.
+      logFolders: async () => [...new Set([this.#loggedUid, ...this.#pods])].filter((uid) => uid !== '').map(folderOf),
       livingPods: async (uids) => uids.filter((uid) => this.#pods.includes(uid)),
-      starts: async (_pod, known) => (this.hidden || known.has(folderOf(this.#pod?.uid)) ? null : this.starts),
+      starts: async (_pod, known) => (this.hidden || known.has(folderOf(this.#loggedUid)) ? null : this.starts),
       lastWords: async () => (this.hidden ? null : { starts: this.starts, lines: this.lines.slice(-3) }),
       oomKills: async () => this.oomKills,
       me: async () => ({ pid: this.pid, start: 1, boot: this.bootId }),
