@@ -252,7 +252,7 @@ export class Worker {
         this.#telling.tell(task, looked);
         // Of what nobody is blamed for, there is another try.
         const next = outcomeOf(looked);
-        if (next.kind === 'Retry') this.#o.again(next.afterMs);
+        if (next.kind === 'Retry') this.#o.again(next.afterMs ?? AGAIN_MS);
         return { kind: 'Done' };
       }
     }

@@ -50,6 +50,7 @@ class Setup {
   away = false;
   turn: Turn = { granted: true };
   givenBack = 0;
+  readonly again: number[] = [];
   auditNode: KubeObject | undefined;
   readonly worker: Worker;
 
@@ -87,7 +88,7 @@ class Setup {
       },
       log: silent,
       agentVersion: '0',
-      again: () => undefined,
+      again: (afterMs) => void this.again.push(afterMs),
       note: () => undefined,
     });
   }
@@ -141,6 +142,25 @@ async function killedWhileProbing(s: Setup, timeoutMs = 60_000): Promise<void> {
 }
 
 describe('the agent', () => {
+  it('has a revision tried once more that fell over on probation while etcd was away', async () => {
+    const s = new Setup();
+    s.publish();
+    s.ask(A);
+    await s.worker.work(never);
+    expect(await s.worker.watchProbation(never)).toEqual({ kind: 'Again', afterMs: 5_000 });
+    s.world.storageAway = true;
+    s.world.crash();
+    s.world.settle();
+    s.world.settle();
+    const since = s.world.now;
+    s.world.onTick = () => (s.world.storageAway = s.world.now - since < 3_000);
+    expect(await s.worker.watchProbation(never)).toEqual({ kind: 'Done' });
+    expect(s.said).toMatchObject({ phase: 'Held', lastFailure: { reason: 'Inconclusive', digest: A.digest } });
+    expect(s.again).toEqual([60_000]);
+    expect(await s.worker.work(never)).toEqual({ kind: 'Done' });
+    expect(s.said).toMatchObject({ phase: 'Settled', current: A.digest });
+  });
+
   it('installs what it is asked, and says so for that generation', async () => {
     const s = new Setup();
     s.publish();

@@ -191,7 +191,7 @@ async function story(w: World, to: Revision, all: readonly Disturbance[]): Promi
 describe('random histories of reboots and outages of etcd', () => {
   const runs = { numRuns: 60 };
 
-  it('leave no bad revision on a node, nor try it again and again', { timeout: 120_000 }, async () => {
+  it('leave no bad revision on a node, nor try it again and again', { timeout: 300_000 }, async () => {
     let doubts = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(disturbance, { maxLength: 6 }), fc.boolean(), async (all, silent) => {
@@ -212,7 +212,7 @@ describe('random histories of reboots and outages of etcd', () => {
     expect(doubts).toBeGreaterThan(0);
   });
 
-  it('blame no good revision for one of them, and none for any number of reboots', { timeout: 120_000 }, async () => {
+  it('blame no good revision for one of them, and none for any number of reboots', { timeout: 300_000 }, async () => {
     let doubts = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(disturbance, { maxLength: 6 }), async (all) => {
