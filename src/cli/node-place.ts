@@ -3,6 +3,7 @@
  * name, so that nothing on this machine is taken for a node by mistake. `--root` goes before every host path; a manifest
  * or a unit's file is taken as given, outside of the root too. Wrong usage comes back as a value.
  */
+import { realpathSync } from 'node:fs';
 import { basename, dirname, relative, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULT_UNIT, isNodeTarget, NODE_TARGETS, TARGET_TYPES, unitName } from '../api/auditconfig-target.ts';
@@ -52,11 +53,29 @@ function kindOf({ manifest, unit, target }: PlaceFlags): NodeTargetType | Comman
 /** A file that was given by its path here, as a path of the host. */
 type Given = { readonly as: string; readonly path: HostPath; readonly inside: boolean };
 
+/** What a path is called below the root, by whichever links the root itself is reached; undefined outside of it. */
+function belowRoot(path: string, root: string): string | undefined {
+  const base = real(root);
+  for (let above = path; dirname(above) !== above; above = dirname(above))
+    if (dirname(above) === root || real(dirname(above)) === base) return relative(dirname(above), path);
+  return undefined;
+}
+
+/** Without its links; what is not there is taken as it is written. */
+function real(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
 function given(file: string, root: string): Given {
-  const [is, base] = [resolve(file), resolve(root)];
-  const below = relative(base, is);
-  const inside = below !== '' && below !== '..' && !below.startsWith(`..${sep}`);
-  return { as: file, path: inside ? `/${below.split(sep).join('/')}` : is, inside };
+  const is = resolve(file);
+  const below = belowRoot(is, resolve(root));
+  return below === undefined
+    ? { as: file, path: is, inside: false }
+    : { as: file, path: `/${below.split(sep).join('/')}`, inside: true };
 }
 
 /** Reads and writes the folder of a file outside of the root, and its drop-ins, where they are; all else below the root. */

@@ -94,6 +94,17 @@ const inFlight: Finding = {
   path: '',
 };
 
+/** A file that was named, and not a place that is searched for its unit or drop-in. */
+const isGiven = ({ manifest, unit }: PatchOptions): boolean => manifest !== undefined || unit?.includes('/') === true;
+
+/** Hardly what was meant: most likely the name is misspelled, and another file is still as it was. */
+const notThere: Finding = {
+  severity: 'error',
+  code: 'ManifestMissing',
+  message: 'There is no such file, and no record of one: there is nothing to take anything out of.',
+  path: '',
+};
+
 export async function planPatch(options: PatchOptions, io: Io): Promise<PatchPlan> {
   if (options.remove === (options.filename !== undefined)) return noInput(usage('give -f FILE, or --remove'));
   const place = nodePlace(options);
@@ -114,6 +125,8 @@ export async function planPatch(options: PatchOptions, io: Io): Promise<PatchPla
   const seen = await at.gather(disk, to);
   const plan = at.plan(to, seen);
   if ('refused' in plan) return { kind: 'Refused', findings: [...rendered, ...placed(plan.refused)] };
+  if (to === null && plan.changes.length === 0 && (await disk.read(at.manifest)) === null && isGiven(options))
+    return { kind: 'Refused', findings: placed([notThere]) };
   const findings = [...rendered, ...placed([...(to === null ? [] : version.findings), ...plan.findings])];
   return { kind: 'Plan', place, seen, changes: plan.changes, restarts: plan.restarts, findings };
 }

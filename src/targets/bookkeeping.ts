@@ -6,6 +6,7 @@
 import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
 import {
+  baseOf,
   foldersTo,
   isWithin,
   parentOf,
@@ -60,6 +61,17 @@ const namedFolders = (layout: HostLayout): readonly HostPath[] => [
 const backupsOf = (seen: HostObserved, { layout, of }: Books): readonly HostPath[] =>
   ownBackups(of, seen.dirs.get(backupsDir(layout)) ?? []).map((n) => `${backupsDir(layout)}/${n}`);
 
+/** Records of other places on this host: a copy of the manifest that somebody tries things on, say. */
+function otherRecords(seen: HostObserved, { layout, of }: Books): readonly HostPath[] {
+  const dir = `${layout.stateDir}/adopted`;
+  const all = (seen.dirs.get(dir) ?? []).filter((n) => n.endsWith('.json') && !n.startsWith('.'));
+  return all.map((n) => `${dir}/${n}`).filter((path) => path !== recordPath(of, layout));
+}
+
+/** Folders that were made for other places too: the last of all takes them away. */
+const madeForOthers = (seen: HostObserved, books: Books): readonly HostPath[] =>
+  otherRecords(seen, books).flatMap((path) => parseRecord(seen.files.get(path)?.bytes ?? new Uint8Array())?.made ?? []);
+
 /** What must be read to keep the books. */
 export function bookReads(to: Revision | null, seen: HostObserved, books: Books): readonly HostRead[] {
   const { layout } = books;
@@ -70,6 +82,7 @@ export function bookReads(to: Revision | null, seen: HostObserved, books: Books)
   const stat = (path: HostPath): HostRead => ({ read: 'Stat', path });
   return [
     file(recordPath(books.of, layout)),
+    ...otherRecords(seen, books).map(file),
     { read: 'Dir', path: layout.revisionsDir },
     { read: 'Dir', path: backupsDir(layout) },
     ...backupsOf(seen, books).map(file),
@@ -166,7 +179,13 @@ export const recordFor = (to: Revision, r: Recorded, seen: HostObserved, books: 
   manifest: r.manifest,
   digest: to.digest,
   adopted: [...r.adopted].map(([name, value]) => ({ name, value })),
-  made: [...new Set([...(recordOf(seen, books)?.made ?? []), ...foldersToMake(to, seen, books.layout)])],
+  made: [
+    ...new Set([
+      ...(recordOf(seen, books)?.made ?? []),
+      ...madeForOthers(seen, books),
+      ...foldersToMake(to, seen, books.layout),
+    ]),
+  ],
   before: r.before,
   after: r.after,
 });
@@ -218,6 +237,21 @@ export function withText(seen: HostObserved, path: HostPath, text: string | null
   return { ...seen, files: new Map([...seen.files, [path, file]]) };
 }
 
+/**
+ * The revision folders that a removal takes: all of them, also what a change that was cut short left behind. Beside
+ * another place only the one that was installed here, and not if that place has it too: its API server could not start.
+ */
+function revisionsToTake(seen: HostObserved, books: Books): readonly HostPath[] {
+  const { layout } = books;
+  const all = (seen.dirs.get(layout.revisionsDir) ?? []).map((n) => `${layout.revisionsDir}/${n}`);
+  const others = otherRecords(seen, books).flatMap((path) => seen.files.get(path)?.bytes ?? []);
+  if (others.length === 0) return all;
+  const own = recordOf(seen, books);
+  const said = others.map((bytes) => new TextDecoder().decode(bytes));
+  const isTheirs = (dir: HostPath): boolean => said.some((text) => text.includes(baseOf(dir)));
+  return all.filter((dir) => own !== null && dir === revisionDir(own.digest, layout) && !isTheirs(dir));
+}
+
 /** Deepest first, so that each is empty when its turn comes. */
 const deepestFirst = (dirs: readonly HostPath[]): readonly HostPath[] => [...dirs].sort((a, b) => b.length - a.length);
 
@@ -227,13 +261,14 @@ const deepestFirst = (dirs: readonly HostPath[]): readonly HostPath[] => [...dir
  */
 export function cleanup(seen: HostObserved, books: Books): readonly HostChange[] {
   const { layout, of } = books;
-  const revisions = (seen.dirs.get(layout.revisionsDir) ?? []).map((n) => `${layout.revisionsDir}/${n}`);
+  const revisions = revisionsToTake(seen, books);
   const files = [
     ...revisions.flatMap((d) => REVISION_FILES.map((name) => `${d}/${name}`)),
     ...backupsOf(seen, books),
     recordPath(of, layout),
   ].filter((path) => (seen.files.get(path) ?? null) !== null);
-  const made = (recordOf(seen, books)?.made ?? []).filter((d) => !namedFolders(layout).includes(d));
+  const stay = new Set([...namedFolders(layout), ...madeForOthers(seen, books)]);
+  const made = (recordOf(seen, books)?.made ?? []).filter((d) => !stay.has(d));
   const [above, aside] = [true, false].map((is) =>
     deepestFirst(made.filter((d) => namedFolders(layout).some((n) => isWithin(n, d)) === is)),
   );

@@ -1,5 +1,5 @@
 /** `patch` and `diff` on a folder that plays the node's disk. */
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -142,6 +142,52 @@ describe('auditconfig patch', () => {
     } finally {
       await rm(elsewhere, { recursive: true });
     }
+  });
+
+  it('leaves another manifest of the host its policy, whichever of the two is given back first', async () => {
+    const before = await node.tree();
+    const copy = node.at('/srv/copy/kube-apiserver.yaml');
+    await node.write('/srv/copy/kube-apiserver.yaml', await readFile(manifest, 'utf8'));
+    const ofCopy = ['--manifest', copy, '--root', root];
+    const policyOf = async (file: string): Promise<string> => {
+      const path = /--audit-policy-file=(\S+)/.exec(await readFile(file, 'utf8'))?.[1] ?? '';
+      return readFile(join(root, path), 'utf8');
+    };
+    await patch(withFile(), io);
+    await patch([...ofCopy, '-f', node.config], io);
+    expect((await patch([...ofCopy, '--remove'], io)).code).toBe(0);
+    expect(await policyOf(manifest)).toContain('audit.k8s.io/v1');
+    await config(CONFIG.replace('metadata}', 'minimal}'));
+    await patch([...ofCopy, '-f', node.config], io);
+    await patch([...at(), '--remove'], io);
+    expect(await policyOf(copy)).toContain('audit.k8s.io/v1');
+    expect(await readdir(join(root, 'etc/kubernetes/auditconfig/revisions'))).toHaveLength(1);
+    await patch([...ofCopy, '--remove'], io);
+    await rm(node.at('/srv'), { recursive: true });
+    expect(await node.tree()).toEqual(before);
+  });
+
+  it('says that there is no manifest to take anything out of', async () => {
+    const wrong = ['--manifest', node.at('/etc/kubernetes/manifests/kube-apiservr.yaml'), '--root', root, '--remove'];
+    const { code, stderr } = await node.unchanged(() => patch(wrong, io));
+    expect([code, stderr]).toEqual([1, expect.stringContaining('[ManifestMissing]')]);
+    expect((await diff(wrong, io)).code).toBe(1);
+  });
+
+  it('takes back what is left where the manifest itself was deleted', async () => {
+    await patch(withFile(), io);
+    await rm(manifest);
+    expect((await patch([...at(), '--remove'], io)).code).toBe(0);
+    expect(Object.keys(await node.tree()).filter((p) => p.includes('auditconfig'))).toEqual([]);
+  });
+
+  it('knows a manifest again by whichever path the root is reached', async () => {
+    const before = await node.tree();
+    await symlink(root, `${root}-link`);
+    const linked = `${root}-link`;
+    await patch(['--manifest', join(linked, MANIFEST), '--root', linked, '-f', node.config], io);
+    expect((await patch(['--manifest', join(linked, MANIFEST), '--root', root, '--remove'], io)).stderr).toBe('');
+    expect(await node.tree()).toEqual(before);
   });
 
   it('removes what it added where the state is Disabled', async () => {
