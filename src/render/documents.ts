@@ -44,19 +44,18 @@ export function readDocuments(bytes: Uint8Array): {
     logLevel: 'silent',
   });
   const place = placer(text, lines);
+  const hidden = namesSecret(text);
   const findings: Finding[] = [];
   const documents: FileDocument[] = [];
   for (const doc of Array.isArray(parsed) ? parsed : []) {
     const before = findings.length;
     for (const e of doc.errors.slice(0, 1)) {
       const star = starAt(text, e.pos[0]);
-      findings.push(
-        star === undefined
-          ? finding('FileNotYaml', `not YAML: ${e.message}`, place(e.pos[0]))
-          : starFinding(star, place(e.pos[0])),
-      );
+      const at = place(e.pos[0]);
+      if (star !== undefined) findings.push(starFinding(star, at, hidden));
+      else findings.push(finding('FileNotYaml', notYaml(e, hidden), at));
     }
-    if (findings.length === before) findings.push(...danglingAliases(doc, place));
+    if (findings.length === before) findings.push(...danglingAliases(doc, place, hidden));
     if (findings.length > before || doc.contents === null || isEmpty(doc)) continue;
     findings.push(...duplicates(doc, place));
     const value: unknown = toValue(doc);
@@ -74,15 +73,32 @@ export function readDocuments(bytes: Uint8Array): {
 const starAt = (text: string, offset: number): string | undefined =>
   /[:-][ \t]+$/.test(text.slice(0, offset)) ? /^\*[^\s,}\]]*/.exec(text.slice(offset))?.[0] : undefined;
 
-const starFinding = (star: string, at: Position): Finding =>
-  finding('FileStarIsAlias', `${star} without quotes is an alias in YAML: write "${star}"`, at);
+function starFinding(star: string, at: Position, hidden: boolean): Finding {
+  const what = hidden ? 'what begins with a star' : star;
+  return finding(
+    'FileStarIsAlias',
+    `${what} without quotes is an alias in YAML: ${hidden ? 'put it in quotes' : `write "${star}"`}`,
+    at,
+  );
+}
+
+/**
+ * Of a file that may hold a Secret nothing is repeated: a password that YAML takes for an alias or a block's header would
+ * stand in the error. Where the document does not parse, its kind is not known, so the text is asked.
+ */
+const namesSecret = (text: string): boolean => /\bkind["']?[ \t]*:\s*(?:!\S+\s+)?["']?Secret/.test(text);
+
+/** The library's code says what is wrong, its messages repeat what stands there. */
+const notYaml = ({ code, message }: Document['errors'][number], hidden: boolean): string =>
+  hidden ? `not YAML: ${code} (what stands there is not shown: it may be a Secret's)` : `not YAML: ${message}`;
 
 /** Of anchors that are nowhere: hardly an alias that somebody meant. */
-function danglingAliases(doc: Document, place: Place): readonly Finding[] {
+function danglingAliases(doc: Document, place: Place, hidden: boolean): readonly Finding[] {
   const found: Finding[] = [];
   visit(doc, {
     Alias: (_key, alias) => {
-      if (alias.resolve(doc) === undefined) found.push(starFinding(`*${alias.source}`, place(alias.range?.[0] ?? 0)));
+      if (alias.resolve(doc) === undefined)
+        found.push(starFinding(`*${alias.source}`, place(alias.range?.[0] ?? 0), hidden));
     },
   });
   return found.slice(0, 1);

@@ -64,6 +64,22 @@ describe('a file', () => {
     expect(renderFile(bytes(file), ['1.36']).revision).toBeUndefined();
   });
 
+  it.each([
+    '*hunter2',
+    '>hunter2',
+    '| hunter2',
+    '"hunter2\\q"',
+    '`hunter2',
+    '!hunter2! x',
+    '{*hunter2 : x}',
+    '"a" hunter2',
+  ])('repeats nothing of a Secret whose value %s is no YAML', (value) => {
+    const secret = `---\napiVersion: v1\nkind: Secret\nmetadata: {name: p, namespace: ns}\nstringData:\n  k: ${value}\n`;
+    const found = [...findings(HEAD + secret), ...findings(`${secret}${HEAD.replace('api', '---\napi')}`)];
+    expect(found.filter((f) => f.severity === 'error').length).toBeGreaterThan(0);
+    expect(JSON.stringify(found)).not.toContain('hunter2');
+  });
+
   it('suggests the field and the value that were meant', () => {
     expect(findings(`${HEAD}  polcy: {}\n`)[0]?.message).toContain('did you mean "policy"');
     expect(findings(`${HEAD}  policy: {rules: [{levl: None}]}\n`)[0]?.message).toContain('level');
