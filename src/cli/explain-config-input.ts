@@ -65,19 +65,27 @@ function concerned(
   return of(true, labels === undefined ? 'assumed to select its namespace' : 'selects it');
 }
 
-function chosen(found: Found, name: string | undefined, now: number): ConfigInput | Unread {
-  const [config, second] = found.configs.filter((c) => name === undefined || c.metadata.name === name);
+type Asked = { readonly name: string | undefined; readonly namespace: string | undefined };
+
+function chosen(found: Found, { name, namespace }: Asked, now: number): ConfigInput | Unread {
+  const [config, second] = found.configs.filter(
+    ({ metadata: m }) =>
+      (name === undefined || m.name === name) && (namespace === undefined || (m.namespace ?? namespace) === namespace),
+  );
+  const where = namespace === undefined ? '' : ` in namespace ${namespace}`;
   if (config === undefined)
-    return { errors: `error: there is no AuditConfig${name === undefined ? '' : ` ${name}`}\n` };
-  if (second !== undefined) return { errors: 'error: there is more than one AuditConfig: give its name\n' };
+    return { errors: `error: there is no AuditConfig${name === undefined ? '' : ` ${name}`}${where}\n` };
+  if (second !== undefined)
+    return {
+      errors: `error: there is more than one AuditConfig${where}: give its name${where === '' ? ' and namespace' : ''}\n`,
+    };
   const datacenters = found.datacenters.map((d) => concerned(d, config, found.namespaceLabels, now));
   return { config, datacenters, notes: [] };
 }
 
 /** From files: AuditConfig, DatacenterAuditConfigs, and its Namespace, whose labels decide who selects it. */
 export async function fromFiles(
-  files: readonly string[],
-  name: string | undefined,
+  { files, ...asked }: Asked & { readonly files: readonly string[] },
   io: Io,
   now: number,
 ): Promise<ConfigInput | Unread> {
@@ -102,7 +110,7 @@ export async function fromFiles(
     }
   }
   if (errors.length > 0) return { errors: errors.join('') };
-  const input = chosen({ configs, datacenters }, name, now);
+  const input = chosen({ configs, datacenters }, asked, now);
   if ('errors' in input) return input;
   const namespace = namespaces.find(
     (n) => isRecord(n['metadata']) && n['metadata']['name'] === input.config.metadata.namespace,
@@ -114,7 +122,7 @@ export async function fromFiles(
     };
   const metadata = isRecord(namespace['metadata']) ? namespace['metadata'] : {};
   const namespaceLabels = isRecord(metadata['labels']) ? (metadata['labels'] as Labels) : {};
-  return chosen({ configs, datacenters, namespaceLabels }, name, now);
+  return chosen({ configs, datacenters, namespaceLabels }, asked, now);
 }
 
 const resource = (group: string, version: string, plural: string, kind: string): Resource => ({
@@ -150,7 +158,7 @@ export async function fromCluster(o: Cluster, io: Io, now: number): Promise<Conf
     const namespace = await kube.client.get(NAMESPACES, { name: o.namespace }, call);
     const labels = namespace.ok ? { namespaceLabels: namespace.value.metadata.labels ?? {} } : {};
     const datacenters = list.value.flatMap((d) => parseDatacenter(d).datacenter ?? []);
-    const input = chosen({ configs: [config], datacenters, ...labels }, o.name, now);
+    const input = chosen({ configs: [config], datacenters, ...labels }, o, now);
     if ('errors' in input) return input;
     return { ...input, notes: [...input.notes, ...notYet(input, object.value['status'])] };
   } finally {

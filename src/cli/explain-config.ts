@@ -87,6 +87,8 @@ function printed({ config, datacenters }: ConfigInput, o: Options): string {
 async function explain(name: string | undefined, o: Options, io: Io): Promise<CommandResult> {
   const now = Date.now();
   if (o.filename === undefined && name === undefined) return usage('give the name of an AuditConfig, or files with -f');
+  if (o.filename !== undefined && (o.kubeconfig ?? o.context) !== undefined)
+    return usage('--kubeconfig and --context are for a cluster, -f is for files: give one of them');
   const where = {
     namespace: o.namespace ?? 'auditconfig-system',
     ...(o.kubeconfig === undefined ? {} : { kubeconfig: o.kubeconfig }),
@@ -95,7 +97,7 @@ async function explain(name: string | undefined, o: Options, io: Io): Promise<Co
   const input =
     o.filename === undefined
       ? await fromCluster({ ...where, name: name ?? '' }, io, now)
-      : await fromFiles(o.filename, name, io, now);
+      : await fromFiles({ files: o.filename, namespace: o.namespace, name }, io, now);
   if ('errors' in input) return { code: 1, stderr: input.errors };
   const stderr = input.notes.map((n) => `note: ${n}\n`).join('');
   return { code: 0, stdout: printed(input, o), ...(stderr === '' ? {} : { stderr }) };
@@ -106,7 +108,7 @@ export const run: CommandModule['run'] = (args, io) => {
   const program = command('explain-config', 'which resource set each field of an AuditConfig, and what it overrode')
     .argument('[name]', 'the AuditConfig')
     .option('-f, --filename <file>', "files instead of a cluster; repeatable; '-' is standard input", collect)
-    .option('-n, --namespace <name>', 'namespace of the AuditConfig (default: auditconfig-system)')
+    .option('-n, --namespace <name>', 'namespace of the AuditConfig (default: auditconfig-system; with -f any)')
     .option('-o, --output <format>', 'table, json or yaml', choice(OUTPUTS))
     .option('--all', 'built-in defaults too')
     .option('--kubeconfig <file>', 'how to reach the API server (default: KUBECONFIG, ~/.kube/config)')

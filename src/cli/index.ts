@@ -69,12 +69,20 @@ function help(): string {
 
 declare const __VERSION__: string;
 
+/** Of the commands that main.ts runs itself `help NAME` shows nothing more than the table. */
+const ELSEWHERE = ['controller', 'agent', 'guard'] as const;
+
 export async function runCli(argv: readonly string[], io: Io): Promise<CommandResult> {
   const [name, ...args] = argv;
   if (name === undefined) return { code: 2, stderr: help() };
+  if (name === 'help' && COMMANDS.some((c) => c.name === args[0])) return runCli([...args.slice(0, 1), '--help'], io);
   if (name === '--help' || name === '-h' || name === 'help') return { code: 0, stdout: help() };
   if (name === '--version' || name === '-V') return { code: 0, stdout: `${__VERSION__}\n` };
   const entry = COMMANDS.find((c) => c.name === name);
-  if (entry === undefined) return { code: 2, stderr: `error: unknown command '${name}'\n\n${help()}` };
+  if (entry === undefined) {
+    const { didYouMean } = await import('../policy/suggest.ts');
+    const meant = didYouMean(name, [...COMMANDS.map((c) => c.name), ...ELSEWHERE]);
+    return { code: 2, stderr: `error: unknown command '${name}'${meant}\n\n${help()}` };
+  }
   return (await entry.load()).run(args, io);
 }

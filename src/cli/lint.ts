@@ -1,6 +1,6 @@
 /**
  * `auditconfig lint FILE...`: whether a kube-apiserver would load these policies, and what it would accept in silence
- * though no one means it. Also takes AuditConfig files; what is needed for those is loaded only when one is there,
+ * though no one means it. Also takes files of our own resources; what is needed for those is loaded only when one is there,
  * because this command is run by editors and hooks and has to start fast.
  */
 import type { Finding } from '../api/findings.ts';
@@ -26,14 +26,14 @@ Exit codes: 0 no error findings, 1 error findings, 2 wrong usage. Warnings do no
 type Options = { readonly output: string; readonly kubernetesVersion?: string };
 
 /** Both must be there, so that a policy that mentions an AuditConfig in a comment stays a policy. */
-function isAuditConfig(bytes: Uint8Array): boolean {
+function isOurs(bytes: Uint8Array): boolean {
   const text = new TextDecoder().decode(bytes);
-  return text.includes('auditconfig.dev/') && /^[^#\n]*\bkind"?\s*:\s*["']?AuditConfig\b/m.test(text);
+  return text.includes('auditconfig.dev/') && /^[^#\n]*\bkind"?\s*:\s*["']?(?:Datacenter)?AuditConfig\b/m.test(text);
 }
 
-async function auditConfigFindings(bytes: Uint8Array, version: Minor): Promise<readonly Finding[]> {
-  const { renderFile } = await import('../render/file.ts');
-  return renderFile(bytes, [version]).findings;
+async function objectFindings(bytes: Uint8Array, version: Minor): Promise<readonly Finding[]> {
+  const { lintObjects } = await import('./lint-objects.ts');
+  return lintObjects(bytes, version, Date.now());
 }
 
 async function lintFile(file: string, version: Minor, io: Io): Promise<LintedFile> {
@@ -42,8 +42,8 @@ async function lintFile(file: string, version: Minor, io: Io): Promise<LintedFil
     const finding: Finding = { severity: 'error', code: 'FileUnreadable', message: input.unreadable, path: '' };
     return { file, valid: false, findings: [finding] };
   }
-  if (isAuditConfig(input.bytes)) {
-    const findings = [...(await auditConfigFindings(input.bytes, version))].sort(byPlace);
+  if (isOurs(input.bytes)) {
+    const findings = [...(await objectFindings(input.bytes, version))].sort(byPlace);
     return { file, valid: !hasErrors(findings), findings };
   }
   const loaded = loadPolicy(input.bytes, version);

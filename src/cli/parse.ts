@@ -3,6 +3,7 @@
  * value. Exit code 2 is wrong usage, as everywhere in this program.
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { Option } from 'commander';
 import type { CommandResult, Io } from './types.ts';
 
 /** A command named `auditconfig NAME` whose errors and help are values (see runCommand). */
@@ -19,13 +20,24 @@ export async function runCommand(
   let out = '';
   let err = '';
   program.exitOverride().configureOutput({ writeOut: (s) => (out += s), writeErr: (s) => (err += s) });
+  const twice = listenForSecondValues(program);
   try {
     program.parse(args, { from: 'user' });
   } catch (e) {
     if (!(e instanceof CommanderError)) throw e;
     return { code: e.exitCode === 0 ? 0 : 2, stdout: out, stderr: err };
   }
+  const [flag] = twice();
+  if (flag !== undefined) return { code: 2, stderr: `error: option '${flag}' takes one value, and two were given\n` };
   return action(program);
+}
+
+/** Commander lets the last of two values win; of two files the first would be left out and nobody told. */
+function listenForSecondValues(program: Command): () => readonly string[] {
+  const values = new Map<Option, Set<unknown>>(program.options.map((o) => [o, new Set()]));
+  for (const [option, seen] of values) program.on(`option:${option.name()}`, (value: unknown) => seen.add(value));
+  const isList = (o: Option): boolean => Array.isArray(program.getOptionValue(o.attributeName()));
+  return () => [...values].filter(([o, seen]) => seen.size > 1 && !isList(o)).map(([o]) => o.flags);
 }
 
 /** A parser for an option that takes one of a few words. */

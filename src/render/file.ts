@@ -121,7 +121,7 @@ const sameName = (metadata: unknown, name: string, namespace: string): boolean =
   isMap(metadata) && metadata['name'] === name && (metadata['namespace'] ?? '') === namespace;
 
 /** As an API server would store it: stringData wins over data. */
-function referenceOf(doc: FileDocument | undefined): Reference {
+export function referenceOf(doc: Pick<FileDocument, 'value'> | undefined): Reference {
   if (doc === undefined) return { found: false, why: 'NotFound' };
   const data: Record<string, Uint8Array> = {};
   const isSecret = doc.value['kind'] === 'Secret';
@@ -154,6 +154,17 @@ export function renderFile(bytes: Uint8Array, versions: readonly Minor[]): Rende
   const [document, second] = documents;
   if (document === undefined || hasErrors(findings)) return { findings };
   if (second !== undefined) return { findings: [...findings, several] };
+  const rendered = renderDocument(document, versions);
+  return { ...rendered, findings: [...findings, ...rendered.findings] };
+}
+
+/** What is to be said about each AuditConfig of a file, however many it holds. */
+export function lintFile(bytes: Uint8Array, versions: readonly Minor[]): readonly Finding[] {
+  const { documents, findings } = loadAuditConfigFile(bytes);
+  return [...findings, ...documents.flatMap((d) => renderDocument(d, versions).findings)];
+}
+
+function renderDocument(document: AuditConfigDocument, versions: readonly Minor[]): RenderedFile {
   const { config, references } = document;
   const effective = effectiveOf(config.spec);
   const shipper = config.spec.target.type === 'Hosted' ? ({ shipper: 'InPod' } as const) : {};
@@ -164,7 +175,7 @@ export function renderFile(bytes: Uint8Array, versions: readonly Minor[]): Rende
     ...(revision === undefined ? {} : { revision }),
     ...(shipping === undefined ? {} : { shipping }),
     locate: document.locate,
-    findings: [...findings, ...rendered.map((f) => inFile(f, document))],
+    findings: rendered.map((f) => inFile(f, document)),
   };
 }
 

@@ -116,7 +116,8 @@ function ownRuleFindings({ layer, rules }: LayerRules, versions: readonly Minor[
 function loadReference(reference: PolicyReference, { reference: object, versions }: PolicyInput): Referenced {
   const path = reference.kind === 'Secret' ? 'spec.policy.secretRef' : 'spec.policy.configMapRef';
   const keys = reference.key === undefined ? POLICY_KEYS : [reference.key];
-  const read = readReference(object, { kind: reference.kind, name: reference.name, keys, path });
+  const { kind, name, namespace } = reference;
+  const read = readReference(object, { kind, name, ...(namespace === undefined ? {} : { namespace }), keys, path });
   if ('finding' in read) return { findings: [read.finding] };
   const { policy, positions, findings } = loadForAll(read.bytes, versions);
   const inSource = (f: Finding): RenderFinding =>

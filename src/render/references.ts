@@ -23,28 +23,33 @@ export const POLICY_KEYS = ['policy.yaml', 'audit-policy.yaml'] as const;
 type Wanted = {
   readonly kind: 'ConfigMap' | 'Secret';
   readonly name: string;
+  /** Unset: that of the AuditConfig. A datacenter names one. */
+  readonly namespace?: string;
   /** The first that is there counts. */
   readonly keys: readonly string[];
   /** The field that refers to it, for findings. */
   readonly path: string;
 };
 
+const namespaceText = (namespace: string | undefined): string =>
+  namespace === undefined ? 'the namespace of the AuditConfig' : `namespace ${namespace}`;
+
 /** Codes: ReferenceNotFound, ReferenceForbidden, ReferenceUnreadable. */
 export function readReference(
   reference: Reference | undefined,
   wanted: Wanted,
 ): { readonly bytes: Uint8Array; readonly source: Source } | { readonly finding: RenderFinding } {
-  const { kind, name, keys, path } = wanted;
+  const { kind, name, namespace, keys, path } = wanted;
   const bad = (code: string, message: string): { finding: RenderFinding } => ({
     finding: error(code, path, `${path}: ${kind} ${name} ${message}`),
   });
   if (reference === undefined || (!reference.found && reference.why === 'NotFound'))
-    return bad('ReferenceNotFound', 'is not there, in the namespace of the AuditConfig');
+    return bad('ReferenceNotFound', `is not there, in ${namespaceText(namespace)}`);
   if (!reference.found)
     return reference.why === 'Forbidden'
       ? bad(
           'ReferenceForbidden',
-          `cannot be read: the controller's service account needs permission to get ${kind === 'Secret' ? 'secrets' : 'configmaps'} in this namespace`,
+          `cannot be read: the controller's service account needs permission to get ${kind === 'Secret' ? 'secrets' : 'configmaps'} in ${namespaceText(namespace)}`,
         )
       : bad('ReferenceUnreadable', 'could not be read');
   const data = reference.data.reveal();

@@ -89,9 +89,10 @@ export function buildRevision(input: RenderInput): Rendered {
 
 function webhookOf(webhook: ResolvedWebhook | undefined, input: RenderInput): RenderedWebhook {
   if (webhook === undefined) return { findings: [] };
-  const { name, key } = webhook.secretRef;
+  const { name, key, namespace } = webhook.secretRef;
   const wanted = { kind: 'Secret', name, keys: [key], path: 'spec.webhook.secretRef' } as const;
-  const read = readReference(input.references.webhook, wanted);
+  const where = namespace === undefined ? {} : { namespace };
+  const read = readReference(input.references.webhook, { ...wanted, ...where });
   if ('finding' in read) return { findings: [read.finding] };
   const { now, network } = input;
   const rendered = renderWebhook(read.bytes, {

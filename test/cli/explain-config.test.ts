@@ -105,4 +105,20 @@ describe('auditconfig explain-config', () => {
   ])('%j of %j ends with %d', async (args, files, code) => {
     expect((await explain(args, files)).code).toBe(code);
   });
+
+  it('takes the AuditConfig of the namespace that is asked for, and no cluster beside files', async () => {
+    const other = {
+      ...FILES,
+      'other.yaml': CONFIG.replace('namespace: a', 'namespace: b').replace('minimal', 'basic'),
+    };
+    const files = '-f ac.yaml -f other.yaml';
+    expect((await explain(files, other)).code).toBe(1);
+    expect((await explain(`${files} -n b`, other)).stdout).toMatch(/^policy\.preset +basic/m);
+    expect(await explain(`${files} -n c`, other)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('namespace c'),
+    });
+    for (const flag of ['--kubeconfig k', '--context c'])
+      expect((await explain(`${files} ${flag}`, other)).code).toBe(2);
+  });
 });

@@ -11,6 +11,12 @@ const FILES: Readonly<Record<string, string>> = {
   'star.yaml': `${HEAD}- level: None\n  resources: [{group: "*"}]\n- level: Metadata\n`,
   'auditconfig.yaml':
     'apiVersion: auditconfig.dev/v1alpha1\nkind: AuditConfig\nmetadata: {name: a, namespace: b}\nspec:\n  target: {type: StaticPod, staticPod: {}}\n  policy: {preset: nonsense}\n',
+  'datacenter.yaml':
+    'apiVersion: auditconfig.dev/v1alpha1\nkind: DatacenterAuditConfig\nmetadata: {name: dc}\nspec:\n  selector: {}\n  mandatoryRules:\n  - level: Metadata\n    resources: [{group: -a}]\n',
+  'fleet.yaml':
+    'apiVersion: auditconfig.dev/v1alpha1\nkind: DatacenterAuditConfig\nmetadata: {name: dc}\nspec:\n  selector: {}\n  enforced:\n    log: {type: None}\n---\napiVersion: auditconfig.dev/v1alpha1\nkind: AuditConfig\nmetadata: {name: a, namespace: b}\nspec: {target: {type: StaticPod}}\n---\napiVersion: auditconfig.dev/v1alpha1\nkind: AuditConfig\nmetadata: {name: b, namespace: b}\nspec:\n  target: {type: StaticPod}\n  policy: {configMapRef: {name: p}}\n',
+  'elsewhere.yaml':
+    'apiVersion: auditconfig.dev/v1alpha1\nkind: DatacenterAuditConfig\nmetadata: {name: dc}\nspec:\n  enforced:\n    webhook: {secretRef: {namespace: kubermatic, name: w}}\n',
   'mentions.yaml': `# see kind: AuditConfig of auditconfig.dev/v1alpha1\n${HEAD}- level: Metadata\n`,
 };
 
@@ -121,6 +127,20 @@ describe('lint', () => {
     expect(files[0]?.valid).toBe(false);
     expect(files[0]?.findings.some((f) => String(f.path).startsWith('spec.policy'))).toBe(true);
     expect(files[1]).toEqual({ file: 'mentions.yaml', valid: true, findings: [] });
+  });
+
+  it('takes DatacenterAuditConfigs, and any number of AuditConfigs beside them', async () => {
+    const { files } = await json('datacenter.yaml', 'fleet.yaml', 'elsewhere.yaml');
+    const said = files.map((f) => f.findings.map((x) => [x['severity'], x['code'], x['line']]));
+    expect(said).toEqual([
+      [['error', 'GroupInvalid', 8]],
+      [
+        ['error', 'NoBackend', 7],
+        ['error', 'ReferenceNotFound', 19],
+      ],
+      [['error', 'ReferenceNotFound', 6]],
+    ]);
+    expect(files[2]?.findings[0]?.['message']).toContain('in namespace kubermatic');
   });
 
   it('has a help with examples', async () => {

@@ -1,0 +1,48 @@
+/** What every command has in common: its name, its help, and flags that contradict each other. */
+import { describe, expect, it } from 'vitest';
+import { COMMANDS, runCli } from '../../src/cli/index.ts';
+import { IO } from './node-folder.ts';
+
+const run = (...args: string[]) => runCli(args, { ...IO, readFile: () => Promise.reject(new Error('not read')) });
+
+describe('a command', () => {
+  it.each([
+    ['lnit', 'lint'],
+    ['explain-confg', 'explain-config'],
+    ['presest', 'presets'],
+    ['agnet', 'agent'],
+  ])('%s is wrong usage, and %s is suggested', async (given, meant) => {
+    const { code, stdout, stderr } = await run(given);
+    expect([code, stdout]).toEqual([2, undefined]);
+    expect(stderr?.split('\n')[0]).toBe(`error: unknown command '${given}'; did you mean "${meant}"?`);
+  });
+
+  it.each(['', '__proto__', 'constructor', 'zzzzzz'])('%j is like nothing that there is', async (given) => {
+    expect((await run(given)).stderr?.split('\n')[0]).toBe(`error: unknown command '${given}'`);
+  });
+
+  it.each(COMMANDS.map((c) => c.name))('%s is explained by help and by --help alike', async (name) => {
+    const shown = await run(name, '--help');
+    expect(shown).toMatchObject({ code: 0, stdout: expect.stringContaining(`Usage: auditconfig ${name}`) });
+    expect(await run('help', name)).toEqual(shown);
+  });
+});
+
+describe('a flag of one value', () => {
+  it.each([
+    ['patch', '--manifest', 'm', '-f', 'a.yaml', '-f', 'b.yaml'],
+    ['patch', '--manifest', 'a', '--manifest=b', '--remove'],
+    ['render', '-f', 'a.yaml', '--filename', 'b.yaml'],
+    ['evaluate', '--policy', 'a', '--policy', 'b'],
+    ['lint', 'a.yaml', '-o', 'json', '-o', 'text'],
+  ])('given twice is wrong usage: %s %s %s', async (...args) => {
+    const { code, stderr } = await run(...args);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('takes one value')]);
+  });
+
+  it('may be said again, and a list may be long', async () => {
+    expect((await run('render', '-f', 'a.yaml', '-f', 'a.yaml')).code).toBe(1);
+    const versions = ['--kubernetes-version', '1.35', '--kubernetes-version', '1.36'];
+    expect((await run('render', '-f', 'a.yaml', ...versions)).code).toBe(1);
+  });
+});
