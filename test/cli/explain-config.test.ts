@@ -114,10 +114,7 @@ describe('auditconfig explain-config', () => {
     const files = '-f ac.yaml -f other.yaml';
     expect((await explain(files, other)).code).toBe(1);
     expect((await explain(`${files} -n b`, other)).stdout).toMatch(/^policy\.preset +basic/m);
-    expect(await explain(`${files} -n c`, other)).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining('namespace c'),
-    });
+    expect((await explain(`${files} -n c`, other)).stderr).toContain('in namespace c');
     for (const flag of ['--kubeconfig k', '--context c'])
       expect((await explain(`${files} ${flag}`, other)).code).toBe(2);
   });

@@ -23,7 +23,10 @@ describe('a command', () => {
 
   it.each(COMMANDS.map((c) => c.name))('%s is explained by help and by --help alike', async (name) => {
     const shown = await run(name, '--help');
-    expect(shown).toMatchObject({ code: 0, stdout: expect.stringContaining(`Usage: auditconfig ${name}`) });
+    expect([shown.code, shown.stdout?.split('\n')[0]]).toEqual([
+      0,
+      expect.stringContaining(`Usage: auditconfig ${name}`),
+    ]);
     expect(await run('help', name)).toEqual(shown);
   });
 });
