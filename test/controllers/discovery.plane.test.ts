@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { apply, applyOrThrow } from '../operator/install.ts';
-import { pathOf } from '../operator/install.ts';
+import { removeAndWait } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
 import { startController } from './running.ts';
@@ -144,9 +144,7 @@ describe('discovery of hosted control planes', () => {
     const path = '/apis/auditconfig.dev/v1alpha1/namespaces/tenant-a/auditconfigs/discovered-deployment-apiserver';
     const edit = { spec: { policy: { preset: 'recommended' } } };
     await plane.request('PATCH', path, { body: edit, contentType: 'application/merge-patch+json' });
-    await plane.request('DELETE', pathOf(datacenter()));
-    for (const end = Date.now() + 90_000; Date.now() < end; await sleep(100))
-      if ((await plane.request('GET', pathOf(datacenter()))).status === 404) break;
+    await removeAndWait(plane, datacenter());
     const all = await until('they stay', (x) => through(x).length === 4);
     const edited = all.find((c) => c.metadata.namespace === 'tenant-a');
     expect(edited?.spec.policy).toEqual({ preset: 'recommended' });

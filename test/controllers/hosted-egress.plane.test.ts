@@ -9,7 +9,7 @@ import { egressName } from '../../src/render/egress/policy.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import { apply, applyOrThrow, pathOf } from '../operator/install.ts';
+import { apply, applyOrThrow, pathOf, removeAndWait } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
 import { startController } from './running.ts';
@@ -214,11 +214,7 @@ describe.each(PLANE_VERSIONS)('egress of hosted control planes on Kubernetes %s'
     await until(view, (v) => v.status?.conditions?.every((c) => c.type !== 'EgressPermitted') === true);
     await put(config('by-service'));
     await until(policy, (p) => p !== undefined);
-    await plane.request('DELETE', pathOf(config('')));
-    await until(
-      async () => (await plane.request('GET', pathOf(config('')))).status,
-      (status) => status === 404,
-    );
+    await removeAndWait(plane, config(''));
     expect(await policy()).toBeUndefined();
   });
 });

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import { apply, pathOf } from '../operator/install.ts';
+import { apply, pathOf, removeAndWait } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
 import type { Kind } from './hosted-owner.ts';
@@ -119,9 +119,7 @@ describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version
       await sleep(2_000);
       expect([(await w.get()).metadata.resourceVersion, (await get(c)).metadata.resourceVersion]).toEqual(quiet);
 
-      await plane.request('DELETE', pathOf(c));
-      const end = Date.now() + 30_000;
-      while ((await plane.request('GET', pathOf(c))).status !== 404 && Date.now() < end) await sleep(50);
+      await removeAndWait(plane, c);
       const after = await w.get();
       expect([after.spec, after.metadata.labels, after.metadata.annotations]).toEqual([
         before.spec,

@@ -11,7 +11,7 @@ import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
 import { ROOT, apply, applyOrThrow, installOperator } from '../operator/install.ts';
-import { kustomized, pathOf } from '../operator/install.ts';
+import { kustomized, pathOf, removeAndWait } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { ownerSample } from '../targets/contract/owner.ts';
 import { OwnedPlayed, ownerNamespace } from './owner-played.ts';
@@ -177,9 +177,7 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
         await sleep(2_000);
         expect([(await w.get()).metadata.resourceVersion, (await get(object)).metadata.resourceVersion]).toEqual(quiet);
 
-        await plane.request('DELETE', pathOf(object));
-        const end = Date.now() + 60_000;
-        while ((await plane.request('GET', pathOf(object))).status !== 404 && Date.now() < end) await sleep(50);
+        await removeAndWait(plane, object);
         const made = `/apis/apps/v1/namespaces/${namespace}/deployments/${nameOf(c.sample)}`;
         if (c.make !== undefined) expect((await plane.request('GET', made)).text).not.toContain('audit-');
         const after = await w.get();

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditNodeSpec, AuditNodeStatus } from '../../src/api/auditnode.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
-import { BUNDLES_NAMESPACE, OPERATOR_NAMESPACE, ROOT, applyOrThrow, kustomized } from './install.ts';
+import { BUNDLES_NAMESPACE, OPERATOR_NAMESPACE, ROOT, applyOrThrow, kustomized, removeAndWait } from './install.ts';
 import type { Manifest } from './install.ts';
 import { NODE_NAME, Operator, conditionOf } from './operator.ts';
 
@@ -96,10 +96,7 @@ describe('hands that should not be there', () => {
       (o) => o.kind === 'CustomResourceDefinition' && o.metadata.name.startsWith('auditconfigs.'),
     );
     if (crd === undefined) throw new Error('deploy/ has no such CRD');
-    const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${crd.metadata.name}`;
-    await plane.request('DELETE', path);
-    const end = Date.now() + 60_000;
-    while ((await plane.request('GET', path)).status !== 404 && Date.now() < end) await sleep(100);
+    await removeAndWait(plane, crd);
     expect((await node()).spec.desired.type).toBe('Revision');
     await untouched();
     await applyOrThrow(plane, crd);

@@ -74,12 +74,38 @@ export type Api = Pick<ControlPlane, 'request'>;
 
 export type Applied = { readonly status: number; readonly body: unknown; readonly text: string };
 
-/** Server-side apply, as `kubectl apply --server-side`. Any status is an answer. */
-export const apply = (plane: Api, object: Manifest, query = ''): Promise<Applied> =>
-  plane.request('PATCH', `${pathOf(object)}?fieldManager=kubectl&force=true&fieldValidation=Strict${query}`, {
-    body: object,
-    contentType: 'application/apply-patch+yaml',
-  });
+/**
+ * Server-side apply, as `kubectl apply --server-side`. Any status is an answer; but a test that writes to what is still being
+ * deleted has a race: an API server takes it with 200, and it goes with the last finalizer. So that is thrown.
+ */
+export async function apply(plane: Api, object: Manifest, query = ''): Promise<Applied> {
+  const path = `${pathOf(object)}?fieldManager=kubectl&force=true&fieldValidation=Strict${query}`;
+  const reply = await plane.request('PATCH', path, { body: object, contentType: 'application/apply-patch+yaml' });
+  const { metadata } = (reply.body ?? {}) as { metadata?: { deletionTimestamp?: string; finalizers?: string[] } };
+  if (reply.status < 300 && metadata?.deletionTimestamp !== undefined)
+    throw new Error(`applied to ${path} while its deletion waits for ${metadata.finalizers?.join(', ') ?? 'nobody'}`);
+  return reply;
+}
+
+/** Deletes, and waits until the last finalizer has let it go; throws with what is left of it when `ms` have passed. */
+export async function removeAndWait(
+  plane: Api,
+  object: Pick<Manifest, 'apiVersion' | 'kind' | 'metadata'>,
+  ms = 120_000,
+): Promise<void> {
+  const end = Date.now() + ms;
+  // Right after readyz custom resources answer 429 or 503.
+  let last = await plane.request('DELETE', pathOf(object));
+  while (last.status >= 429 && Date.now() < end) {
+    await sleep(100);
+    last = await plane.request('DELETE', pathOf(object));
+  }
+  if (last.status >= 400 && last.status !== 404) throw new Error(`${pathOf(object)}: ${last.status} ${last.text}`);
+  for (; last.status !== 404; last = await plane.request('GET', pathOf(object))) {
+    if (Date.now() > end) throw new Error(`${pathOf(object)} is still there: ${last.status} ${last.text}`);
+    await sleep(50);
+  }
+}
 
 export async function applyOrThrow(plane: Api, object: Manifest): Promise<void> {
   const { status, text } = await apply(plane, object);
