@@ -115,6 +115,22 @@ const environmentVariable = checked(
 );
 export type EnvironmentVariable = z.infer<typeof environmentVariable>;
 
+const shippedFile = checked(
+  z.strictObject({
+    name: text(63),
+    secretKeyRef: z.strictObject({ name: objectName, key: text(253) }).optional(),
+    configMapKeyRef: z.strictObject({ name: objectName, key: text(253) }).optional(),
+  }),
+  [
+    {
+      rule: 'has(self.secretKeyRef) != has(self.configMapKeyRef)',
+      message: 'a file has either secretKeyRef or configMapKeyRef',
+      holds: (v) => (v.secretKeyRef === undefined) !== (v.configMapKeyRef === undefined),
+    },
+  ],
+);
+export type ShippedFile = z.infer<typeof shippedFile>;
+
 /** Keys and values as fluent-bit has them; render/shipping judges them. A key that may be repeated has a list. */
 const section = z
   .record(z.string().max(128), setting)
@@ -133,6 +149,11 @@ const fluentBit = z.strictObject({
   env: list(environmentVariable, 64)
     .optional()
     .describe('Variables that filters and outputs name as ${NAME}; Secrets are in the namespace of the pods.'),
+  files: list(shippedFile, 16)
+    .optional()
+    .describe(
+      'Files that outputs name, such as tls.ca_file: ca.crt; Secrets and ConfigMaps are in the namespace of the pods.',
+    ),
   service: section.optional().describe("Keys of fluent-bit's SERVICE section."),
   filters: list(section, 32).optional().describe('FILTER sections, in their order.'),
   outputs: list(section, 32).optional().describe('OUTPUT sections. None: standard output.'),

@@ -147,6 +147,7 @@ export function hostedBundle(
 
 const storedShipping = ({ config: _beside, ...rest }: Shipping): object => rest;
 const quantities = z.record(z.string(), z.string().max(24));
+const keyRefIn = z.strictObject({ name: z.string().max(253), key: z.string().max(253) });
 const shippingIn = z.strictObject({
   image: z.string().max(512),
   resources: z.strictObject({ requests: quantities, limits: quantities }),
@@ -155,10 +156,20 @@ const shippingIn = z.strictObject({
       z.strictObject({
         name: z.string().max(253),
         value: z.string().max(4096).optional(),
-        secretKeyRef: z.strictObject({ name: z.string().max(253), key: z.string().max(253) }).optional(),
+        secretKeyRef: keyRefIn.optional(),
       }),
     )
     .max(64),
+  files: z
+    .array(
+      z.strictObject({
+        name: z.string().max(63),
+        secretKeyRef: keyRefIn.optional(),
+        configMapKeyRef: keyRefIn.optional(),
+      }),
+    )
+    .max(16)
+    .optional(),
   bufferBytes: z.int().min(0),
 });
 

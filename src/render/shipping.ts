@@ -62,6 +62,8 @@ export function renderShipping({ spec, provenance, permits }: EffectiveConfig): 
         limits: canonical(fluentBit.resources?.limits ?? DEFAULT_RESOURCES.limits),
       },
       env: fluentBit.env ?? [],
+      // Absent where there are none, so that older revisions keep their digest.
+      ...(fluentBit.files === undefined || fluentBit.files.length === 0 ? {} : { files: fluentBit.files }),
       bufferBytes: bufferBytes(fluentBit),
     },
   };

@@ -1,4 +1,4 @@
-import type { EnvironmentVariable } from '../api/auditconfig-sinks.ts';
+import type { EnvironmentVariable, ShippedFile } from '../api/auditconfig-sinks.ts';
 import type { Minor } from '../api/versions.ts';
 
 /** `sha256:` is not part of it: 64 lower-case hex digits. Names use the first 16. */
@@ -47,6 +47,8 @@ export type Shipping = {
   readonly resources: { readonly requests: Quantities; readonly limits: Quantities };
   /** Values of Secrets are named, never there. */
   readonly env: readonly EnvironmentVariable[];
+  /** Mounted beside its configuration; absent where there are none. */
+  readonly files?: readonly ShippedFile[] | undefined;
   /** What its buffer may take on disk. */
   readonly bufferBytes: number;
 };

@@ -98,9 +98,11 @@ describe('shipping of control-plane nodes', () => {
       { name: 'EMPTY', value: '' },
       { name: 'TOKEN', secretKeyRef: { name: 's', key: 'k' } },
     ];
-    await put(config({ resources, env, outputs: [FORWARD] }));
+    const files = [{ name: 'ca.crt', secretKeyRef: { name: 's', key: 'ca' } }];
+    await put(config({ resources, env, files, outputs: [{ ...FORWARD, 'tls.ca_file': 'ca.crt' }] }));
     const first = await until((d) => d !== undefined);
     if (first === undefined) throw new Error('no DaemonSet');
+    expect(first.spec.template.spec.volumes.map((v) => v['name'])).toContain('auditconfig-shipping-files');
     const cluster = (await plane.request('GET', '/api/v1/namespaces/kube-system')).body as {
       metadata: { uid: string };
     };
@@ -124,10 +126,12 @@ describe('shipping of control-plane nodes', () => {
       config({
         resources: { requests: {}, limits: { memory: '512Mi', cpu: '1' } },
         env,
-        outputs: [{ ...FORWARD, Port: '24224' }],
+        files,
+        outputs: [{ ...FORWARD, Port: '24224', 'TLS.ca_file': 'ca.crt' }],
       }),
     );
-    await put(config({ resources, env, outputs: [{ ...FORWARD, PORT: '24224', Port: undefined }] }));
+    const again = { ...FORWARD, PORT: '24224', Port: undefined, 'tls.ca_file': 'ca.crt' };
+    await put(config({ resources, env, files, outputs: [again] }));
     // Whatever was to be written has been by the time that the next change is there.
     await put(config({ resources, env, outputs: [{ ...FORWARD, Host: 'elsewhere' }] }));
     const second = await until((d) => text(d).includes('"host": "elsewhere"'));
@@ -162,6 +166,25 @@ describe('shipping of control-plane nodes', () => {
     expect(await shipper()).toBeUndefined();
   });
 
+  it('what is applied while a deletion waits goes with it, and the same applied after it is shipped', async () => {
+    const object = config({ outputs: [FORWARD] });
+    await put(object);
+    await until((d) => d !== undefined);
+    const hold = [{ op: 'add', path: '/metadata/finalizers/-', value: 'test.auditconfig.dev/hold' }];
+    const contentType = 'application/json-patch+json';
+    expect((await plane.request('PATCH', pathOf(object), { body: hold, contentType })).status).toBe(200);
+    await plane.request('DELETE', pathOf(object));
+    await until((d) => d === undefined);
+    await expect(put(object)).rejects.toThrow(/while its deletion waits for .*test\.auditconfig\.dev\/hold/);
+    const body = { metadata: { finalizers: null } };
+    await plane.request('PATCH', pathOf(object), { body, contentType: 'application/merge-patch+json' });
+    await removeAndWait(plane, object);
+    expect(await shipper()).toBeUndefined();
+    await put(object);
+    await until((d) => d !== undefined);
+    await removeAndWait(plane, object);
+  });
+
   it('no other DaemonSet can be made, changed or deleted with the controller’s rights', async () => {
     await createNode(plane, 'cp-2');
     await put(config({ outputs: [FORWARD] }));
@@ -194,6 +217,12 @@ describe('shipping of control-plane nodes', () => {
     // A policy counts when the API server has read it.
     while ((await create(made(() => ({ name: 'agent' })))) === 'made') await sleep(100);
     expect(await create(made(() => ({})))).toBe('made');
+    const FILES = 'auditconfig-shipping-files';
+    const files = (...sources: readonly object[]): object[] => [
+      ...pod.volumes,
+      { name: FILES, projected: { sources: [{ secret: { name: 's' } }, { configMap: { name: 'c' } }, ...sources] } },
+    ];
+    expect(await create(made(() => ({ spec: { volumes: files() } })))).toBe('made');
     const refused: Record<string, ReturnType<Parameters<typeof made>[0]>> = {
       'another name': { name: 'auditconfig-agent' },
       privileged: { container: { securityContext: { privileged: true } } },
@@ -205,6 +234,8 @@ describe('shipping of control-plane nodes', () => {
       'with an account': { spec: { serviceAccountName: 'auditconfig-agent' } },
       'with a token': { spec: { automountServiceAccountToken: true } },
       'with a Secret': { spec: { volumes: [...pod.volumes, { name: 's', secret: { secretName: 's' } }] } },
+      'with a token among its files': { spec: { volumes: files({ serviceAccountToken: { path: 't' } }) } },
+      'with the node among its files': { spec: { volumes: [...pod.volumes, { name: FILES, hostPath: { path: '/etc' } }] } },
       'with the whole node': { spec: { volumes: hostPath('/') } },
       'with /etc': { spec: { volumes: hostPath('/etc/kubernetes') } },
       'with a way out of its folder': { spec: { volumes: hostPath('/var/log/x/../../../etc') } },

@@ -70,6 +70,24 @@ describe('the shipper of control-plane nodes', () => {
     expect(apply?.spec.template.metadata.annotations['auditconfig.dev/fluent-bit']).toContain('"host": "collector"');
   });
 
+  it('mounts the files that its outputs name', () => {
+    const files = [{ name: 'ca.crt', secretKeyRef: { name: 'collector', key: 'ca.crt' } }];
+    const outputs = [{ Name: 'forward', Host: 'collector', TLS: 'on', 'tls.ca_file': 'ca.crt' }];
+    const w = world({ shipping: { type: 'FluentBit', fluentBit: { files, outputs } } });
+    const { template } = decide(w.facts()).shipper?.apply?.spec ?? {};
+    expect(template?.spec.volumes).toContainEqual({
+      name: 'auditconfig-shipping-files',
+      projected: {
+        defaultMode: 0o644,
+        sources: [{ secret: { name: 'collector', items: [{ key: 'ca.crt', path: 'ca.crt' }] } }],
+      },
+    });
+    const [container] = template?.spec.containers ?? [];
+    expect(JSON.stringify(container)).toContain('"mountPath":"/etc/auditconfig-shipping-files","readOnly":true');
+    const text = template?.metadata.annotations['auditconfig.dev/fluent-bit'];
+    expect(text).toContain('"tls.ca_file": "/etc/auditconfig-shipping-files/ca.crt"');
+  });
+
   it('changes no digest: another output restarts no API server', () => {
     const digest = (spec: Record<string, unknown>): string | undefined => decide(world(spec).facts()).publish?.digest;
     expect(digest(SHIPPING)).toBe(digest({}));

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GenericContainer, TestContainers } from 'testcontainers';
 import { DEFAULT_IMAGE } from '../../src/render/shipping.ts';
-import { BUFFER_MOUNT, CONFIG_FILE, CONFIG_MOUNT, LOG_MOUNT } from '../../src/render/shipping/config.ts';
+import { BUFFER_MOUNT, CONFIG_FILE, CONFIG_MOUNT, FILES_MOUNT, LOG_MOUNT } from '../../src/render/shipping/config.ts';
 import { noDockerHere } from '../cluster/k3s.ts';
 import { spawnReaped } from '../control-plane/reaper.ts';
 import { run } from '../control-plane/sources/run.ts';
@@ -30,7 +30,8 @@ async function programHere(): Promise<string | undefined> {
   return undefined;
 }
 
-const program = await programHere();
+/** On this machine; undefined where there is none, or only an image. */
+export const program = await programHere();
 const noDocker = program === undefined ? await noDockerHere() : undefined;
 /** What is missing here; undefined where it can run. */
 export const missing = noDocker === undefined ? undefined : `a fluent-bit, or ${noDocker}`;
@@ -48,11 +49,15 @@ export class Lab {
 
   static async make(): Promise<Lab> {
     const root = await mkdtemp(join(tmpdir(), 'auditconfig-shipping-'));
-    for (const dir of ['logs', 'buffer', 'config']) await mkdir(join(root, dir));
+    for (const dir of ['logs', 'buffer', 'config', 'files']) await mkdir(join(root, dir));
     return new Lab(root);
   }
   remove(): Promise<void> {
     return rm(this.root, { recursive: true, force: true });
+  }
+  /** One of `files`. */
+  file(name: string): string {
+    return join(this.root, 'files', name);
   }
   log(name = 'audit.log'): string {
     return join(this.root, 'logs', name);
@@ -62,6 +67,7 @@ export class Lab {
     const path = join(this.root, 'config', CONFIG_FILE);
     const here = text
       .replaceAll(`${LOG_MOUNT}/`, `${this.root}/logs/`)
+      .replaceAll(`${FILES_MOUNT}/`, `${this.root}/files/`)
       .replaceAll(`${BUFFER_MOUNT}/`, `${this.root}/buffer/`);
     await writeFile(path, program === undefined ? text : here);
     return path;
@@ -71,6 +77,7 @@ export class Lab {
       { source: join(this.root, 'logs'), target: LOG_MOUNT, mode: 'ro' },
       { source: join(this.root, 'buffer'), target: BUFFER_MOUNT, mode: 'rw' },
       { source: join(this.root, 'config'), target: CONFIG_MOUNT, mode: 'ro' },
+      { source: join(this.root, 'files'), target: FILES_MOUNT, mode: 'ro' },
     ];
   }
   #container(env: Readonly<Record<string, string>>): GenericContainer {

@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { correctedGrep } from '../../src/render/shipping/check.ts';
-import { FILTERS, keysOf, OUTPUTS } from '../../src/render/shipping/plugins.ts';
+import { FILTERS, keysOf, LEFT_OUT, OUTPUTS, RESTRICTED } from '../../src/render/shipping/plugins.ts';
 import { fluentBitConfig } from '../../src/render/shipping/config.ts';
 import { codes, configOf } from '../render/shipping/spec.ts';
 import { goldenConfig, HERE, Lab, missing } from './fluent-bit.ts';
 import type { Running } from './fluent-bit.ts';
-import { forwardReceiver, httpReceiver } from './receivers.ts';
+import { certificateFor, forwardReceiver, httpReceiver } from './receivers.ts';
 import type { Receiver } from './receivers.ts';
 
 const event = (auditID: string, username = 'user@example.com', more: object = {}): string =>
@@ -46,13 +46,16 @@ describe.skipIf(missing !== undefined)(`a real fluent-bit (needs ${missing ?? 'n
     const files = await readdir(join(import.meta.dirname, '../render/shipping/golden'));
     const names = files.filter((f) => f.endsWith('.fluent-bit.yaml')).map((f) => f.replace('.fluent-bit.yaml', ''));
     expect(names.length).toBeGreaterThan(2);
+    const { cert, key, ca } = certificateFor('collector');
+    for (const [name, text] of Object.entries({ 'ca.crt': ca, 'client.crt': cert, 'client.key': key }))
+      await writeFile(lab.file(name), text);
     for (const name of names) {
       const { code, said } = await lab.dryRun(await goldenConfig(name), { TOKEN: 't', REGION: 'eu' });
       expect([name, code, code === 0 ? '' : said]).toEqual([name, 0, '']);
     }
   });
 
-  it('knows every key of every plugin that it has and we know', async () => {
+  it('has no plugin that we do not know or leave out by name, and of those that we know every key', async () => {
     type Option = { readonly name: string };
     type Plugin = { readonly name: string; readonly properties: Readonly<Record<string, readonly Option[]>> };
     const schema = (await lab.schema()) as Readonly<Record<'filters' | 'outputs', readonly Plugin[]>>;
@@ -67,6 +70,12 @@ describe.skipIf(missing !== undefined)(`a real fluent-bit (needs ${missing ?? 'n
       }),
     );
     expect(wrong).toEqual([]);
+    const unheard = (['filters', 'outputs'] as const).flatMap((kind) => {
+      const named = [kind === 'filters' ? FILTERS : OUTPUTS, LEFT_OUT[kind]].flatMap((t) => Object.keys(t));
+      const known: readonly string[] = [...named, ...RESTRICTED[kind]];
+      return schema[kind].filter((p) => !known.includes(p.name)).map((p) => `${kind} ${p.name}`);
+    });
+    expect(unheard).toEqual([]);
   });
 
   it("ships Kubermatic's example to a fluentd: the events of that user, with the cluster's name and where they come from", async () => {
@@ -161,6 +170,27 @@ describe.skipIf(missing !== undefined)(`a real fluent-bit (needs ${missing ?? 'n
       node: 'cp-1',
       stageTimestamp: '2026-11-21T18:00:01.654321Z',
     });
+  });
+
+  it('sends to a collector with a certificate of a private CA, which is a file that it names, and not without that', async () => {
+    const { cert, key, ca } = certificateFor(HERE);
+    const to = opened(await httpReceiver({ cert, key }));
+    await writeFile(lab.file('ca.crt'), ca);
+    const output = { Name: 'http', Host: HERE, Port: to.port, Uri: '/', Format: 'json_lines', TLS: true };
+    const files = [{ name: 'ca.crt', secretKeyRef: { name: 's', key: 'k' } }];
+    await writeFile(lab.log(), event('one'));
+    const without = opened(await lab.start(configOf({ outputs: [output] }), { ports: [to.port] }));
+    await until(
+      'a refusal',
+      () => /certificate verify failed|self-signed|unable to get/i.test(without.said()),
+      without,
+    );
+    await without.stop();
+    expect(to.at('/')).toEqual([]);
+    const text = configOf({ files, outputs: [{ ...output, 'tls.ca_file': 'ca.crt' }] });
+    const withCa = opened(await lab.start(text, { ports: [to.port] }));
+    await until('the event', () => to.at('/').length > 0, withCa);
+    expect(to.at('/').map((r) => r['auditID'])).toEqual(['one']);
   });
 
   it('ships long lines, and of one that is too long only that one is lost', async () => {

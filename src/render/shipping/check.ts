@@ -4,14 +4,25 @@
  * secrets in plain text, and what only a datacenter may set. Each an error with a code, a path and, where there is one, the
  * corrected form. Called by shipping.ts.
  */
-import type { EnvironmentVariable, FluentBitSection, FluentBitSpec } from '../../api/auditconfig-sinks.ts';
+import type { EnvironmentVariable, FluentBitSection, FluentBitSpec, ShippedFile } from '../../api/auditconfig-sinks.ts';
 import type { LogFormat } from '../../config/types.ts';
 import { fieldPath } from '../../config/parse.ts';
 import { didYouMean } from '../../policy/suggest.ts';
 import { error, warning } from '../findings.ts';
 import type { RenderFinding } from '../findings.ts';
-import { bufferSize, CLUSTER_ID, NODE, TAG } from './config.ts';
-import { FILTERS, hasKey, keysOf, OUTPUTS, REPEATABLE, RESERVED, RESTRICTED, SECRETS, SERVICE } from './plugins.ts';
+import { bufferSize, CLUSTER_ID, FILE_KEYS, isFileName, NODE, TAG } from './config.ts';
+import {
+  FILTERS,
+  hasKey,
+  keysOf,
+  LEFT_OUT,
+  OUTPUTS,
+  REPEATABLE,
+  RESERVED,
+  RESTRICTED,
+  SECRETS,
+  SERVICE,
+} from './plugins.ts';
 import { canonicalQuantity } from './quantity.ts';
 import { entriesOf, referencesIn, valueOf } from './sections.ts';
 import type { Entry, Kind } from './sections.ts';
@@ -87,9 +98,11 @@ type Section = {
   readonly keys: Keys;
   readonly entries: readonly Entry[];
   readonly known: ReadonlySet<string>;
+  /** Names of `files`. */
+  readonly files: readonly string[];
 };
 
-function entryFindings({ kind, keys, known }: Section, e: Entry): readonly RenderFinding[] {
+function entryFindings({ kind, keys, known, files }: Section, e: Entry): readonly RenderFinding[] {
   const here = [...keys, e.written];
   if (!/^[a-z0-9_.-]+$/.test(e.key)) return [bad('ShippingKeyUnknown', here, 'is no key of fluent-bit')];
   if (RESERVED.includes(e.key))
@@ -101,8 +114,20 @@ function entryFindings({ kind, keys, known }: Section, e: Entry): readonly Rende
     ...e.values.flatMap((v, i) => valueFindings(v, one(i), known)),
     ...secretFinding(e, here),
     ...limitFinding(kind, e, here),
+    ...(FILE_KEYS.includes(e.key) ? e.values.flatMap((v) => fileFinding(v, here, files)) : []),
   ];
 }
+
+const fileFinding = (value: string, keys: Keys, files: readonly string[]): readonly RenderFinding[] =>
+  !isFileName(value) || files.includes(value)
+    ? []
+    : [
+        bad(
+          'ShippingFileUnknown',
+          keys,
+          `no file ${value} is in files${didYouMean(value, files)}; name it there, with the Secret or ConfigMap that has it`,
+        ),
+      ];
 
 const limitFinding = (kind: Kind, e: Entry, keys: Keys): readonly RenderFinding[] =>
   kind !== 'outputs' || e.key !== 'storage.total_limit_size' || bufferSize(e.values[0] ?? '') !== undefined
@@ -141,6 +166,18 @@ function grepFindings({ entries, keys }: Section): readonly RenderFinding[] {
   if (rules.length === 0)
     wrong.push(bad('ShippingGrepForm', keys, `a grep filter needs Regex or Exclude, such as ${EXAMPLE}`));
   return wrong;
+}
+
+/** What fluent-bit calls a line that it did not parse, as everybody does who had it without a parser. */
+const LINE = /^\$?log(\s|\[|\.)/;
+
+function unparsedFindings({ entries, keys }: Section): readonly RenderFinding[] {
+  const rules = entries.filter((e) => (e.key === 'regex' || e.key === 'exclude') && e.values.some((v) => LINE.test(v)));
+  return rules.map((e) => {
+    const path = at(...keys, e.written);
+    const why = "records have no field log: they are the event's own fields, such as $user['username'] or verb";
+    return warning('ShippingFieldAbsent', path, `${path}: ${why}`);
+  });
 }
 
 /** The words that were meant literally, in the field that they were most likely meant for. */
@@ -193,6 +230,8 @@ function pluginFindings(
   if (!o.free && (RESTRICTED[kind] as readonly string[]).includes(plugin))
     return [restricted(here, `plugin ${plugin}`)];
   const table = kind === 'filters' ? FILTERS : OUTPUTS;
+  const leftOut = LEFT_OUT[kind];
+  if (Object.hasOwn(leftOut, plugin)) return [bad('ShippingPluginLeftOut', here, `${plugin} ${leftOut[plugin] ?? ''}`)];
   if (!Object.hasOwn(table, plugin))
     return [
       bad(
@@ -211,7 +250,7 @@ function pluginFindings(
       ),
     ),
     ...entries.filter((e) => !unknown.includes(e)).flatMap((e) => entryFindings(s, e)),
-    ...(plugin === 'grep' && kind === 'filters' ? grepFindings(s) : []),
+    ...(plugin === 'grep' && kind === 'filters' ? [...grepFindings(s), ...unparsedFindings(s)] : []),
     ...(kind === 'filters' ? pairFindings(plugin, s) : []),
     ...matchFindings(s, o.hasTags),
   ];
@@ -223,15 +262,14 @@ function serviceFindings(
   isFree: ShippingInput['isFree'],
 ): readonly RenderFinding[] {
   const entries = entriesOf(section);
+  const whole: Section = { kind: 'service', keys: ['service'], entries, known, files: [] };
   return entries.flatMap((e) => {
     const keys = ['service', e.written];
     if (RESTRICTED.service.some((r) => e.key === r || e.key.startsWith(`${r}.`) || e.key === `@${r}`))
-      return isFree(`service.${e.key}`)
-        ? entryFindings({ kind: 'service', keys: ['service'], entries, known }, e)
-        : [restricted(keys, e.key)];
+      return isFree(`service.${e.key}`) ? entryFindings(whole, e) : [restricted(keys, e.key)];
     if (!SERVICE.includes(e.key) && !RESERVED.includes(e.key))
       return [bad('ShippingKeyUnknown', keys, `fluent-bit's service has no such key${didYouMean(e.key, SERVICE)}`)];
-    return entryFindings({ kind: 'service', keys: ['service'], entries, known }, e);
+    return entryFindings(whole, e);
   });
 }
 
@@ -248,6 +286,15 @@ function envFindings(env: readonly EnvironmentVariable[]): readonly RenderFindin
     return value !== undefined && CONTROL.test(value)
       ? [bad('ShippingControlCharacter', keys, 'a value is one line')]
       : [];
+  });
+}
+
+function fileFindings(files: readonly ShippedFile[]): readonly RenderFinding[] {
+  return files.flatMap(({ name }, i) => {
+    const keys = ['files', i, 'name'];
+    if (!isFileName(name))
+      return [bad('ShippingFileName', keys, `${JSON.stringify(name)} is no name of a file, such as ca.crt`)];
+    return files.findIndex((f) => f.name === name) === i ? [] : [bad('ShippingFileName', keys, `${name} stands twice`)];
   });
 }
 
@@ -300,18 +347,22 @@ function logFindings({ log }: ShippingInput): readonly RenderFinding[] {
 /** In the order of the fields. */
 export function checkShipping(input: ShippingInput): readonly RenderFinding[] {
   const { spec, isFree } = input;
-  const { env = [], service = {}, filters = [], outputs = [] } = spec;
+  const { env = [], files = [], service = {}, filters = [], outputs = [] } = spec;
   const known = new Set([...env.map((e) => e.name), CLUSTER_ID, NODE, 'HOSTNAME']);
   const hasTags = filters.some((f) => valueOf(entriesOf(f), 'name')?.toLowerCase() === 'rewrite_tag');
   const all = (kind: 'filters' | 'outputs', sections: readonly FluentBitSection[]): readonly RenderFinding[] =>
     sections.flatMap((section, i) =>
-      pluginFindings({ kind, keys: [kind, i], entries: entriesOf(section), known }, { free: isFree(kind), hasTags }),
+      pluginFindings(
+        { kind, keys: [kind, i], entries: entriesOf(section), known, files: files.map((f) => f.name) },
+        { free: isFree(kind), hasTags },
+      ),
     );
   return [
     ...logFindings(input),
     ...imageFindings(spec, isFree),
     ...resourceFindings(spec),
     ...envFindings(env),
+    ...fileFindings(files),
     ...serviceFindings(service, known, isFree),
     ...all('filters', filters),
     ...all('outputs', outputs),

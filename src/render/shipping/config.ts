@@ -14,6 +14,8 @@ export const LOG_MOUNT = '/audit-logs';
 export const BUFFER_MOUNT = '/var/lib/auditconfig-shipping';
 export const CONFIG_MOUNT = '/etc/auditconfig-shipping';
 export const CONFIG_FILE = 'fluent-bit.yaml';
+/** Where `files` are. */
+export const FILES_MOUNT = '/etc/auditconfig-shipping-files';
 /** What filters and outputs match. */
 export const TAG = 'audit';
 export const CLUSTER_ID = 'AUDITCONFIG_CLUSTER_ID';
@@ -76,11 +78,26 @@ const isSet = (entries: readonly Entry[], ...keys: readonly string[]): boolean =
 const FIRST = ['name', 'match', 'match_regex'];
 const rank = ({ key }: Entry): number => (FIRST.includes(key) ? FIRST.indexOf(key) : FIRST.length);
 
+/** Keys whose value is a file. One without a folder is one of `files`: any other is of the image. */
+export const FILE_KEYS: readonly string[] = [
+  'tls.ca_file',
+  'tls.crt_file',
+  'tls.key_file',
+  'rdkafka.ssl.ca.location',
+  'rdkafka.ssl.certificate.location',
+  'rdkafka.ssl.key.location',
+];
+export const isFileName = (value: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value);
+
+const pathOf = (key: string, value: string): string =>
+  FILE_KEYS.includes(key) && isFileName(value) ? `${FILES_MOUNT}/${value}` : value;
+
 /** Name and match first, for who reads it; a plugin's name in lower case. */
 function pluginOf(section: FluentBitSection, defaults: Pairs): Pairs {
   const entries = [...entriesOf(section)].sort((a, b) => rank(a) - rank(b));
   const own = entries.map(({ key, values }): Pairs[number] => {
-    const [only = '', ...more] = key === 'name' ? values.map((v) => v.toLowerCase()) : values;
+    const [only = '', ...more] =
+      key === 'name' ? values.map((v) => v.toLowerCase()) : values.map((v) => pathOf(key, v));
     return [key, more.length === 0 ? only : [only, ...more]];
   });
   const match: Pairs = isSet(entries, 'match', 'match_regex') ? [] : [['match', '*']];

@@ -5,7 +5,7 @@
  */
 import type { EnvironmentVariable } from '../../api/auditconfig-sinks.ts';
 import type { Shipping } from '../types.ts';
-import { BUFFER_MOUNT, CLUSTER_ID, CONFIG_FILE, CONFIG_MOUNT, LOG_MOUNT, NODE } from './config.ts';
+import { BUFFER_MOUNT, CLUSTER_ID, CONFIG_FILE, CONFIG_MOUNT, FILES_MOUNT, LOG_MOUNT, NODE } from './config.ts';
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 type JsonMap = { readonly [key: string]: Json };
@@ -13,6 +13,7 @@ type JsonMap = { readonly [key: string]: Json };
 export const SHIPPER = 'audit-logs';
 export const CONFIG_VOLUME = 'auditconfig-shipping-config';
 export const BUFFER_VOLUME = 'auditconfig-shipping';
+export const FILES_VOLUME = 'auditconfig-shipping-files';
 
 export type Place = {
   /** Where the log's folder comes from: a mount without mountPath and readOnly. */
@@ -38,6 +39,32 @@ const resourcesOf = ({ resources: { requests, limits } }: Shipping): Json => ({
 
 const TOKEN_MOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
+/**
+ * The volume of its files, none where there are none. Readable for whoever its container runs as: no other container mounts it.
+ */
+export const filesVolumes = ({ files = [] }: Shipping) =>
+  files.length === 0
+    ? []
+    : [
+        {
+          name: FILES_VOLUME,
+          projected: {
+            // As an API server would write it.
+            defaultMode: 0o644,
+            sources: files.map(({ name, secretKeyRef, configMapKeyRef }) =>
+              secretKeyRef === undefined
+                ? {
+                    configMap: {
+                      name: configMapKeyRef?.name ?? '',
+                      items: [{ key: configMapKeyRef?.key ?? '', path: name }],
+                    },
+                  }
+                : { secret: { name: secretKeyRef.name, items: [{ key: secretKeyRef.key, path: name }] } },
+            ),
+          },
+        },
+      ];
+
 export function shipperContainer(s: Shipping, { log, cluster, user, hidesToken }: Place): Json {
   return {
     name: SHIPPER,
@@ -51,6 +78,7 @@ export function shipperContainer(s: Shipping, { log, cluster, user, hidesToken }
     resources: resourcesOf(s),
     volumeMounts: [
       { name: CONFIG_VOLUME, mountPath: CONFIG_MOUNT, readOnly: true },
+      ...(s.files === undefined ? [] : [{ name: FILES_VOLUME, mountPath: FILES_MOUNT, readOnly: true }]),
       { name: BUFFER_VOLUME, mountPath: BUFFER_MOUNT, subPath: 'state' },
       { ...log, mountPath: LOG_MOUNT, readOnly: true },
       ...(hidesToken ? [{ name: BUFFER_VOLUME, mountPath: TOKEN_MOUNT, readOnly: true, subPath: 'no-token' }] : []),

@@ -6,7 +6,7 @@
  */
 import type { Shipping } from '../types.ts';
 import { CONFIG_FILE } from './config.ts';
-import { BUFFER_VOLUME, CONFIG_VOLUME, SHIPPER, shipperContainer } from './container.ts';
+import { BUFFER_VOLUME, CONFIG_VOLUME, SHIPPER, filesVolumes, shipperContainer } from './container.ts';
 
 export const CONFIG_ANNOTATION = 'auditconfig.dev/fluent-bit';
 /** On nodes; buffer and positions outlive the pods. */
@@ -78,6 +78,7 @@ export function shipperDaemonSet(n: NodeShipping) {
             { name: BUFFER_VOLUME, hostPath: { path: BUFFER_DIR, type: 'DirectoryOrCreate' } },
             // Made by the agent, with the owner that the API server needs.
             { name: LOG_VOLUME, hostPath: { path: logDir, type: 'Directory' } },
+            ...filesVolumes(shipping),
           ],
         },
       },

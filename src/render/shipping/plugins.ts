@@ -93,6 +93,50 @@ export const OUTPUTS: Table = {
   websocket: words(`format header uri ${JSON_DATE}`),
 };
 
+const ELSEWHERE = 'is not among what a shipper can do: send to a collector that has it, with forward or http';
+const METRICS = 'is for metrics, and these are records';
+
+/** What fluent-bit has, and a shipper of audit logs does not: by name, and why. */
+export const LEFT_OUT: Readonly<Record<'filters' | 'outputs', Readonly<Record<string, string>>>> = {
+  filters: {
+    alter_size: 'is for tests of fluent-bit',
+    aws: 'asks a metadata service, which no shipper reaches: each record has its node',
+    ecs: 'asks an agent of ECS, which is not there: each record has its node',
+    kubernetes:
+      'asks an API server about the pod whose log it reads, with a service account: this log is of no pod, and each record has its cluster and node',
+    log_to_metrics: METRICS,
+    multiline: 'joins lines, and an event is always one line: leave it out',
+    nightfall: ELSEWHERE,
+    parser:
+      "reads a field as a record, and records are that already, with fields such as $user['username']: leave it out",
+    throttle_size: 'is no part of what fluent-bit releases: throttle is',
+  },
+  outputs: {
+    azure_blob: ELSEWHERE,
+    azure_kusto: ELSEWHERE,
+    bigquery: ELSEWHERE,
+    calyptia: ELSEWHERE,
+    chronicle: ELSEWHERE,
+    counter: 'counts records on its standard output, and sends none',
+    exit: 'ends fluent-bit, and with it readiness of the API server',
+    flowcounter: 'counts records on its standard output, and sends none',
+    gcs: ELSEWHERE,
+    lib: 'is for programs that fluent-bit is a part of',
+    oracle_log_analytics: ELSEWHERE,
+    pgsql: ELSEWHERE,
+    plot: 'writes a file for a plotter',
+    prometheus_exporter: METRICS,
+    prometheus_remote_write: METRICS,
+    retry: 'is for tests of fluent-bit',
+    s3: ELSEWHERE,
+    skywalking: ELSEWHERE,
+    slack: ELSEWHERE,
+    stackdriver: ELSEWHERE,
+    vivo_exporter: 'waits to be asked, and a shipper opens no port',
+    zig_demo: 'is an example',
+  },
+};
+
 const OUTPUT_COMMON = words(`host port ipv6 retry_limit workers storage.total_limit_size
   tls tls.verify tls.verify_hostname tls.debug tls.vhost tls.ca_path tls.ca_file tls.crt_file tls.key_file tls.key_passwd
   tls.min_version tls.max_version tls.ciphers

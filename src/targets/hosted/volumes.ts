@@ -9,7 +9,7 @@ import { bundleName, hostedCredentialsName, webhookName } from '../../render/bun
 import type { Hosting } from '../../render/bundle.ts';
 import type { Revision } from '../../render/types.ts';
 import { CONFIG_FILE } from '../../render/shipping/config.ts';
-import { BUFFER_VOLUME, CONFIG_VOLUME } from '../../render/shipping/container.ts';
+import { BUFFER_VOLUME, CONFIG_VOLUME, FILES_VOLUME, filesVolumes } from '../../render/shipping/container.ts';
 import { CREDENTIAL_FILES } from '../../render/webhook/credentials.ts';
 import { logFileOf, refusal } from '../bookkeeping.ts';
 import { isWithin, revisionDir, tidyPath } from '../host-layout.ts';
@@ -22,7 +22,7 @@ export const HOSTED_LAYOUT: HostLayout = { revisionsDir: '/etc/auditconfig', sta
 
 export const REVISION_VOLUME = 'auditconfig-revision';
 export const LOG_VOLUME = 'auditconfig-log';
-const OWN: readonly string[] = [REVISION_VOLUME, LOG_VOLUME, CONFIG_VOLUME, BUFFER_VOLUME];
+const OWN: readonly string[] = [REVISION_VOLUME, LOG_VOLUME, CONFIG_VOLUME, BUFFER_VOLUME, FILES_VOLUME];
 
 export const isOwn = (v: Json): boolean => OWN.some((name) => at(v, 'name') === name);
 
@@ -87,6 +87,7 @@ function shippingVolumes(to: Revision): readonly Json[] {
       ...(to.confidential ? { secret: { secretName: name, ...config } } : { configMap: { name, ...config } }),
     },
     { name: BUFFER_VOLUME, emptyDir: { sizeLimit: quantityOf(to.shipping.bufferBytes) } },
+    ...filesVolumes(to.shipping),
   ];
 }
 

@@ -10,9 +10,20 @@ import { codes, shipping } from './spec.ts';
 const out = (o: NonNullable<FluentBitSpec['outputs']>[number]): FluentBitSpec => ({ outputs: [o] });
 const filter = (f: NonNullable<FluentBitSpec['filters']>[number]): FluentBitSpec => ({ filters: [f] });
 
+const REF = { name: 'collector', key: 'ca.crt' };
+
 describe('shipping refuses', () => {
   it.each<[string, FluentBitSpec, string]>([
     ['a plugin that is none', out({ Name: 'forwrd' }), 'ShippingPluginUnknown outputs[0].Name'],
+    ['a filter for what is parsed already', filter({ Name: 'Parser', Key_Name: 'log', Parser: 'json' }), 'ShippingPluginLeftOut filters[0].Name'],
+    ['a filter for lines of one event', filter({ Name: 'multiline' }), 'ShippingPluginLeftOut filters[0].Name'],
+    ['a filter for logs of pods', filter({ Name: 'kubernetes' }), 'ShippingPluginLeftOut filters[0].Name'],
+    ['an output that fluent-bit has and a shipper does not', out({ Name: 's3', bucket: 'x' }), 'ShippingPluginLeftOut outputs[0].Name'],
+    ['a name of what every object has', filter({ Name: 'constructor' }), 'ShippingPluginUnknown filters[0].Name'],
+    ['a file that nobody gives', out({ Name: 'forward', 'tls.ca_file': 'ca.crt' }), 'ShippingFileUnknown outputs[0][tls.ca_file]'],
+    ['a file that is none', { files: [{ name: '../x', secretKeyRef: REF }] }, 'ShippingFileName files[0].name'],
+    ['a file twice', { files: [{ name: 'a', secretKeyRef: REF }, { name: 'a', configMapKeyRef: REF }] }, 'ShippingFileName files[1].name'],
+    ['grep in a line that is no line any more, as a warning', filter({ Name: 'grep', Regex: 'log admin' }), 'ShippingFieldAbsent filters[0].Regex'],
     ['a section without a plugin', filter({ Match: '*' }), 'ShippingPluginUnknown filters[0]'],
     ['a filter among the outputs', out({ Name: 'grep' }), 'ShippingPluginUnknown outputs[0].Name'],
     ['a key of another plugin', out({ Name: 'forward', uri: '/x' }), 'ShippingKeyUnknown outputs[0].uri'],
@@ -77,6 +88,9 @@ it.each<[string, FluentBitSpec]>([
   ['a repeated key', filter({ Name: 'record_modifier', Record: ['a b', 'c d'] })],
   ['a secret from a variable', { env: [{ name: 'TOKEN', secretKeyRef: { name: 's', key: 'k' } }], ...out({ Name: 'splunk', splunk_token: '${TOKEN}', Match: 'aud*' }) }],
   ['tags of its own', { filters: [{ Name: 'rewrite_tag', Rule: '$user ^a x.y false' }], outputs: [{ Name: 'stdout', Match: 'x.*' }] }],
+  ['a file that is given, and one of the image', { files: [{ name: 'ca.crt', secretKeyRef: REF }], outputs: [{ Name: 'forward', TLS: 'on', 'tls.CA_file': 'ca.crt' }, { Name: 'forward', 'tls.ca_file': '/etc/ssl/own.crt' }] }],
+  ['a file for librdkafka', { files: [{ name: 'ca.crt', configMapKeyRef: REF }], ...out({ Name: 'kafka', Brokers: 'k:9093', 'rdkafka.ssl.ca.location': 'ca.crt' }) }],
+  ['grep in a field that begins like a line', filter({ Name: 'grep', Regex: 'logged yes' })],
   ['what only librdkafka knows', out({ Name: 'kafka', Brokers: 'k:9092', 'rdkafka.security.protocol': 'ssl' })],
 ])('shipping takes %s', (_, spec) => {
   expect(codes(spec)).toEqual([]);

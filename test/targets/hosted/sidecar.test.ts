@@ -21,6 +21,11 @@ const SHIPPING: Shipping = {
 };
 const A = revision({ shipping: SHIPPING });
 const B = revision({ shipping: { ...SHIPPING, config: new TextEncoder().encode('service: {}\n') } });
+const FILES: NonNullable<Shipping['files']> = [
+  { name: 'ca.crt', configMapKeyRef: { name: 'ca-bundle', key: 'ca-bundle.pem' } },
+  { name: 'client.key', secretKeyRef: { name: 'collector', key: 'tls.key' } },
+];
+const WITH_FILES = revision({ shipping: { ...SHIPPING, files: FILES } });
 const WITHOUT = revision();
 
 type Container = Record<string, unknown> & { volumeMounts: Record<string, unknown>[] };
@@ -79,6 +84,32 @@ describe('the shipper of a hosted API server', () => {
       { name: 'TOKEN', valueFrom: { secretKeyRef: { name: 'splunk', key: 'token' } } },
       { name: 'REGION', value: 'eu' },
     ]);
+  });
+
+  it('has the files that it names, read-only, and no other container has them', async () => {
+    const p = place();
+    await p.bring(A);
+    expect((await p.bring(WITH_FILES)).changes).toHaveLength(1);
+    expect(shipper(p)?.volumeMounts).toContainEqual({
+      name: 'auditconfig-shipping-files',
+      mountPath: '/etc/auditconfig-shipping-files',
+      readOnly: true,
+    });
+    expect(pod(p).volumes.find((v) => v['name'] === 'auditconfig-shipping-files')).toEqual({
+      name: 'auditconfig-shipping-files',
+      projected: {
+        defaultMode: 0o644,
+        sources: [
+          { configMap: { name: 'ca-bundle', items: [{ key: 'ca-bundle.pem', path: 'ca.crt' }] } },
+          { secret: { name: 'collector', items: [{ key: 'tls.key', path: 'client.key' }] } },
+        ],
+      },
+    });
+    const others = pod(p).containers.filter((c) => c !== shipper(p));
+    expect(JSON.stringify(others)).not.toContain('auditconfig-shipping');
+    expect([await p.drift(WITH_FILES), (await p.bring(WITH_FILES)).changes]).toEqual([[], []]);
+    await p.bring(A);
+    expect(JSON.stringify(p.object)).not.toContain('auditconfig-shipping-files');
   });
 
   it('runs as whom the API server runs as: nobody else can read the log', async () => {
@@ -195,6 +226,13 @@ describe('a revision with a shipper', () => {
     const { 'fluent-bit.yaml': _gone, ...rest } = bundle?.data ?? {};
     const lost = fromBundle({ bundle: { ...bundle, data: rest }, digest: A.digest, versions: ['1.36'] });
     expect(lost.findings.map((f) => f.code)).toEqual(['BundleMalformed']);
+  });
+
+  it('with files is another one, read back as it was', () => {
+    const [bundle] = published(WITH_FILES);
+    const read = fromBundle({ bundle, digest: WITH_FILES.digest, versions: ['1.36'] });
+    expect([read.findings, read.revision?.shipping?.files]).toEqual([[], FILES]);
+    expect(WITH_FILES.digest).not.toBe(A.digest);
   });
 
   it('a revision without one keeps the digest that it always had', () => {
