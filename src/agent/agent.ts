@@ -245,12 +245,14 @@ export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<vo
     metrics: createGapMetrics(registry),
     log,
     report: (all) => reporter.measured(all === undefined ? {} : { gaps: all }),
-    ended: ({ start, end, reason }) => {
+    tell: ({ start, end, reason }, done) => {
       const regarding = read();
       const [from, to] = [start, end].map((ms) => `${new Date(ms).toISOString().slice(0, 19)}Z`);
       const note = `${reason}: the API server of this node did not record what it should from ${from} to ${to}`;
-      if (regarding !== undefined)
-        events.record({ regarding, type: 'Warning', reason: 'AuditGap', action: 'Observe', note });
+      const id = `gap-${start.toString(36)}-${end.toString(36)}`;
+      if (regarding === undefined || !kube.health.up) return false;
+      events.record({ regarding, type: 'Warning', reason: 'AuditGap', action: 'Observe', note, id, done });
+      return true;
     },
   });
   const prover = new Prover({

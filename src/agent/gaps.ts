@@ -10,6 +10,7 @@ import { GAP_REASONS, NO_GAPS, dismiss, hear, reasonOfFlags } from '../analysis/
 import type { Gap, GapReason, Gaps, Heard } from '../analysis/gaps.ts';
 import { installFile, makeFolder } from '../host/install.ts';
 import type { ProcessId } from '../host/processes.ts';
+import type { EventEnd } from '../kube/events.ts';
 import { delay } from '../kube/wait.ts';
 import { diskCode } from '../host/disk-error.ts';
 import type { NodeHost } from '../node/host.ts';
@@ -29,25 +30,32 @@ export type GapOptions = {
   readonly log: Logger;
   /** For status. */
   readonly report: (gaps: AuditNodeStatus['gaps']) => void;
-  /** One has ended: said once in the agent's lives, as far as its files are kept. */
-  readonly ended: (gap: Gap) => void;
+  /** Tells that one has ended, and later what became of that; false: nobody would hear it now. Asked until it is heard. */
+  readonly tell: (gap: Gap, done: (how: EventEnd) => void) => boolean;
 };
 
 const LOOK_MS = 2_000;
+/** Of what was told and not heard. */
+const TELL_AGAIN_MS = 60_000;
+/** More would be told by nobody's leave: an object may have 25 events at once. */
+const MAX_UNTOLD = 20;
 
 const reason = z.enum(GAP_REASONS);
 const open = z.object({ start: z.number(), reason });
+const gap = open.extend({ end: z.number() });
 const file = z.object({
   version: z.literal(1),
   said: z.object({ process: reason.nullable(), proof: reason.nullable() }),
   open: open.nullable(),
-  closed: z.array(open.extend({ end: z.number() })),
+  closed: z.array(gap),
+  /** Those of which nobody has heard yet, oldest first. */
+  untold: z.array(gap).default([]),
   until: z.number(),
   /** When an event was found last, in ms since 1970. */
   provenAt: z.number().nullable(),
 });
 type Memory = Omit<z.infer<typeof file>, 'version'>;
-const EMPTY: Memory = { ...NO_GAPS, said: { ...NO_GAPS.said }, closed: [], provenAt: null };
+const EMPTY: Memory = { ...NO_GAPS, said: { ...NO_GAPS.said }, closed: [], untold: [], provenAt: null };
 
 type Running = ProcessId & { readonly flags: ReadonlyMap<string, string>; readonly startedAt: number };
 
@@ -67,6 +75,9 @@ export class GapKeeper {
   readonly #o: GapOptions;
   #known: Running | null = null;
   #memory: Memory | null = null;
+  /** What is being told, and when the next may be. */
+  readonly #telling = new Set<string>();
+  #tellAt = 0;
   /** One change after the other. */
   #queue: Promise<void> = Promise.resolve();
 
@@ -83,6 +94,7 @@ export class GapKeeper {
     });
     while (!signal.aborted) {
       await this.look();
+      await this.tellAll();
       await delay(LOOK_MS, signal);
     }
     await this.#queue;
@@ -96,6 +108,36 @@ export class GapKeeper {
       this.#known = await this.#running();
       await this.#judge();
     });
+  }
+
+  /** Of what nobody has heard yet, unless that was tried just before. */
+  tellAll(): Promise<void> {
+    return this.#quietly(async () => {
+      const { untold } = await this.#read();
+      if (untold.length > 0 && this.#o.host.ticks() >= this.#tellAt) for (const g of untold) this.#tellOf(g);
+    });
+  }
+
+  /** Once at a time. It is taken from the list when it has been heard, and waits there over the agent's lives. */
+  #tellOf(g: Gap): void {
+    const key = keyOf(g);
+    if (this.#telling.has(key)) return;
+    this.#telling.add(key);
+    const told = this.#o.tell(g, (how) => {
+      this.#telling.delete(key);
+      if (how === 'Lost') this.#tellAt = this.#o.host.ticks() + TELL_AGAIN_MS;
+      else void this.#quietly(() => this.#heard(key));
+    });
+    if (!told) this.#telling.delete(key);
+  }
+
+  async #heard(key: string): Promise<void> {
+    const memory = await this.#read();
+    const untold = memory.untold.filter((g) => keyOf(g) !== key);
+    if (untold.length === memory.untold.length) return;
+    const { host, spec } = this.#o;
+    this.#memory = { ...memory, untold };
+    await write(host, spec, this.#memory);
   }
 
   /** What a proof found. */
@@ -146,7 +188,8 @@ export class GapKeeper {
   /** Written down before it is told, so that nothing is told twice. */
   async #save(memory: Memory, { gaps, ended }: Heard): Promise<void> {
     const { host, spec, metrics, log } = this.#o;
-    const next: Memory = { ...mutable(gaps), provenAt: memory.provenAt };
+    const untold = [...memory.untold, ...ended].slice(-MAX_UNTOLD).map((g) => ({ ...g }));
+    const next: Memory = { ...mutable(gaps), untold, provenAt: memory.provenAt };
     const old = await this.#read();
     if (JSON.stringify(next) === JSON.stringify(old)) return;
     await write(host, spec, next);
@@ -155,7 +198,7 @@ export class GapKeeper {
     for (const gap of ended) {
       metrics.ended(gap.reason, (gap.end - gap.start) / 1000);
       log.warn({ ...gap, start: timestamp(gap.start), end: timestamp(gap.end) }, 'an interval without audit has ended');
-      this.#o.ended(gap);
+      this.#tellOf(gap);
     }
     if (next.open !== null && old.open === null)
       log.warn({ ...next.open, start: timestamp(next.open.start) }, 'this node does not record what it should');
@@ -198,7 +241,9 @@ export class GapKeeper {
   }
 }
 
-const mutable = ({ said, open: now, closed, until }: Gaps): Omit<Memory, 'provenAt'> => ({
+const keyOf = ({ start, end, reason: why }: Gap): string => `${why}/${start}/${end}`;
+
+const mutable = ({ said, open: now, closed, until }: Gaps): Omit<Memory, 'provenAt' | 'untold'> => ({
   said: { ...said },
   open: now === null ? null : { ...now },
   closed: closed.map((g) => ({ ...g })),

@@ -28,7 +28,14 @@ export type EventNote = {
   readonly action: string;
   /** For people; cut at 1 KiB, the API's limit. */
   readonly note: string;
+  /** Of one that must not come twice, whoever tells it: the end of its name. */
+  readonly id?: string;
+  /** What became of it, once, for who would tell it again; not called when the process ends first. */
+  readonly done?: (how: EventEnd) => void;
 };
+
+/** `Lost`: the API could not be reached, or there were too many. `Refused`: it would be so each time. */
+export type EventEnd = 'Told' | 'Lost' | 'Refused';
 
 export type EventRecorderOptions = {
   readonly client: KubeClient;
@@ -99,6 +106,7 @@ class Recorder implements EventRecorder {
   record(event: EventNote): void {
     if (this.#queue.length >= MAX_QUEUED || !this.#spend(event)) {
       this.#o.metrics.eventSent('dropped');
+      event.done?.('Lost');
       return;
     }
     this.#queue.push({ ...event, note: cutBytes(event.note, MAX_NOTE_BYTES) });
@@ -134,19 +142,25 @@ class Recorder implements EventRecorder {
   }
 
   async #send(event: EventNote, signal: AbortSignal): Promise<void> {
-    const { metrics, log, health } = this.#o;
+    const { metrics, health } = this.#o;
     for (let attempt = 0; attempt < TRIES && !signal.aborted; attempt++) {
       await health.whenUp(60_000, signal);
       const result = await this.#once(event, signal);
       if (result === 'created' || result === 'updated') {
         metrics.eventSent(result);
+        event.done?.('Told');
         return;
       }
-      if (result === 'stop') break;
+      if (result === 'stop') return this.#failed(event, 'Refused');
       await delay(500 * 2 ** attempt, signal);
     }
-    metrics.eventSent('failed');
-    log.debug({ reason: event.reason }, 'an event could not be written');
+    if (!signal.aborted) this.#failed(event, 'Lost');
+  }
+
+  #failed({ reason, done }: EventNote, how: EventEnd): void {
+    this.#o.metrics.eventSent('failed');
+    this.#o.log.debug({ reason }, 'an event could not be written');
+    done?.(how);
   }
 
   async #once(event: EventNote, signal: AbortSignal): Promise<'created' | 'updated' | 'again' | 'stop'> {
@@ -171,6 +185,8 @@ class Recorder implements EventRecorder {
       remember(this.#sent, key, { namespace, name, count: 1, at: now });
       return 'created';
     }
+    // By a former life, which did not hear the answer.
+    if (event.id !== undefined && created.error.code === 'AlreadyExists') return 'created';
     return created.error.code === 'Invalid' || created.error.code === 'Forbidden' ? 'stop' : 'again';
   }
 
@@ -179,11 +195,11 @@ class Recorder implements EventRecorder {
     return JSON.stringify([regarding.kind, namespace, name, uid, type, reason, action, note]);
   }
 
-  #objectOf({ regarding, type, reason, action, note }: EventNote): KubeObject {
+  #objectOf({ regarding, type, reason, action, note, id }: EventNote): KubeObject {
     const { name, uid, resourceVersion, namespace } = regarding.metadata;
     const at = microTime(this.#clock.wallMs());
     // Unique for this process; client-go's form. Names hold 253 characters.
-    const suffix = `${this.#clock.wallMs().toString(16)}${(this.#serial++).toString(16).padStart(4, '0')}`;
+    const suffix = id ?? `${this.#clock.wallMs().toString(16)}${(this.#serial++).toString(16).padStart(4, '0')}`;
     return {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',

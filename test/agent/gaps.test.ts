@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Gap } from '../../src/analysis/gaps.ts';
 import { GapKeeper } from '../../src/agent/gaps.ts';
 import type { AuditNodeStatus } from '../../src/api/auditnode.ts';
+import type { EventEnd } from '../../src/kube/events.ts';
 import { applyRevision } from '../../src/node/apply-revision.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
@@ -24,6 +25,10 @@ class Node {
     args.includes('--audit-log-mode=broken') || args.includes('--etcd-servers=nowhere') ? 'crashes' : 'good',
   );
   readonly ended: Gap[] = [];
+  /** What the API says to an event; false: it is away. */
+  api: EventEnd | false = 'Told';
+  /** Answers that are on their way. */
+  readonly answers: ((how: EventEnd) => void)[] = [];
   readonly seconds: Record<string, number> = {};
   said: AuditNodeStatus['gaps'];
   keeper = this.restart();
@@ -38,7 +43,12 @@ class Node {
       },
       log,
       report: (gaps) => void (this.said = gaps),
-      ended: (gap) => void this.ended.push(gap),
+      tell: (gap, done) => {
+        if (this.api === false) return false;
+        this.ended.push(gap);
+        this.answers.push(done);
+        return true;
+      },
     }));
   }
 
@@ -51,6 +61,9 @@ class Node {
   async pass(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= 2_000) {
       await this.world.host.sleep(Math.min(left, 2_000), never);
+      await this.keeper.look();
+      await this.keeper.tellAll();
+      if (this.api !== false) for (const done of this.answers.splice(0)) done(this.api);
       await this.keeper.look();
     }
   }
@@ -107,9 +120,61 @@ describe('the keeper of gaps', () => {
     await node.apply(A);
     expect(node.ended.length).toBe(1);
     expect(node.said?.[0]).toMatchObject({ start: open?.start, reason: 'FlagsMissing' });
+    await node.pass(2_000);
     node.restart();
     await node.pass(10_000);
     expect(node.ended.length).toBe(1);
+  });
+
+  describe('that ended while nobody could be told', () => {
+    async function endedUnheard(api: Node['api']): Promise<Node> {
+      const node = await settled();
+      await node.write(KUBEADM);
+      node.api = api;
+      await node.apply(A);
+      await node.pass(10_000);
+      return node;
+    }
+
+    it('is told when the API is back', async () => {
+      const node = await endedUnheard(false);
+      expect(node.ended).toEqual([]);
+      node.api = 'Told';
+      await node.pass(4_000);
+      expect(node.ended.length).toBe(1);
+      await node.pass(120_000);
+      expect(node.ended.length).toBe(1);
+    });
+
+    it('is told by the next agent', async () => {
+      const node = await endedUnheard(false);
+      node.restart();
+      node.api = 'Told';
+      await node.pass(4_000);
+      node.restart();
+      await node.pass(120_000);
+      expect(node.ended.length).toBe(1);
+    });
+
+    it('is told again a minute later where the first time was not heard, and by the next agent where that is unknown', async () => {
+      const node = await endedUnheard('Lost');
+      expect(node.ended.length).toBe(1);
+      await node.pass(40_000);
+      expect(node.ended.length).toBe(1);
+      await node.pass(40_000);
+      expect(node.ended.length).toBe(2);
+      node.restart();
+      node.api = 'Told';
+      await node.pass(120_000);
+      expect(node.ended.length).toBe(3);
+      expect(new Set(node.ended.map((g) => JSON.stringify(g))).size).toBe(1);
+    });
+
+    it('is not told to an API that refuses it, again and again', async () => {
+      const node = await endedUnheard('Refused');
+      await node.pass(300_000);
+      expect(node.ended.length).toBe(1);
+    });
   });
 
   it('finds one that began while no agent ran, from its beginning', async () => {

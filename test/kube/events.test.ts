@@ -3,7 +3,7 @@ import type { KubeClient } from '../../src/kube/client.ts';
 import { fail, ok } from '../../src/kube/errors.ts';
 import type { KubeError } from '../../src/kube/errors.ts';
 import { createEventRecorder } from '../../src/kube/events.ts';
-import type { EventNote } from '../../src/kube/events.ts';
+import type { EventEnd, EventNote } from '../../src/kube/events.ts';
 import type { ApiHealth } from '../../src/kube/health.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
 import { noKubeMetrics } from '../../src/telemetry/kube-metrics.ts';
@@ -75,6 +75,31 @@ describe('events', () => {
       },
     ]);
     expect(created[0]?.['eventTime']).toMatch(/\.\d{6}Z$/);
+  });
+
+  it('with an id have that in their name, and are told where they are there already', async () => {
+    const { recorder, created, state } = make();
+    const ends: EventEnd[] = [];
+    const done = (how: EventEnd): void => void ends.push(how);
+    recorder.record({ ...note('gap'), id: 'gap-1', done });
+    await flush();
+    expect(created[0]?.metadata.name).toBe('a.gap-1');
+    state.failWith = 'AlreadyExists';
+    recorder.record({ ...note('another'), id: 'gap-2', done });
+    await flush();
+    expect(ends).toEqual(['Told', 'Told']);
+  });
+
+  it.each([
+    ['Lost', 'ConnectionRefused'],
+    ['Refused', 'Forbidden'],
+  ] as const)('say that they were %s where the API answers %s', async (how, code) => {
+    const { recorder, state } = make();
+    const ends: EventEnd[] = [];
+    state.failWith = code;
+    recorder.record({ ...note('x'), done: (end) => void ends.push(end) });
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(ends).toEqual([how]);
   });
 
   it('that repeat become a count in the series of the first', async () => {
