@@ -94,9 +94,13 @@ const needed = NEEDED.map((type) => {
   };
 });
 
+/** How a target is asked is no part of which one it is. */
+export const CHANGEABLE = ['hosted.kubeconfigSecretRef'] as const;
+
 const whole = checked(members, [...matching, ...needed]);
 export const targetSpec = immutable(
   whole,
+  CHANGEABLE,
   'target cannot be changed: delete this AuditConfig (which takes its flags away) and make another',
 );
 export type TargetSpec = z.infer<typeof targetSpec>;

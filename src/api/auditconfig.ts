@@ -78,7 +78,9 @@ export const layerSpec = z.strictObject({
 export type LayerSpec = z.infer<typeof layerSpec>;
 
 export const auditConfigSpec = layerSpec.extend({
-  target: targetSpec.describe("Where the kube-apiserver's flags live. Cannot be changed."),
+  target: targetSpec.describe(
+    "Where the kube-apiserver's flags live. Cannot be changed, but for how it is asked (kubeconfigSecretRef).",
+  ),
 });
 export type AuditConfigSpec = z.infer<typeof auditConfigSpec>;
 
@@ -178,6 +180,7 @@ export const auditConfigStatus = z.object({
           result: z.enum(HOSTED_PROOF_RESULTS),
           time: z.string().max(64),
           message: z.string().max(1024),
+          kubeconfig: text(512).optional().describe('Secret, and its key where one is named, by which it was asked.'),
         })
         .optional()
         .describe('What its API server counted of requests that the policy records, when it was last asked.'),

@@ -47,9 +47,26 @@ export function extended<S extends z.ZodObject, T extends z.core.$ZodShape>(
   return cel === undefined ? more : more.meta({ 'x-kubernetes-validations': cel });
 }
 
-/** A rule that compares with the stored object: only an API server can check it. */
-export function immutable<S extends z.ZodType>(schema: S, message: string): S {
-  return withCel(schema, [{ rule: 'self == oldSelf', message }]);
+/**
+ * A rule that compares with the stored object: only an API server can check it. What `but` names, by path below this
+ * object, may be added, changed and removed; every other field may not, those of later releases included.
+ */
+export function immutable<S extends z.ZodObject>(schema: S, but: readonly string[], message: string): S {
+  return withCel(schema, [{ rule: unchanged(schema, '', but).join(' && '), message }]);
+}
+
+/** CEL has no comparison of fields that may be absent before its optional types, which are younger than what runs. */
+function unchanged(object: z.ZodObject, at: string, but: readonly string[]): readonly string[] {
+  return Object.entries(object.shape).flatMap(([key, schema]) => {
+    const path = `${at}${key}`;
+    if (but.includes(path)) return [];
+    const [now, before] = [`self.${path}`, `oldSelf.${path}`];
+    const inner: unknown = schema instanceof z.ZodOptional ? schema.unwrap() : schema;
+    const below = but.some((b) => b.startsWith(`${path}.`)) && inner instanceof z.ZodObject;
+    const same = below ? unchanged(inner, `${path}.`, but).join(' && ') : `${now} == ${before}`;
+    if (!(schema instanceof z.ZodOptional)) return [same];
+    return [`has(${now}) == has(${before})`, `(!has(${now}) || ${below ? `(${same})` : same})`];
+  });
 }
 
 export const integer = (min: number, max: number): z.ZodInt => z.int().min(min).max(max);

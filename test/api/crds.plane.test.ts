@@ -103,6 +103,29 @@ describe.each(PLANE_VERSIONS.map((v) => [v] as const))('on a kube-apiserver %s',
     expect((await plane.request('PATCH', path, { body: { spec: { state: 'Disabled' } } })).status).toBe(200);
   });
 
+  it('takes another way to ask a hosted API server, and no other workload or container', async () => {
+    const [hosted] = casesOf('accepted').filter((c) => c.name === 'target-hosted');
+    const object = { ...hosted?.object, metadata: { name: 'asked' } };
+    expect((await plane.request('POST', CONFIGS, { body: object })).status).toBe(201);
+    const patched = async (fields: object): Promise<number> => {
+      const body = { spec: { target: { hosted: fields } } };
+      const r = await plane.request('PATCH', `${CONFIGS}/asked`, { body });
+      if (r.status !== 200) expect(r.text).toContain('target cannot be changed');
+      return r.status;
+    };
+    for (const kubeconfigSecretRef of [null, { name: 'one' }, { name: 'two', key: 'admin.conf' }, { key: null }, null])
+      expect(await patched({ kubeconfigSecretRef })).toBe(200);
+    for (const other of [{ name: 'other' }, { kind: 'StatefulSet' }, { container: 'other' }, { container: null }])
+      expect(await patched({ ...other, kubeconfigSecretRef: { name: 'one' } })).toBe(422);
+    const { status, text } = await plane.request('PATCH', `${CONFIGS}/asked`, {
+      body: { spec: { target: { type: 'StaticPod', hosted: null } } },
+    });
+    expect([status, text]).toEqual([422, expect.stringContaining('target cannot be changed')]);
+    // A member that may be absent is no way out either.
+    const nodes = { staticPod: { nodeSelector: { a: 'b' } } };
+    expect((await plane.request('PATCH', `${CONFIGS}/least`, { body: { spec: { target: nodes } } })).status).toBe(422);
+  });
+
   it('prints what a person asks first', async () => {
     const accept = { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' };
     const table = (await plane.request('GET', CONFIGS, { headers: accept })).body as {

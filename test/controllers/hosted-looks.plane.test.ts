@@ -163,4 +163,25 @@ describe.each(PLANE_VERSIONS)('a hosted API server of Kubernetes %s that is aske
     for (const end = Date.now() + 60_000; (await verified()) === 'Pending' && Date.now() < end;) await sleep(100);
     expect(await verified()).toBe('EventCounted');
   });
+
+  it('is asked anew where another Secret is named, and not any more where none is', async () => {
+    const webhook = { secretRef: { name: 'receiver' }, batch: { maxWaitSeconds: 1 } };
+    const nobody = kubeconfigOf(plane, plane.tokens['nobody'] ?? '');
+    const { config } = await asked('named-anew', nobody, { ...METADATA, webhook });
+    await apply(plane, secret('named-anew', 'other', { kubeconfig: admin() }));
+    const named = async (ref: object | null, verified: string, delivering: string): Promise<void> => {
+      const target = { hosted: { kubeconfigSecretRef: ref } };
+      const patched = await plane.request('PATCH', pathOf(config), { body: { spec: { target } } });
+      expect(patched.status, patched.text).toBe(200);
+      const said = async (): Promise<readonly unknown[]> => {
+        const { conditions = [] } = ((await plane.request('GET', pathOf(config))).body as View).status ?? {};
+        return ['Verified', 'WebhookDelivering'].map((type) => conditions.find((c) => c.type === type)?.reason);
+      };
+      await expect.poll(said, { timeout: 90_000, interval: 200 }).toEqual([verified, delivering]);
+    };
+    await named({ name: 'other' }, 'EventCounted', 'Delivering');
+    await named(null, 'NothingToObserve', 'Pending');
+    await named({ name: 'admin' }, 'Pending', 'Pending');
+    await named({ name: 'other', key: 'kubeconfig' }, 'EventCounted', 'Delivering');
+  });
 });

@@ -184,9 +184,29 @@ describe('what was found', () => {
       digest,
       ...found(MINUTE, 'EventCounted', ['Delivering']),
     };
-    expect(withFound(memory, undefined, true)).toEqual(memory);
-    expect(withFound(memory, found(2 * MINUTE, 'NoAnswer'), true)).toEqual(memory);
-    expect(withFound(memory, found(0, 'NoAnswer'), true)).toEqual({ digest, ...found(0, 'NoAnswer') });
-    expect(withFound(memory, found(0, 'NoAnswer'), false)).toEqual({ digest });
+    const k = { name: 'k' };
+    expect(withFound(memory, undefined, k)).toEqual(memory);
+    expect(withFound(memory, found(2 * MINUTE, 'NoAnswer'), k)).toEqual(memory);
+    expect(withFound(memory, found(0, 'NoAnswer'), k)).toEqual({ digest, ...found(0, 'NoAnswer') });
+    expect(withFound(memory, found(0, 'NoAnswer'), undefined)).toEqual({ digest });
+  });
+
+  it('by one kubeconfig says nothing once another Secret, or another key of it, is named: it is asked anew', () => {
+    const by = (age: number, kubeconfig: string): Found => {
+      const { proof, ...rest } = found(age, 'EventCounted', ['Delivering']);
+      return { ...(proof === undefined ? {} : { proof: { ...proof, kubeconfig } }), ...rest };
+    };
+    const memory = { digest, ...by(MINUTE, 'k/admin') };
+    const k = { name: 'k', key: 'admin' };
+    expect(withFound(memory, by(2 * MINUTE, 'k/admin'), k)).toEqual(memory);
+    for (const other of [{ name: 'k' }, { name: 'k', key: 'user' }, { name: 'l', key: 'admin' }]) {
+      const left = withFound(memory, by(0, 'k/admin'), other);
+      expect([left, lookDueIn(left, look(), NOW), verified(proven(left))]).toEqual([{ digest }, 0, 'Unknown Pending']);
+    }
+    const newer = by(0, 'l');
+    expect(withFound(memory, newer, { name: 'l' })).toEqual({ digest, ...newer });
+    // One that is older by its clock is of the Secret that is named now.
+    const older = by(HOUR, 'l');
+    expect(withFound(memory, older, { name: 'l' })).toEqual({ digest, ...older });
   });
 });

@@ -21,6 +21,7 @@ import { loadPolicy } from '../../policy/load.ts';
 import { readReference } from '../../render/references.ts';
 import type { Reference } from '../../render/references.ts';
 import type { Found } from '../../rollout/facts.ts';
+import { nameOfSecret } from '../../rollout/hosted/proof.ts';
 import type { Look } from '../../rollout/hosted/proof.ts';
 import { timestamp } from '../../rollout/turn.ts';
 import type { KubeMetrics } from '../../telemetry/kube-metrics.ts';
@@ -143,6 +144,7 @@ export async function lookAt(
     result,
     time: timestamp(o.now()),
     message: message.slice(0, MAX_MESSAGE),
+    kubeconfig: nameOfSecret(look.secret),
   });
   const path = 'spec.target.hosted.kubeconfigSecretRef';
   const { name, key } = look.secret;

@@ -103,6 +103,8 @@ async function lookedAt(
   signal: AbortSignal,
 ): Promise<Pick<HostedFacts['workload'], 'kubeconfig' | 'found' | 'askAgain'>> {
   const { kubeconfig, namespace } = place;
+  // Nobody watches its Secret meanwhile: what was found before tells nothing where it is named again.
+  if (kubeconfig === undefined) o.looks.forget(uid);
   if (kubeconfig === undefined) return {};
   const to = { kind: 'Secret', namespace, name: kubeconfig.name } as const;
   const isWatched = o.references.known(to) !== undefined;

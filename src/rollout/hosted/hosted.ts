@@ -137,7 +137,7 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   const decided: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
   const rotated = acts ? withCredentials(decided, accepted, facts) : decided;
   const { found, kubeconfig } = facts.workload;
-  const known = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig !== undefined) };
+  const known = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig) };
   const step = acts ? tidied(known, facts) : known;
   if (step.needs !== undefined) return { finalizer: 'Keep', needs: step.needs, settled: false };
   if (meta.deleting && step.settled === true)

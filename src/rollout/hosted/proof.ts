@@ -56,12 +56,20 @@ export function lookDueIn({ proof, webhook }: Found, { revision, credentials }: 
   return Math.max(0, (isFine ? LOOK_EVERY_MS : LOOK_AGAIN_MS) - (age >= 0 ? age : 0));
 }
 
-/** What stands in status, and what was found since; nothing where nobody is to ask any more. */
-export function withFound(memory: Memory, found: Found | undefined, asks: boolean): Memory {
+/** By which kubeconfig it was asked, as status says it. */
+export const nameOfSecret = ({ name, key }: Look['secret']): string => (key === undefined ? name : `${name}/${key}`);
+
+/**
+ * What stands in status, and what was found since; nothing where nobody is to ask any more, or by another kubeconfig. A
+ * status that does not say by which is of a release in which that could not be changed.
+ */
+export function withFound(memory: Memory, found: Found | undefined, secret: Look['secret'] | undefined): Memory {
   const { proof: _p, webhook: _w, ...rest } = memory;
-  if (!asks) return rest;
-  const isNewer = found?.proof !== undefined && !(Date.parse(found.proof.time) < Date.parse(memory.proof?.time ?? ''));
-  return isNewer ? { ...rest, ...found } : memory;
+  if (secret === undefined) return rest;
+  const isBySame = (f: Found): boolean => [undefined, nameOfSecret(secret)].includes(f.proof?.kubeconfig);
+  const before = isBySame(memory) ? memory : rest;
+  if (found?.proof === undefined || !isBySame(found)) return before;
+  return Date.parse(found.proof.time) < Date.parse(before.proof?.time ?? '') ? before : { ...rest, ...found };
 }
 
 export type Proven = {
