@@ -29,9 +29,15 @@ export const CANARY_KEEP_ALIVE_MS = 10 * 60_000;
 
 type PoolOptions = Pick<Pool.Options, 'connections' | 'headersTimeout' | 'bodyTimeout' | 'keepAliveTimeout'>;
 
+const connectTo = ({ tls, lookup }: Identity): Identity['tls'] & Pick<Identity, 'lookup'> & { timeout: number } => ({
+  ...tls,
+  ...(lookup === undefined ? {} : { lookup }),
+  timeout: CONNECT_TIMEOUT_MS,
+});
+
 function dispatcherFor(identity: Identity, options: PoolOptions): Dispatcher {
   const { tls, server, proxyUrl } = identity;
-  const connect = { ...tls, timeout: CONNECT_TIMEOUT_MS };
+  const connect = connectTo(identity);
   const pool = { ...options, keepAliveMaxTimeout: options.keepAliveTimeout ?? KEEP_ALIVE_MS, pipelining: 1 };
   if (proxyUrl === undefined) return new Pool(server.origin, { ...pool, connect });
   if (proxyUrl.startsWith('socks')) {
@@ -58,7 +64,7 @@ function open(identity: Identity, onCanaryClosed: () => void): Live {
   // Behind a proxy an idle connection tells nothing about the server: there the requests pool serves.
   if (identity.proxyUrl !== undefined) return { identity, requests, watches, canary: requests };
   const canary = new Client(identity.server.origin, {
-    connect: { ...identity.tls, timeout: CONNECT_TIMEOUT_MS },
+    connect: connectTo(identity),
     keepAliveTimeout: CANARY_KEEP_ALIVE_MS,
     keepAliveMaxTimeout: CANARY_KEEP_ALIVE_MS,
     headersTimeout: 10_000,

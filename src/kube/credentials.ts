@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { isAbsolute, join } from 'node:path';
 import type { RequestOptions } from 'node:https';
+import type { LookupFunction } from 'node:net';
 import type { PeerCertificate } from 'node:tls';
 // The package's index loads the generated client for every API group; this file is all that is needed.
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
@@ -32,6 +33,8 @@ export type Identity = {
   readonly headers: Readonly<Record<string, string>>;
   readonly tls: TlsOptions;
   readonly proxyUrl?: string;
+  /** How the server's name becomes an address; unset: as the system resolves it. Not for what goes through a proxy. */
+  readonly lookup?: LookupFunction;
   /** Changes when connections must be made anew. A hash: it says nothing about the key. */
   readonly fingerprint: string;
 };

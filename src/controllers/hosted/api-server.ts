@@ -6,10 +6,13 @@
  */
 import type { Probe } from '../../analysis/proof.ts';
 import { parseAddress } from '../../api/addresses.ts';
+import type { Address } from '../../api/addresses.ts';
 import { createConnections } from '../../kube/connections.ts';
-import type { Credentials, TlsOptions } from '../../kube/credentials.ts';
+import type { Credentials, Identity, TlsOptions } from '../../kube/credentials.ts';
 import { fail, ok } from '../../kube/errors.ts';
 import type { Result } from '../../kube/errors.ts';
+import { guardedLookup } from '../../kube/guarded-lookup.ts';
+import type { ResolveHost } from '../../kube/guarded-lookup.ts';
 import { sendMarked } from '../../kube/marked-request.ts';
 import { readMetrics } from '../../kube/server-metrics.ts';
 import { createTransport } from '../../kube/transport.ts';
@@ -26,23 +29,43 @@ export type HostedApi = {
   ask(probe: Probe, auditID: string, signal: AbortSignal): Promise<Result<unknown>>;
   /** False where they could not be read to the end. */
   metrics(onLine: (line: string) => void, signal: AbortSignal): Promise<boolean>;
+  /** Why nothing was sent, where its name led to what a tenant must not reach. */
+  refused(): string | undefined;
   close(): Promise<void>;
 };
 
-export type ApiOptions = { readonly metrics: KubeMetrics; readonly userAgent: string };
+export type ApiOptions = {
+  readonly metrics: KubeMetrics;
+  readonly userAgent: string;
+  /** Unset: as this process resolves names. */
+  readonly resolve?: ResolveHost;
+};
 
 const fieldsOf = (v: unknown): Readonly<Record<string, unknown>> => (isRecord(v) ? v : {});
 const textOf = (v: unknown): string | undefined => (typeof v === 'string' && v !== '' ? v : undefined);
 const firstOf = (v: unknown): Readonly<Record<string, unknown>> => fieldsOf(Array.isArray(v) ? v[0] : undefined);
 
-/** A tenant's kubeconfig is no way to what answers this controller's node alone. Names are not resolved here. */
-function isForbidden({ hostname }: URL): boolean {
-  const address = parseAddress(hostname.replace(/^\[|\]$/g, ''));
-  const refusal = address === undefined ? undefined : refusalOf(address, { nodes: [], services: [] }, []);
+/** A tenant's kubeconfig is no way to what answers this controller's node alone. */
+function isForbidden(address: Address): boolean {
+  const refusal = refusalOf(address, { nodes: [], services: [] }, []);
   return refusal === 'Metadata' || refusal === 'LinkLocal' || refusal === 'Special';
 }
 
-type Identified = { readonly credentials: Credentials } | { readonly refused: string };
+/** A name is judged where it is resolved, for each connection. */
+function isForbiddenHost({ hostname }: URL): boolean {
+  const address = parseAddress(hostname.replace(/^\[|\]$/g, ''));
+  return address !== undefined && isForbidden(address);
+}
+
+/** What is no address that we can read (one with a zone, fe80::1%eth0) is none that we connect to. */
+function isForbiddenAddress(text: string): boolean {
+  const address = parseAddress(text);
+  return address === undefined || isForbidden(address);
+}
+
+const FORBIDDEN = 'an address of the host or of its cloud';
+
+type Identified = { readonly identity: Identity } | { readonly refused: string };
 
 const decoded = (bytes: Uint8Array | undefined): string | undefined =>
   bytes === undefined ? undefined : new TextDecoder().decode(bytes).trim();
@@ -57,7 +80,7 @@ function identify(rendered: RenderedWebhook, kubeconfig: Secret<Uint8Array>): Id
   if (cluster['insecure-skip-tls-verify'] === true)
     return { refused: 'insecure-skip-tls-verify sends credentials to anybody' };
   if (cluster['proxy-url'] !== undefined) return { refused: 'proxy-url is not supported here' };
-  if (isForbidden(server)) return { refused: 'server is an address of the host or of its cloud' };
+  if (isForbiddenHost(server)) return { refused: `server is ${FORBIDDEN}` };
   const files = rendered.credentials?.reveal() ?? {};
   const [client, token] = [decoded(files[CLIENT_FILE]), decoded(files[TOKEN_FILE])];
   const ca = textOf(cluster['certificate-authority-data']);
@@ -76,14 +99,15 @@ function identify(rendered: RenderedWebhook, kubeconfig: Secret<Uint8Array>): Id
     ...(client === undefined ? {} : { cert: client, key: client }),
     ...(servername === undefined ? {} : { servername }),
   };
-  const identity = { server, tls, headers: authorization === undefined ? {} : { authorization }, fingerprint: 'one' };
-  const credentials: Credentials = {
-    current: () => Promise.resolve(ok(identity)),
-    invalidate: () => undefined,
-    namespace: () => undefined,
-  };
-  return { credentials };
+  const headers: Identity['headers'] = authorization === undefined ? {} : { authorization };
+  return { identity: { server, tls, headers, fingerprint: 'one' } };
 }
+
+const always = (identity: Identity): Credentials => ({
+  current: () => Promise.resolve(ok(identity)),
+  invalidate: () => undefined,
+  namespace: () => undefined,
+});
 
 /** Opens nothing yet. `refused` is a sentence without any value of the kubeconfig. */
 export function hostedApi(
@@ -97,8 +121,11 @@ export function hostedApi(
   }
   const identified = identify(rendered, rendered.kubeconfig);
   if ('refused' in identified) return identified;
-  const { metrics, userAgent } = o;
-  const transport = createTransport({ connections: createConnections(identified.credentials), metrics, userAgent });
+  const { metrics, userAgent, resolve } = o;
+  let refused: string | undefined;
+  const lookup = guardedLookup(isForbiddenAddress, () => (refused = `server leads to ${FORBIDDEN}`), resolve);
+  const connections = createConnections(always({ ...identified.identity, lookup }));
+  const transport = createTransport({ connections, metrics, userAgent });
   return {
     api: {
       ask: async (probe, auditID, signal) => {
@@ -108,6 +135,7 @@ export function hostedApi(
         return fail(answer.error.code, `it could not be asked (${answer.error.code})`);
       },
       metrics: (onLine, signal) => readMetrics(transport, onLine, signal),
+      refused: () => refused,
       close: () => transport.close(),
     },
   };

@@ -152,13 +152,15 @@ export async function lookAt(
   const read = readReference(q.reference, { kind: 'Secret', name, keys, path });
   if ('finding' in read) return { found: { proof: said({ result: 'Refused', message: read.finding.message }) } };
   const opened = hostedApi(read.bytes, { ...o, now: o.now() });
-  if ('refused' in opened) {
-    const message = `${path}: the kubeconfig is refused: ${opened.refused}`;
-    return { found: { proof: said({ result: 'Refused', message }) } };
-  }
+  const refusedFor = (why: string): Looked => ({
+    found: { proof: said({ result: 'Refused', message: `${path}: the kubeconfig is refused: ${why}` }) },
+  });
+  if ('refused' in opened) return refusedFor(opened.refused);
   const { api } = opened;
   try {
     const before = await counters(api, look, signal);
+    const refused = api.refused();
+    if (refused !== undefined) return refusedFor(refused);
     if (before === undefined) return { found: { proof: said(NO_METRICS) } };
     const proof = said(await prove(api, { before, look }, signal));
     if (look.revision.webhook === undefined || before.hook === undefined) return { found: { proof } };

@@ -67,7 +67,7 @@ export function withFound(memory: Memory, found: Found | undefined, secret: Look
   const { proof: _p, webhook: _w, ...rest } = memory;
   if (secret === undefined) return rest;
   const isBySame = (f: Found): boolean => [undefined, nameOfSecret(secret)].includes(f.proof?.kubeconfig);
-  const before = isBySame(memory) ? memory : rest;
+  const before: Memory = isBySame(memory) ? memory : rest;
   if (found?.proof === undefined || !isBySame(found)) return before;
   return Date.parse(found.proof.time) < Date.parse(before.proof?.time ?? '') ? before : { ...rest, ...found };
 }
