@@ -14,6 +14,7 @@ import type { KubeObject } from '../kube/types.ts';
 import { scope } from '../kube/wait.ts';
 import type { Scope } from '../kube/wait.ts';
 import { applyRevision, resume } from '../node/apply-revision.ts';
+import { carryCredentials } from '../node/carry.ts';
 import { forgetFallback, prepareFallback } from '../node/fallback.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
 import type { NodeHost } from '../node/host.ts';
@@ -125,7 +126,17 @@ export class Worker {
     const { revision, findings } = fetched.value;
     if (revision === undefined) return this.#refused(task, findings);
     this.#fetched = revision;
+    await this.#carry(revision, signal);
     return this.#run(task, revision, signal);
+  }
+
+  /** What runs may be another revision for a while yet, and its webhook's credentials must not grow old with it. */
+  async #carry(to: Revision, signal: AbortSignal): Promise<void> {
+    const { host, spec, log } = this.#o;
+    const carried = await carryCredentials({ host, spec, to, signal });
+    if (carried === true) log.info({}, 'the webhook of the revision that runs has the newest credentials');
+    else if (carried !== false && carried.kind === 'DiskFailed')
+      log.warn({ code: carried.code }, "the webhook's newest credentials could not be written beside what runs");
   }
 
   /** What asks the API and changes nothing is ended: there is something to do that needs no answer. */

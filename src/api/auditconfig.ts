@@ -162,6 +162,10 @@ export const auditConfigStatus = z.object({
     .object({
       digest: digest.optional().describe('The revision that was put into it last.'),
       credentials: digest.optional().describe("Of the webhook's credentials that were published for it last."),
+      carried: z
+        .object({ from: digest, credentials: digest.optional(), result: z.enum(['Carried', 'None', 'Unknown']) })
+        .optional()
+        .describe('Whether these newest credentials were given to what runs, too, which is another revision.'),
       published: z
         .int()
         .min(0)

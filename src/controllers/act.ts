@@ -9,9 +9,9 @@ import type { Result } from '../kube/errors.ts';
 import type { StatusWriter } from '../kube/status.ts';
 import { isRecord } from '../kube/types.ts';
 import type { KubeObject } from '../kube/types.ts';
-import { BUNDLE_LABELS, toBundle } from '../render/bundle.ts';
+import { BUNDLE_LABELS, credentialsObject, toBundle } from '../render/bundle.ts';
 import { KEPT_PREFIX, keptSecret } from '../render/last-valid.ts';
-import type { Revision } from '../render/types.ts';
+import type { Digest, Revision } from '../render/types.ts';
 import type { Assignment, Decision } from '../rollout/decide.ts';
 import type { KubeadmPatch } from '../rollout/kubeadm.ts';
 import { FINALIZER } from './gather.ts';
@@ -41,6 +41,7 @@ export async function act(
   const steps: readonly (() => Promise<Result<unknown>>)[] = [
     ...(decision.finalizer === 'Add' ? [() => setFinalizer(a, config, true, signal)] : []),
     ...publishSteps(a, decision.publish, signal),
+    ...rotateSteps(a, decision.rotate, signal),
     ...keepSteps(a, config, decision, signal),
     ...kubeadmSteps(a, decision.kubeadm, signal),
     ...assignSteps(a, decision.assign, signal).map((step) => async () => {
@@ -78,7 +79,15 @@ function publishSteps(
   if (revision === undefined) return [];
   const objects = toBundle(revision, a.bundlesNamespace);
   // The policy's object comes first in the list and is written last: who finds it finds all of it.
-  return [...objects].reverse().map((object) => () => publishObject(a, object, revision, signal));
+  return [...objects].reverse().map((object) => () => publishObject(a, object, revision.digest, signal));
+}
+
+/** The rest of that revision is what nodes run: it is there. */
+function rotateSteps(a: Actor, rotate: Decision['rotate'], signal: AbortSignal): (() => Promise<Result<unknown>>)[] {
+  if (rotate === undefined) return [];
+  const { digest, credentials } = rotate;
+  const object = credentialsObject(digest, credentials.reveal(), a.bundlesNamespace);
+  return [() => publishObject(a, object, digest, signal)];
 }
 
 /** Kept before status names it. */
@@ -121,7 +130,7 @@ export function forgetKeptSteps(
 async function publishObject(
   a: Actor,
   object: ReturnType<typeof toBundle>[number],
-  revision: Revision,
+  digest: Digest,
   signal: AbortSignal,
 ): Promise<Result<unknown>> {
   const resource = object.kind === 'Secret' ? SECRETS : CONFIG_MAPS;
@@ -135,7 +144,10 @@ async function publishObject(
   // Named by digest and immutable, and still something else: somebody made it anew. Agents would refuse it.
   const removed = await a.client.delete(resource, ref, { signal });
   if (!removed.ok) return removed;
-  return fail('Conflict', `${object.kind} ${ref.name} did not hold revision ${revision.digest}; it is published again`);
+  return fail(
+    'Conflict',
+    `${object.kind} ${ref.name} did not hold what is of revision ${digest}; it is published again`,
+  );
 }
 
 const sorted = (data: unknown): unknown => Object.entries(data ?? {}).sort(([x], [y]) => (x < y ? -1 : 1));

@@ -26,6 +26,7 @@ import type { KnownReferences } from './hosted/references.ts';
 import type { GovernedView } from './governed.ts';
 import { kubeadmFact } from './kubeadm.ts';
 import { notesOf } from './notes.ts';
+import { OlderWebhooks } from './older-webhooks.ts';
 import { SECRETS } from './resources.ts';
 import { Told } from './told.ts';
 
@@ -55,14 +56,14 @@ export function createReconciler(o: ReconcilerOptions): (key: ObjectKey, signal:
   /** AuditConfigs whose finalizer is gone: the cache may still show them, and nothing may be told for them any more. */
   const released = new Set<string>();
   const kubeadmWrites: KubeadmWrite[] = [];
+  const older = new OlderWebhooks(o.client, o.settings.bundlesNamespace);
   return async (key, signal) => {
     const gathered = await gather({ ...o, told }, key, signal);
     const config = o.caches.configs.store.get(key);
     if (gathered === undefined || config === undefined) return { kind: 'Done' };
     const facts: Facts = { ...gathered, kubeadmWrites, now: o.now() };
     if (released.has(facts.meta.uid)) return { kind: 'Done' };
-    const first = decide(facts);
-    const decision = first.needsLastValid === true ? decide(await withLastValid(o, facts, signal)) : first;
+    const decision = await decideWithAll({ ...o, older }, facts, signal);
     const done = await act(actor, config, decision, signal);
     if (!done.ok) {
       await sayBlocked(o, { config, facts, decision, error: done.error }, signal);
@@ -82,6 +83,19 @@ export function createReconciler(o: ReconcilerOptions): (key: ObjectKey, signal:
     if (becameSettled(facts.status, decision)) await pruneUnused(o, actor, signal);
     return outcomeOf(decision);
   };
+}
+
+/** What a decision turns out to need is read then: it hardly ever is. */
+async function decideWithAll(
+  o: Pick<ReconcilerOptions, 'client' | 'settings'> & { readonly older: OlderWebhooks },
+  facts: Facts,
+  signal: AbortSignal,
+): Promise<Decision> {
+  const first = decide(facts);
+  const whole = first.needsLastValid === true ? await withLastValid(o, facts, signal) : facts;
+  const second = whole === facts ? first : decide(whole);
+  if (second.needsOlder === undefined) return second;
+  return decide({ ...whole, older: await o.older.read(second.needsOlder, signal) });
 }
 
 /** What cannot be read now is asked for again; what is not there is lost. */

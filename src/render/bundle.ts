@@ -77,6 +77,35 @@ const KEYS = {
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
+const labelled = (name: string, digest: Digest, namespace: string): BundleObject['metadata'] => ({
+  name,
+  namespace,
+  labels: { ...BUNDLE_LABELS, 'auditconfig.dev/revision': shortDigest(digest) },
+});
+
+function secretOf(
+  metadata: BundleObject['metadata'],
+  of: Readonly<Record<string, Uint8Array>>,
+  labels: Readonly<Record<string, string>> = {},
+): BundleObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { ...metadata, labels: { ...metadata.labels, ...labels } },
+    immutable: true,
+    type: 'Opaque',
+    data: Object.fromEntries(Object.entries(of).map(([k, v]) => [k, toBase64(v)])),
+  };
+}
+
+/** Of the webhook of a revision, whichever of its credentials they are: named by both. */
+export function credentialsObject(digest: Digest, credentials: Credentials, namespace: string): BundleObject {
+  const files = credentialFiles(credentials).map((f) => [f.name, f.bytes] as const);
+  const salt = credentials.salt === undefined ? {} : { [SALT_KEY]: credentials.salt };
+  const metadata = labelled(credentialsName(digest, credentialsDigest(credentials)), digest, namespace);
+  return secretOf(metadata, { ...Object.fromEntries(files), ...salt }, CREDENTIALS_LABEL);
+}
+
 /** The policy's object first, then the webhook's and its credentials' where there are any. */
 export function toBundle(revision: Revision, namespace: string): readonly BundleObject[] {
   const { digest, flags, logDir, readerGroup, webhook, shipping } = revision;
@@ -93,19 +122,8 @@ export function toBundle(revision: Revision, namespace: string): readonly Bundle
     [KEYS.revision]: bytesOf(`${canonicalJson(content)}\n`),
     ...(shipping === undefined ? {} : { [KEYS.shipping]: shipping.config }),
   };
-  const metadata = (name: string): BundleObject['metadata'] => ({
-    name,
-    namespace,
-    labels: { ...BUNDLE_LABELS, 'auditconfig.dev/revision': shortDigest(digest) },
-  });
-  const secret = (name: string, of: Readonly<Record<string, Uint8Array>>, labels = {}): BundleObject => ({
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { ...metadata(name), labels: { ...metadata(name).labels, ...labels } },
-    immutable: true,
-    type: 'Opaque',
-    data: Object.fromEntries(Object.entries(of).map(([k, v]) => [k, toBase64(v)])),
-  });
+  const metadata = (name: string): BundleObject['metadata'] => labelled(name, digest, namespace);
+  const secret = (name: string, of: Readonly<Record<string, Uint8Array>>): BundleObject => secretOf(metadata(name), of);
   const configMap = (): BundleObject => ({
     apiVersion: 'v1',
     kind: 'ConfigMap',
@@ -114,20 +132,10 @@ export function toBundle(revision: Revision, namespace: string): readonly Bundle
     data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, new TextDecoder().decode(v)])),
   });
   const credentials = revision.credentials?.reveal();
-  const files = credentials === undefined ? [] : credentialFiles(credentials).map((f) => [f.name, f.bytes] as const);
-  const salt = credentials?.salt === undefined ? {} : { [SALT_KEY]: credentials.salt };
   return [
     revision.confidential ? secret(bundleName(digest), data) : configMap(),
     ...(webhook === undefined ? [] : [secret(webhookName(digest), { [KEYS.webhook]: webhook.reveal() })]),
-    ...(credentials === undefined
-      ? []
-      : [
-          secret(
-            credentialsName(digest, credentialsDigest(credentials)),
-            { ...Object.fromEntries(files), ...salt },
-            CREDENTIALS_LABEL,
-          ),
-        ]),
+    ...(credentials === undefined ? [] : [credentialsObject(digest, credentials, namespace)]),
   ];
 }
 

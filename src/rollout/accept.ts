@@ -19,10 +19,10 @@ import type { Reference, References } from '../render/references.ts';
 import { buildRevision } from '../render/revision.ts';
 import { Secret } from '../render/types.ts';
 import type { Revision, Shipping } from '../render/types.ts';
-import { salted } from '../render/webhook/credentials.ts';
 import type { HostedView } from '../targets/hosted.ts';
 import { managedView, ownerFor } from '../targets/managed.ts';
 import { refusedBlocking } from './blocking-mode.ts';
+import { saltedFor } from './carried.ts';
 import { referenceKey } from './facts.ts';
 import type { Facts, WorkloadFact } from './facts.ts';
 import type { Own } from '../render/last-valid.ts';
@@ -178,8 +178,7 @@ function withSalt(revision: Revision, { credentialsKey }: Facts['settings']): Re
   const { credentials, webhook } = revision;
   if (credentials === undefined || webhook === undefined || credentialsKey === undefined) return revision;
   // Of the kubeconfig, not of the revision: another policy changes no Secret that pods read.
-  const salt = { key: credentialsKey.reveal(), of: webhook.reveal() };
-  return { ...revision, credentials: new Secret(salted(credentials.reveal(), salt)) };
+  return { ...revision, credentials: new Secret(saltedFor(credentials.reveal(), webhook, { credentialsKey })) };
 }
 
 function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said: readonly Finding[] = []): Accepted {

@@ -16,11 +16,13 @@ import type { Condition, Moment, Verdict } from '../api/conditions.ts';
 import { removeCondition, setCondition, withSummary } from '../api/conditions.ts';
 import { BUILT_IN } from '../config/defaults.ts';
 import { bundleName } from '../render/bundle.ts';
-import type { Revision } from '../render/types.ts';
+import type { Digest, Revision } from '../render/types.ts';
 import { credentialsDigest } from '../render/webhook/credentials.ts';
 import { accept } from './accept.ts';
 import type { Accepted } from './accept.ts';
 import { acceptedStatus, keptVerdict } from './accepted-status.ts';
+import { carriedStep } from './carried.ts';
+import type { CarriedStep, Rotation } from './carried.ts';
 import { nodeTargetOf } from './claims.ts';
 import { deliveryVerdict } from './delivery.ts';
 import type { Facts, NodeFact } from './facts.ts';
@@ -46,10 +48,14 @@ export type Decision = {
   readonly publish?: Revision;
   /** Nothing is decided before the owner's last valid settings are read. */
   readonly needsLastValid?: true;
+  /** Nothing is decided before the webhooks' kubeconfigs of these revisions are read. */
+  readonly needsOlder?: readonly Digest[];
   /** The owner's valid settings, to be kept before status names them. */
   readonly keep?: Own;
   readonly kubeadm?: KubeadmPatch;
   readonly assign?: Assignment;
+  /** Newer credentials of the webhook of an older revision, to be published before `assign` names them. */
+  readonly rotate?: Rotation;
   /** AuditNodes that have said that nothing of ours is left. */
   readonly forget: readonly string[];
   /** The DaemonSet that ships the logs of these nodes. */
@@ -71,9 +77,10 @@ type Work = {
   readonly next: NextNode | undefined;
   readonly kubeadm: KubeadmStep;
   readonly shipper: ShipperStep;
+  readonly carried: CarriedStep;
 };
 
-type Nodes = Omit<Work, 'kubeadm' | 'shipper'>;
+type Nodes = Omit<Work, 'kubeadm' | 'shipper' | 'carried'>;
 
 function kubeadmOf(facts: Facts, accepted: Accepted, { want, next }: Nodes): KubeadmStep {
   const { namespace, name, uid } = facts.meta;
@@ -115,7 +122,12 @@ function workOf(facts: Facts, accepted: Accepted): Work {
       : wantedOf(namedBy(facts, accepted.revision));
   const nodes = nodesFor(facts, want);
   const shipper = shipperStep(facts, accepted);
-  const withRest = (work: Nodes): Work => ({ ...work, shipper, kubeadm: kubeadmOf(facts, accepted, work) });
+  const withRest = (work: Nodes): Work => ({
+    ...work,
+    shipper,
+    kubeadm: kubeadmOf(facts, accepted, work),
+    carried: carriedStep(facts, nodes, want?.type === 'Revision' ? accepted.revision : undefined),
+  });
   if (want === undefined) return withRest({ want, nodes, next: undefined });
   const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
   const rules = {
@@ -152,12 +164,15 @@ export function decide(facts: Facts): Decision {
     return { finalizer: 'Keep', forget: [], settled: false, needsLastValid: true };
   const work = workOf(facts, accepted);
   if (facts.meta.deleting) return decideDeletion(facts, accepted, work);
+  if (work.carried.needs.length > 0)
+    return { finalizer: 'Keep', forget: [], settled: false, needsOlder: work.carried.needs };
   const status = statusOf(facts, accepted, work);
   const later = laterIn(accepted, facts.now);
   if (accepted.verdict.status !== 'True' && accepted.keeps === undefined)
     return { finalizer: 'Keep', forget: gone(facts), status, ...requeueOf(work, later), settled: false };
   if (!facts.meta.hasFinalizer) return { finalizer: 'Add', forget: [], status, settled: false };
-  const assign = assignmentOf(facts, accepted, work);
+  const assign = assignmentOf(facts, accepted, work) ?? carriedAssignment(work);
+  const rotate = assign === undefined || work.next?.kind === 'Assign' ? undefined : work.carried.next?.rotation;
   const { revision } = accepted;
   // As long as a node is not there, its bundle must be: somebody may have deleted or replaced it.
   const needed = revision !== undefined && (facts.status.revision?.digest !== revision.digest || !isDone(work.next));
@@ -170,6 +185,7 @@ export function decide(facts: Facts): Decision {
     ...kubeadmPatch(work),
     ...shipperOf(work),
     ...(assign === undefined ? {} : { assign }),
+    ...(rotate === undefined ? {} : { rotate }),
     forget: gone(facts),
     status,
     ...requeueOf(work, proofEndsIn(proofs(facts, work), facts.now), work.kubeadm.requeueAfterMs, later),
@@ -270,6 +286,13 @@ function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment 
   };
 }
 
+/** It changes nothing but a Secret's name, and that only while there is nothing more to do. */
+function carriedAssignment({ next, carried }: Work): Assignment | undefined {
+  if (next?.kind === 'Assign' || carried.next === undefined) return undefined;
+  const { node, spec } = carried.next;
+  return { node: node.name, ...(node.nodeUid === undefined ? {} : { nodeUid: node.nodeUid }), spec };
+}
+
 const held = (why: string): Verdict<'RolledOut'> => ({
   type: 'RolledOut',
   status: 'False',
@@ -311,6 +334,12 @@ function deliveryOf(facts: Facts, accepted: Accepted, work: Work): Verdict | und
   return has === true ? deliveryVerdict(proofs(facts, work), facts.now) : undefined;
 }
 
+/** What is known to be wrong comes before what is not known. */
+function degradedOf({ nodes, carried }: Work, views: Parameters<typeof degradedVerdict>[1]): Verdict<'Degraded'> {
+  const degraded = degradedVerdict(nodes, views);
+  return degraded.status === 'True' ? degraded : (carried.verdict ?? degraded);
+}
+
 function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStatus {
   const views = work.nodes.map((n) => viewOf(n, facts.meta.uid));
   const nodes = countNodes(views, work.nodes, work.want);
@@ -326,7 +355,7 @@ function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStat
   const verdicts: readonly Verdict[] = [
     accepted.verdict,
     rolled,
-    keptVerdict(accepted) ?? degradedVerdict(work.nodes, views),
+    keptVerdict(accepted) ?? degradedOf(work, views),
     verifiedVerdict(proofs(facts, work), facts.now),
     ...(delivery === undefined ? [] : [delivery]),
     ...(kept === undefined ? [] : [kept.verdict]),

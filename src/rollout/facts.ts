@@ -74,6 +74,8 @@ export type WorkloadFact = {
   readonly claimant: { readonly key: string; readonly uid: string };
   /** The revision to go back to; read only when it is needed. `Lost`: what was published is not there, or another one. */
   readonly lastGood?: Revision | 'Lost';
+  /** The revision that its pods run while another one waits; read only when it is needed. */
+  readonly running?: Revision | 'Lost';
   /** How its API server is asked whether it audits; unset: nobody asks. */
   readonly kubeconfig?: { readonly name: string; readonly key?: string | undefined };
   /** What was found when it was last asked, perhaps not in status yet. */
@@ -104,6 +106,8 @@ export type Facts = {
   readonly references: References;
   readonly governed?: Governed;
   readonly nodes: readonly NodeFact[];
+  /** Webhooks' kubeconfigs of older revisions, as far as they were needed; null: none is published. */
+  readonly older?: ReadonlyMap<string, Secret<Uint8Array> | null>;
   /** There exactly for hosted targets. */
   readonly workload?: WorkloadFact;
   /** The DaemonSet of a node target's shipper, or null; absent where it cannot be told (a cache that is not there yet). */

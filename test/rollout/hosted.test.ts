@@ -6,6 +6,7 @@ import { Secret } from '../../src/render/types.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { decideHosted } from '../../src/rollout/hosted/hosted.ts';
 import type { HostedDecision, HostedFacts } from '../../src/rollout/hosted/scene.ts';
+import { managedView } from '../../src/targets/managed.ts';
 import { patched, sample } from '../targets/contract/hosted.ts';
 import type { SampleWorkload } from '../targets/contract/hosted.ts';
 
@@ -22,6 +23,8 @@ class HostedWorld {
   finalizer = false;
   deleting = false;
   patches = 0;
+  /** How often what runs had to be read. */
+  reads = 0;
   object: Live | null;
   readonly kind: 'Deployment' | 'StatefulSet';
   references: HostedFacts['references'] = {};
@@ -46,7 +49,7 @@ class HostedWorld {
     };
   }
 
-  facts(lastGood?: Revision | 'Lost'): HostedFacts {
+  facts(lastGood?: Revision | 'Lost', running?: Revision | 'Lost'): HostedFacts {
     const { kind } = this;
     const hosted =
       kind === 'Deployment' ? { kind, name: 'apiserver', container: 'apiserver' } : { kind, name: 'kube-apiserver' };
@@ -63,7 +66,7 @@ class HostedWorld {
       settings: { operatorNamespace: 'auditconfig-system', bundlesNamespace: 'b' },
       now: this.now,
       ...(this.deleting ? { definition: 'Served' as const } : {}),
-      workload: { name: hosted.name, spec: { kind, container, config: 'main' }, object: this.object, claimant: { key: 'tenant/main', uid: 'u1' }, ...(lastGood === undefined ? {} : { lastGood }) },
+      workload: { name: hosted.name, spec: { kind, container, config: 'main' }, object: this.object, claimant: { key: 'tenant/main', uid: 'u1' }, ...(lastGood === undefined ? {} : { lastGood }), ...(running === undefined ? {} : { running }) },
     }; // prettier-ignore
   }
 
@@ -72,7 +75,13 @@ class HostedWorld {
     let d = decideHosted(this.facts());
     if (d.needs === 'LastGood')
       d = decideHosted(this.facts(this.published.get(this.status.workload?.lastKnownGood ?? '') ?? 'Lost'));
+    if (d.needs === 'Running') {
+      this.reads += 1;
+      const digest = managedView({ workload: this.object }, this.facts().workload.spec);
+      d = decideHosted(this.facts(undefined, this.published.get(('ok' in digest && digest.ok.digest) || '') ?? 'Lost'));
+    }
     if (d.finalizer !== 'Keep') this.finalizer = d.finalizer === 'Add';
+    if (d.carry !== undefined) this.published.set(d.carry.digest, d.carry);
     if (d.publish !== undefined) this.published.set(d.publish.digest, d.publish);
     if (d.patch !== undefined && this.object !== null) {
       const template = JSON.stringify(this.object.spec);
@@ -309,9 +318,9 @@ describe('a hosted control plane', () => {
   });
 
   describe('whose webhook gets another certificate or token', () => {
-    const token = (text: string, server = 'https://r.example'): void => {
+    const token = (text: string, server = 'https://r.example', cluster: object = {}): void => {
       const kubeconfig = {
-        clusters: [{ name: 'c', cluster: { server } }],
+        clusters: [{ name: 'c', cluster: { server, ...cluster } }],
         users: [{ name: 'u', user: { token: text } }],
         contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
         'current-context': 'x',
@@ -360,6 +369,60 @@ describe('a hosted control plane', () => {
       expect([d.rotate, d.patch === undefined, d.publish === undefined]).toEqual([undefined, false, false]);
       w.settle();
       expect(w.step().rotate).toBeUndefined();
+    });
+
+    const CLOSED = { windows: [{ start: '03:00', durationMinutes: 1 }] };
+    const carried = (d: HostedDecision): string | undefined =>
+      d.carry === undefined ? undefined : new TextDecoder().decode(d.carry.credentials?.reveal().token);
+
+    it('has that published for what runs, too, while a revision with another kubeconfig waits', () => {
+      const running = w.status.revision?.digest;
+      w.change({ rollout: CLOSED, webhook: { secretRef: { name: 'w' }, batch: { maxSize: 17 } } });
+      token('two', 'https://r.example', { 'disable-compression': true });
+      const d = w.step();
+      expect([carried(d), d.carry?.digest, d.patch, w.reads]).toEqual(['two', running, undefined, 1]);
+      expect([w.reason('RolledOut'), w.reason('Degraded')]).toEqual(['OutsideWindow', 'AsExpected']);
+      // Once for each pair.
+      expect([carried(w.step()), w.reads]).toEqual([undefined, 1]);
+      token('three', 'https://r.example', { 'disable-compression': true });
+      expect([carried(w.step()), w.reads]).toEqual(['three', 2]);
+      w.change({ rollout: {} });
+      w.run();
+      expect([w.reason('RolledOut'), w.status.workload?.carried]).toEqual(['Complete', undefined]);
+    });
+
+    it('has that said where it may be for somebody else, until it is rolled out', () => {
+      w.change({ rollout: CLOSED });
+      token('two', 'https://other.example');
+      const d = w.step();
+      expect([carried(d), d.patch, w.reason('Degraded')]).toEqual([undefined, undefined, 'CredentialsWaiting']);
+      w.step();
+      expect([w.reason('Degraded'), w.reads, JSON.stringify(w.status).includes('other.example')]).toEqual([
+        'CredentialsWaiting',
+        1,
+        false,
+      ]);
+      w.change({ rollout: {} });
+      w.run();
+      expect(w.reason('Degraded')).toBe('AsExpected');
+    });
+
+    it('has nothing read or said where only another receiver waits, and nothing where the workload went back to it', () => {
+      w.change({ rollout: CLOSED });
+      token('one', 'https://other.example');
+      expect([carried(w.step()), w.reason('Degraded')]).toEqual([undefined, 'AsExpected']);
+      w.change({ rollout: {} });
+      w.step();
+      w.settle(0);
+      w.step();
+      w.now += 300_000;
+      w.step();
+      w.settle();
+      w.step();
+      expect(w.reason('Degraded')).toBe('NodeHeld');
+      // What it went back from is of another server: its credentials are not for what runs.
+      token('two', 'https://other.example');
+      expect([carried(w.step()), w.reason('Degraded')]).toEqual([undefined, 'NodeHeld']);
     });
 
     it('has none in a namespace without its workload', () => {

@@ -21,9 +21,9 @@ const user = (commonName: string, to: number): object => {
   });
   return { 'client-certificate-data': b64(cert), 'client-key-data': b64(key) };
 };
-const kubeconfig = (of: object, server = 'https://r'): string =>
+const kubeconfig = (of: object, server = 'https://r', cluster: object = {}): string =>
   JSON.stringify({
-    clusters: [{ name: 'c', cluster: { server } }],
+    clusters: [{ name: 'c', cluster: { server, ...cluster } }],
     users: [{ name: 'u', user: of }],
     contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
     'current-context': 'x',
@@ -80,6 +80,91 @@ describe('another certificate or token', () => {
     w.run();
     expect(w.status.revision?.digest).not.toBe(digest);
     expect(w.currents()).toEqual([w.status.revision?.digest]);
+  });
+});
+
+describe('another certificate or token, while another revision waits', () => {
+  const CLOSED = { paused: true };
+  const other = { maxSize: 17 };
+  /** Both run with the token `one`, and another policy waits. */
+  const waiting = (text: string, change: Record<string, unknown> = {}): { w: World; digest: string } => {
+    const w = hooked(['a', 'b'], kubeconfig({ token: 'one' }));
+    w.run();
+    const digest = w.status.revision?.digest ?? '';
+    w.change({ rollout: CLOSED, webhook: { secretRef: { name: 'w' }, batch: other }, ...change });
+    give(w, text);
+    return { w, digest };
+  };
+  const tokenFor = (w: World): string => [...w.rotated.values()].map((c) => new TextDecoder().decode(c.token)).join();
+
+  it('reaches the API servers that run the old one, and restarts none', () => {
+    const { w, digest } = waiting(kubeconfig({ token: 'one' }));
+    w.run();
+    const before = credentialsOf(w);
+    expect([w.condition('RolledOut')?.reason, tokenFor(w)]).toEqual(['Paused', '']);
+    give(w, kubeconfig({ token: 'two' }));
+    w.run();
+    expect([...w.nodes.values()].map((n) => n.spec?.desired.revision?.digest)).toEqual([digest, digest]);
+    expect([tokenFor(w), new Set(credentialsOf(w)).size]).toEqual(['two', 1]);
+    expect(credentialsOf(w)[0]).not.toBe(before[0]);
+    expect(w.currents()).toEqual([digest, digest]);
+    expect(decide(w.facts()).assign).toBeUndefined();
+    // Its turn comes, with what is the newest by then.
+    w.change({ rollout: {} });
+    w.run();
+    expect(w.currents()).toEqual([w.status.revision?.digest, w.status.revision?.digest]);
+    expect(w.condition('Degraded')).toMatchObject({ status: 'False' });
+  });
+
+  it('reaches them where the kubeconfig itself is another one, as long as it is of the same server and kind of user', () => {
+    const { w } = waiting(kubeconfig({ token: 'two' }, 'https://r', { 'disable-compression': true }));
+    w.run();
+    expect([tokenFor(w), w.condition('Degraded')?.status]).toEqual(['two', 'False']);
+  });
+
+  it.each([
+    ['another server', kubeconfig({ token: 'two' }, 'https://other')],
+    ['another name in its certificate', kubeconfig({ token: 'two' }, 'https://r', { 'tls-server-name': 'x' })],
+    ['another authority, which must not learn a token', kubeconfig({ token: 'two' }, 'https://r', { 'certificate-authority-data': b64(authority.cert) })],
+    ['another kind of user', kubeconfig(user('one', Date.parse('2030-01-01')))],
+    ['another user besides', kubeconfig({ ...user('one', Date.parse('2030-01-01')), token: 'two' })],
+  ])('is not told to %s, and that is said', (_what, text) => {
+    const { w, digest } = waiting(text);
+    const before = credentialsOf(w);
+    w.run();
+    expect([credentialsOf(w), tokenFor(w)]).toEqual([before, '']);
+    expect(w.condition('Degraded')).toMatchObject({ status: 'Unknown', reason: 'CredentialsWaiting' });
+    expect(w.condition('RolledOut')).toMatchObject({ status: 'False', reason: 'Paused' });
+    expect(w.condition('Degraded')?.message).toContain(`node a`);
+    expect(w.condition('Degraded')?.message).not.toMatch(/two|https:/);
+    w.change({ rollout: {} });
+    w.run();
+    expect(w.condition('Degraded')).toMatchObject({ status: 'False', reason: 'AsExpected' });
+    expect(w.currents()).not.toContain(digest);
+  }); // prettier-ignore
+
+  it('says nothing where none of them is another one, or where no webhook is wanted any more', () => {
+    const same = waiting(kubeconfig({ token: 'one' }, 'https://r', { 'disable-compression': true }));
+    const moved = waiting(kubeconfig({ token: 'one' }, 'https://other'));
+    const none = waiting(kubeconfig({ token: 'two' }), { webhook: undefined });
+    delete none.w.spec['webhook'];
+    for (const { w } of [same, moved, none]) {
+      w.run();
+      expect([tokenFor(w), w.condition('Degraded')?.reason]).toEqual(['', 'AsExpected']);
+    }
+  });
+
+  it('is published before a node is told of it, and asks for no kubeconfig twice', () => {
+    const { w, digest } = waiting(kubeconfig({ token: 'two' }));
+    w.act(decide(w.facts()));
+    const asked = decide({ ...w.facts(), older: new Map() });
+    expect([asked.needsOlder, asked.status, asked.assign]).toEqual([[digest], undefined, undefined]);
+    const d = decide(w.facts());
+    expect(d.needsOlder).toBeUndefined();
+    expect(d.rotate?.digest).toBe(digest);
+    expect(d.assign?.spec.desired.revision).toMatchObject({ digest, credentials: d.rotate?.credentialsDigest });
+    // What is gone is no reason to stop.
+    expect(decide({ ...w.facts(), older: new Map([[digest, null]]) }).status).toBeDefined();
   });
 });
 

@@ -2,6 +2,7 @@
 import type { AuditConfigStatus } from '../../src/api/auditconfig.ts';
 import type { AuditNodeSpec, AuditNodeStatus } from '../../src/api/auditnode.ts';
 import type { References } from '../../src/render/references.ts';
+import type { Credentials, Secret } from '../../src/render/types.ts';
 import { decide } from '../../src/rollout/decide.ts';
 import { timestamp } from '../../src/rollout/turn.ts';
 import type { Decision } from '../../src/rollout/decide.ts';
@@ -27,6 +28,10 @@ export class World {
   shipper: Facts['shipper'] = undefined;
   readonly kubeadmWrites: KubeadmWrite[] = [];
   readonly published = new Set<string>();
+  /** Kubeconfigs of published revisions. */
+  readonly kubeconfigs = new Map<string, Secret<Uint8Array> | null>();
+  /** Credentials that were published for a revision that is not the newest, by their digest. */
+  readonly rotated = new Map<string, Credentials>();
   readonly nodes = new Map<string, WorldNode>();
   /** Digests that API servers do not survive. */
   readonly bad = new Set<string>();
@@ -71,6 +76,7 @@ export class World {
       ...(this.definition === undefined ? {} : { definition: this.definition }),
       ...(this.busyNode === undefined ? {} : { busyNode: this.busyNode }),
       ...(this.shipper === undefined ? {} : { shipper: this.shipper }),
+      older: this.kubeconfigs,
       kubeadm: this.kubeadm,
       kubeadmWrites: this.kubeadmWrites,
       serverVersion: '1.36',
@@ -83,7 +89,7 @@ export class World {
   act(d: Decision, steps = 99): void {
     const all: (() => void)[] = [
       () => void (d.finalizer === 'Add' && (this.finalizer = true)),
-      () => void (d.publish !== undefined && this.published.add(d.publish.digest)),
+      () => this.#publish(d),
       () => this.#patchKubeadm(d),
       () => this.#assign(d),
       () => d.forget.forEach((name) => this.#forget(name)),
@@ -91,6 +97,14 @@ export class World {
       () => void (d.finalizer === 'Remove' && (this.finalizer = false)),
     ];
     for (const step of all.slice(0, steps)) step();
+  }
+
+  #publish({ publish, rotate }: Decision): void {
+    if (publish !== undefined) {
+      this.published.add(publish.digest);
+      this.kubeconfigs.set(publish.digest, publish.webhook ?? null);
+    }
+    if (rotate !== undefined) this.rotated.set(rotate.credentialsDigest, rotate.credentials.reveal());
   }
 
   /** As the API server carries out the patch, test of the version included. */

@@ -47,9 +47,10 @@ export async function actHosted(
   let patched: KubeObject | undefined;
   const steps: (() => Promise<Result<unknown>>)[] = [];
   if (decision.finalizer === 'Add') steps.push(() => setFinalizer(a, config, true, signal));
-  const { publish, rotate, patch, patchMade, status } = decision;
+  const { publish, rotate, carry, patch, patchMade, status } = decision;
   if (publish !== undefined) steps.push(...publishSteps(a, publish, t, signal));
   if (rotate !== undefined) steps.push(...rotateSteps(a, rotate, t, signal));
+  if (carry !== undefined) steps.push(...rotateSteps(a, carry, t, signal));
   if (patch !== undefined)
     steps.push(async () => {
       const done = await patchWorkload(a, t, patch, signal);

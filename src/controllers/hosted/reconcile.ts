@@ -8,9 +8,10 @@ import type { KubeError, Result } from '../../kube/errors.ts';
 import type { Outcome } from '../../kube/queue.ts';
 import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../../kube/types.ts';
-import type { Digest } from '../../render/types.ts';
+import type { Digest, Revision } from '../../render/types.ts';
 import { ownerFor } from '../../targets/managed.ts';
 import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
+import { hostedViewOf } from '../../rollout/accept.ts';
 import { blocked } from '../../rollout/accepted-status.ts';
 import { decideHosted } from '../../rollout/hosted/hosted.ts';
 import { withEgress } from '../../rollout/hosted/status.ts';
@@ -169,14 +170,17 @@ async function decideWithAll(
       ? decideHosted({ ...facts, workload: { ...facts.workload, object: fresh.value } })
       : first;
   }
-  if (first.needs !== 'LastGood' || digest === undefined) return first;
+  const wanted = first.needs === 'Running' ? hostedViewOf(facts)?.digest : digest;
+  if (first.needs === undefined || wanted === undefined) return first;
   const read = await readRevision(
     { client: o.client },
-    { place, digest: digest as Digest, versions: [facts.serverVersion] },
+    { place, digest: wanted as Digest, versions: [facts.serverVersion] },
     signal,
   );
   if (!read.ok) return first;
-  return decideHosted({ ...facts, workload: { ...facts.workload, lastGood: read.value ?? 'Lost' } });
+  const found: Revision | 'Lost' = read.value ?? 'Lost';
+  const known = first.needs === 'Running' ? { running: found } : { lastGood: found };
+  return decideHosted({ ...facts, workload: { ...facts.workload, ...known } });
 }
 
 /** What could not be written is tried again. */

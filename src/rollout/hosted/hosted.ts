@@ -7,7 +7,8 @@
  * 3. Not available in time: back to the last revision that was, or, where none ever was, to what its owner had. That digest is
  *    not tried again until it or the owner's template is another one.
  * 4. Our edit gone is a revert: put in again once. A second one in ten minutes is a fight: stop, and name the manager.
- * 5. Another certificate or token of the webhook under the same kubeconfig changes a Secret and nothing else, at any time.
+ * 5. Another certificate or token of the webhook under the same kubeconfig changes a Secret and nothing else, at any time; and
+ *    so it does for pods that run an older revision while a newer one waits, as far as it can be told to be for them (carried.ts).
  * 6. What cannot be read changes nothing, and absence removes nothing: flags leave by a patch of ours, or with their workload.
  */
 import { credentialsDigest } from '../../render/webhook/credentials.ts';
@@ -18,6 +19,7 @@ import { accept, hostedViewOf, sentence } from '../accept.ts';
 import type { Accepted } from '../accept.ts';
 import { UNKNOWN_RETRY_MS, laterIn } from '../decide.ts';
 import type { WorkloadFact } from '../facts.ts';
+import { withCarried } from './carried.ts';
 import { egressWishOf } from './egress-wish.ts';
 import type { EgressWish } from './egress.ts';
 import { nextLook, withFound } from './proof.ts';
@@ -135,7 +137,7 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   if (meta.deleting && !mine(facts)) return { finalizer: 'Remove', settled: false };
   const acts = meta.deleting || accepted.verdict.status === 'True' || accepted.keeps !== undefined;
   const decided: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
-  const rotated = acts ? withCredentials(decided, accepted, facts) : decided;
+  const rotated = acts ? withCarried(withCredentials(decided, accepted, facts), accepted, facts) : decided;
   const { found, kubeconfig } = facts.workload;
   const known = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig) };
   const step = acts ? tidied(known, facts) : known;
@@ -158,13 +160,14 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
   const status = statusOf(facts, accepted, step);
   const { look, at } = mine(facts) && step.settled === true ? nextLook(facts, accepted, step.memory) : {};
   const times = [step.requeueAfterMs, later, at].filter((ms) => ms !== undefined);
-  const { publish, rotate, patch, patchMade, prune, deleteStuckPods } = step;
+  const { publish, rotate, carry, patch, patchMade, prune, deleteStuckPods } = step;
   const keep =
     accepted.own === undefined || status.lastValid?.name === facts.status.lastValid?.name ? {} : { keep: accepted.own };
   return {
     finalizer: 'Keep',
     ...(publish === undefined ? {} : { publish }),
     ...(rotate === undefined ? {} : { rotate }),
+    ...(carry === undefined ? {} : { carry }),
     ...(patch === undefined || patch.length === 0 ? {} : { patch }),
     ...(look === undefined ? {} : { look }),
     ...(patchMade === undefined || patchMade.length === 0 ? {} : { patchMade }),

@@ -21,6 +21,8 @@ export type HostedDecision = {
   readonly publish?: Revision;
   /** Of this revision, the webhook's credentials are others: they alone are published anew. */
   readonly rotate?: Revision;
+  /** What runs, with the newest credentials: they alone are published anew. */
+  readonly carry?: Revision;
   readonly patch?: readonly PatchOp[];
   /** Its API server is to be asked now; what comes of it is a fact of the next decision. */
   readonly look?: Look;
@@ -34,7 +36,7 @@ export type HostedDecision = {
   readonly status?: AuditConfigStatus;
   readonly requeueAfterMs?: number;
   /** Decided without: they are to be read, and it is to be decided again. */
-  readonly needs?: 'LastValid' | 'LastGood';
+  readonly needs?: 'LastValid' | 'LastGood' | 'Running';
   /** What the pods must reach; absent where it is not for this AuditConfig to say. egress.ts and the controller do the rest. */
   readonly egress?: EgressWish;
   readonly settled: boolean;
@@ -43,10 +45,12 @@ export type HostedDecision = {
 /** What is to happen to the workload, and what is said of it. */
 export type Step = Pick<
   HostedDecision,
-  'publish' | 'patchMade' | 'rotate' | 'patch' | 'prune' | 'deleteStuckPods' | 'requeueAfterMs' | 'needs'
+  'publish' | 'patchMade' | 'rotate' | 'carry' | 'patch' | 'prune' | 'deleteStuckPods' | 'requeueAfterMs' | 'needs'
 > & {
   readonly rolled: RolledOut;
   readonly degraded?: Verdict<'Degraded'>;
+  /** Said where nothing is known to be wrong. */
+  readonly doubt?: Verdict<'Degraded'>;
   readonly memory: Memory;
   readonly settled?: boolean;
 };

@@ -34,7 +34,7 @@ export function statusOf(facts: HostedFacts, accepted: Accepted, step: Step): Au
   const verdicts: readonly Verdict[] = [
     accepted.verdict,
     step.rolled,
-    step.degraded ?? keptVerdict(accepted) ?? FINE,
+    step.degraded ?? keptVerdict(accepted) ?? step.doubt ?? FINE,
     ...observed(facts, accepted, step.memory),
   ];
   const old: readonly Condition[] = facts.status.conditions ?? [];
