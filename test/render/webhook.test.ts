@@ -140,6 +140,14 @@ describe('a webhook kubeconfig', () => {
     expect(result.kubeconfig).toBeDefined();
   });
 
+  it('names a field that is nearly a known one, and never another word that stands where a field does', () => {
+    const said = (user: unknown): string => renderWebhook(bytes(kubeconfig({}, user))).findings[0]?.message ?? '';
+    expect(said({ tokn: 'x' })).toContain('tokn has no meaning');
+    expect(said({ as: 'x' })).toContain('as has no meaning');
+    for (const word of ['correcthorsebattery', 'Pa55w0rd', 'hunter'])
+      expect(said({ [word]: '' })).toMatch(/kubeconfig: a field has no meaning/);
+  });
+
   it.each<[string, unknown, string]>([
     ['that is empty', '', 'WebhookUnparsable'],
     ['that is no YAML', 'a: [b', 'WebhookUnparsable'],

@@ -3,6 +3,7 @@
  * reach it. Source: k8s.io/client-go tools/clientcmd (api/v1/conversion.go, client_config.go). Called by ../webhook.ts.
  */
 import type { Position } from '../../api/findings.ts';
+import { suggest } from '../../policy/suggest.ts';
 import { decodeBase64 } from '../../yaml/base64.ts';
 import { placeOf, textOf, treeOf } from './tree.ts';
 import type { Tree } from './tree.ts';
@@ -94,7 +95,7 @@ export function checkFields(tree: Tree, known: Known, allowed: readonly string[]
     const refused = Object.hasOwn(REFUSED, key) ? REFUSED[key] : undefined;
     if (refused !== undefined) {
       if (value.kind !== 'string' || value.value !== '') fail('WebhookRefused', `${key} ${refused}`, at);
-    } else if (type === undefined) fail('WebhookInvalid', `${printable(key)} has no meaning for a webhook`, at);
+    } else if (type === undefined) fail('WebhookInvalid', `${printable(key, known)} has no meaning for a webhook`, at);
     else if (type === 'boolean' ? value.kind !== 'bool' : value.kind !== 'string')
       fail('WebhookInvalid', `${key} must be a ${type === 'boolean' ? 'boolean' : 'string'}`, at);
     else if (type === 'base64' && decodeBase64(textOf(tree, key)) === undefined)
@@ -102,5 +103,11 @@ export function checkFields(tree: Tree, known: Known, allowed: readonly string[]
   }
 }
 
-/** Names of fields are no secrets, but what is no name may be. */
-const printable = (key: string): string => (/^[A-Za-z][A-Za-z-]{0,39}$/.test(key) ? key : 'a field');
+/** Fields of a kubeconfig that mean something to kubectl alone. */
+const OF_KUBECTL = ['as', 'as-uid', 'as-groups', 'as-user-extra'];
+
+/** Only a name that is known, or nearly one, is repeated: a password that stands where a field does is any other word. */
+const printable = (key: string, known: Known): string =>
+  OF_KUBECTL.includes(key) || suggest(key, [...Object.keys(known), ...Object.keys(REFUSED)]) !== undefined
+    ? key
+    : 'a field';
