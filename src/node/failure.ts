@@ -3,7 +3,7 @@
  * is a doubt that the revision was the cause (rules: src/rollout/blame.ts). Called by follow.ts.
  */
 import { doubtOf } from '../rollout/blame.ts';
-import type { Doubt } from '../rollout/blame.ts';
+import type { Doubt } from '../rollout/node-state.ts';
 import type { Reason, Step } from '../rollout/node-state.ts';
 import type { Digest } from '../render/types.ts';
 import type { ServerView } from '../targets/server.ts';

@@ -9,9 +9,7 @@
  * 4. What the API server says of its storage counts; and a crash loop in another boot than that of the rename, since
  *    etcd comes up beside it there, and its failure to do so may be all that the API server dies of.
  */
-import type { Reason } from './node-state.ts';
-
-export type Doubt = 'StorageAway' | 'Rebooted';
+import type { Doubt, Reason } from './node-state.ts';
 
 export type Case = {
   readonly why: Reason;

@@ -20,12 +20,14 @@
  * 6. A manifest that somebody else wrote anew while it was probed (an upgrade) ends the change, and blames nobody.
  */
 import type { Digest } from '../render/types.ts';
-import type { Doubt } from './blame.ts';
 
 /** Milliseconds since the epoch, by the clock that was handed in. */
 export type Instant = number;
 
 export type Reason = 'CrashLoop' | 'NotHealthyInTime' | 'OutOfMemory' | 'DiskError';
+
+/** What may have stopped an API server beside its revision (blame.ts). */
+export type Doubt = 'StorageAway' | 'Rebooted';
 
 export type NodeState =
   | { readonly phase: 'Settled'; readonly current: Digest | null; readonly lastGood: Digest | null }

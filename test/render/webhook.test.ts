@@ -141,7 +141,7 @@ describe('a webhook kubeconfig', () => {
   });
 
   it('names a field that is nearly a known one, and never another word that stands where a field does', () => {
-    const said = (user: unknown): string => renderWebhook(bytes(kubeconfig({}, user))).findings[0]?.message ?? '';
+    const said = (user: Tree): string => renderWebhook(bytes(kubeconfig({}, user))).findings[0]?.message ?? '';
     expect(said({ tokn: 'x' })).toContain('tokn has no meaning');
     expect(said({ as: 'x' })).toContain('as has no meaning');
     for (const word of ['correcthorsebattery', 'Pa55w0rd', 'hunter'])

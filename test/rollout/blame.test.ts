@@ -1,7 +1,8 @@
 /** Whether a revision is to blame for an API server that fell over: from plain facts. */
 import { describe, expect, it } from 'vitest';
 import { doubtOf } from '../../src/rollout/blame.ts';
-import type { Case, Doubt } from '../../src/rollout/blame.ts';
+import type { Case } from '../../src/rollout/blame.ts';
+import type { Doubt } from '../../src/rollout/node-state.ts';
 
 const LOOP: Case = { why: 'CrashLoop', rebooted: false, doubted: false, words: [] };
 
