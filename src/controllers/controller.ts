@@ -14,7 +14,7 @@ import { createElection } from '../kube/lease.ts';
 import { createWorkQueue } from '../kube/queue.ts';
 import type { Outcome } from '../kube/queue.ts';
 import { createStatusWriter } from '../kube/status.ts';
-import { isRecord, refOf } from '../kube/types.ts';
+import { isRecord, keyOf, refOf } from '../kube/types.ts';
 import { delay } from '../kube/wait.ts';
 import { rememberPolicies } from '../render/policy-memo.ts';
 import { createDatacenterMetrics } from '../telemetry/datacenter-metrics.ts';
@@ -37,6 +37,7 @@ import {
 import { credentialsKey } from './credentials-key.ts';
 import { DATACENTER_PAUSE_MS, createDatacenters, datacenterKey, datacenterOfKey } from './datacenters.ts';
 import { readerOf } from './gather.ts';
+import { isAtRest } from './first.ts';
 import { GovernedView } from './governed.ts';
 import { createReconciler } from './reconcile.ts';
 import type { ReconcilerOptions } from './reconcile.ts';
@@ -49,7 +50,7 @@ import { ClusterRangesReader } from './hosted/egress-ranges.ts';
 import { EgressWatch } from './hosted/egress-watch.ts';
 import { resolveName } from './hosted/names.ts';
 import { isHosted, Patched, placeKey } from './hosted/workloads.ts';
-import type { ObjectKey } from '../kube/types.ts';
+import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { AUDIT_CONFIGS, DATACENTERS } from './resources.ts';
 import { RESTART_KEY, createRestartLease } from './restart-lease.ts';
 
@@ -205,6 +206,11 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     if (config === undefined || isHosted(config)) hostedQueue.add(key);
     if (config === undefined || !isHosted(config)) queue.add(key);
   };
+  const enqueueAtFirst = (config: KubeObject): void => {
+    const of = isHosted(config) ? hostedQueue : queue;
+    if (isAtRest(config)) of.addIdle(keyOf(config.metadata));
+    else of.add(keyOf(config.metadata));
+  };
   const unwire = wire(caches, (key) => {
     const config = caches.configs.store.get(key);
     if (config === undefined || !isHosted(config)) queue.add(key);
@@ -250,7 +256,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   });
   // Before the AuditConfigs: they ask whose turn it is.
   for (const { metadata } of caches.datacenters.store.values()) queue.add(datacenterKey(metadata.name));
-  for (const key of caches.configs.store.keys()) enqueue(key);
+  for (const config of caches.configs.store.values()) enqueueAtFirst(config);
   // After them: what datacenters make of a pause is known then.
   queue.add(RESTART_KEY);
   const discovery = new Discovery({

@@ -9,7 +9,13 @@ import type { Transport } from './transport.ts';
 import { apiVersionOf, isRecord, parseObject, pathOf, resourceLabel } from './types.ts';
 import type { KubeObject, ObjectRef, Resource } from './types.ts';
 
-export type Call = { readonly signal: AbortSignal; readonly timeoutMs?: number; readonly dryRun?: boolean };
+export type Call = {
+  readonly signal: AbortSignal;
+  readonly timeoutMs?: number;
+  readonly dryRun?: boolean;
+  /** See ApiRequest.onCanary. */
+  readonly onCanary?: boolean;
+};
 
 export type ListCall = Call & {
   /** None lists all namespaces. */
@@ -72,8 +78,11 @@ export const acceptFor = (metadataOnly: boolean | undefined, list: boolean): str
     ? `application/json;as=PartialObjectMetadata${list ? 'List' : ''};g=meta.k8s.io;v=v1,application/json`
     : 'application/json';
 
-const callOf = (call: Call): { signal: AbortSignal; timeoutMs?: number } =>
-  call.timeoutMs === undefined ? { signal: call.signal } : { signal: call.signal, timeoutMs: call.timeoutMs };
+const callOf = ({ signal, timeoutMs, onCanary }: Call): Pick<Call, 'signal' | 'timeoutMs' | 'onCanary'> => ({
+  signal,
+  ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  ...(onCanary === undefined ? {} : { onCanary }),
+});
 
 function parsePage(value: unknown, resource: Resource): Result<Page> {
   if (!isRecord(value) || !isRecord(value['metadata'])) return fail('BadResponse', 'the answer is no list');

@@ -18,7 +18,10 @@ import type { Random } from './wait.ts';
 /** While the server is away: quick, since every 100 ms are added to the recovery, and one request for all of us. */
 const PROBE_BACKOFF = { firstMs: 100, maxMs: 300, factor: 1.5 };
 const PROBE_TIMEOUT_MS = 3_000;
-/** Keeps the canary's connection open (the API server drops idle ones after 90 s), and finds what no FIN told. */
+/**
+ * Keeps the canary's connection open (the API server drops idle ones after 90 s), and finds what no FIN told. Left out
+ * where another request went over that connection meanwhile: whoever has a lease asks nothing else.
+ */
 const PING_MS = 30_000;
 /**
  * While it starts, a server answers 403 to /readyz before its authorizer is loaded. A user who may really not read it
@@ -27,7 +30,7 @@ const PING_MS = 30_000;
 const DENIED_IS_UP_MS = 10_000;
 
 export type HealthOptions = {
-  readonly transport: Pick<Transport, 'knock' | 'onCanaryClosed' | 'onConnectionError'>;
+  readonly transport: Pick<Transport, 'knock' | 'sinceCanaryMs' | 'onCanaryClosed' | 'onConnectionError'>;
   readonly log: Logger;
   readonly metrics: KubeMetrics;
   readonly random?: Random;
@@ -83,6 +86,10 @@ class Health implements ApiHealth {
     this.#signal = signal;
     this.#options.metrics.apiServerUp(true);
     while (!signal.aborted) {
+      if (!this.#suspected && this.#options.transport.sinceCanaryMs() < PING_MS) {
+        await this.#idle(signal);
+        continue;
+      }
       this.#suspected = false;
       const ready = await this.#ready(signal, false);
       if (signal.aborted) break;
@@ -102,7 +109,8 @@ class Health implements ApiHealth {
       return;
     }
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => this.#wake?.(), PING_MS);
+      const due = PING_MS - Math.min(PING_MS, this.#options.transport.sinceCanaryMs());
+      const timer = setTimeout(() => this.#wake?.(), Math.max(PROBE_BACKOFF.firstMs, due));
       const unhook = onAbort(signal, () => this.#wake?.());
       this.#wake = () => {
         clearTimeout(timer);

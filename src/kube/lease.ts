@@ -193,7 +193,9 @@ class LeaseElection implements Election {
   /** One look and, where it is ours to take, one write. True when the lease is ours by a write that succeeded. */
   async #tryOnce(signal: AbortSignal, timeoutMs: number): Promise<boolean> {
     const begun = this.#clock.monotonicMs();
-    const call = { signal, timeoutMs: Math.max(1, timeoutMs) };
+    // It is looked at or written every few seconds for as long as the process lives: that keeps the canary alive, and
+    // nothing else need be asked for it.
+    const call = { signal, timeoutMs: Math.max(1, timeoutMs), onCanary: true };
     // While leading, what we wrote last is what is there, or the write gets a Conflict and we look.
     if (this.#record === undefined || !this.leading) {
       const seen = await this.#look(call);

@@ -1,7 +1,8 @@
 /**
  * A queue of keys for reconciling, with the guarantees of client-go's: a key waits at most once however often it is
  * added; it is never worked on twice at a time; what is added while it is worked on is worked on afterwards; failures
- * of one key wait longer each time without holding up others. Nothing else is promised: no order, no persistence.
+ * of one key wait longer each time without holding up others. What is only looked at to be sure (all keys, when a leader
+ * begins) lets pass what changed. Nothing else is promised: no order, no persistence.
  * Reconcilers look at the world, not at the number of their calls. Called by controllers and agent.
  */
 import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
@@ -44,11 +45,16 @@ export interface WorkQueue<K extends string> {
   readonly depth: number;
   readonly inFlight: number;
   add(key: K): void;
+  /** Lets others pass, but for one in eight, so that it has its turn; until `add` says that it is wanted now. */
+  addIdle(key: K): void;
   /** Adds in `ms`; the earlier of two wins. 0 adds now. */
   addAfter(key: K, ms: number): void;
   /** Works until the signal aborts, and resolves when everything in flight has ended. */
   work(options: WorkOptions<K>, signal: AbortSignal): Promise<void>;
 }
+
+/** One in so many that are taken is one that lets others pass. */
+const IDLE_SHARE = 8;
 
 class KeyQueue<K extends string> implements WorkQueue<K> {
   readonly #o: QueueOptions;
@@ -56,6 +62,9 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
   readonly #random: Random;
   /** Waiting keys in order, with the time they were added. */
   readonly #waiting = new Map<K, number>();
+  /** The same, of those that let others pass. */
+  readonly #resting = new Map<K, number>();
+  #taken = 0;
   readonly #working = new Set<K>();
   /** Added again while they are worked on. */
   readonly #dirty = new Set<K>();
@@ -71,7 +80,7 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
   }
 
   get depth(): number {
-    return this.#waiting.size;
+    return this.#waiting.size + this.#resting.size;
   }
   get inFlight(): number {
     return this.#working.size;
@@ -80,13 +89,27 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
   add(key: K): void {
     if (this.#closed) return;
     if (this.#waiting.has(key) || this.#dirty.has(key)) return;
-    this.#o.metrics.queueAdded(this.#o.name);
-    if (this.#working.has(key)) {
-      this.#dirty.add(key);
+    const since = this.#resting.get(key);
+    if (since !== undefined) {
+      this.#resting.delete(key);
+      this.#waiting.set(key, since);
       return;
     }
-    this.#waiting.set(key, this.#clock.monotonicMs());
-    this.#o.metrics.queueDepth(this.#o.name, this.#waiting.size);
+    this.#o.metrics.queueAdded(this.#o.name);
+    if (this.#working.has(key)) this.#dirty.add(key);
+    else this.#wait(key, this.#waiting);
+  }
+
+  addIdle(key: K): void {
+    if (this.#closed || this.#waiting.has(key) || this.#resting.has(key) || this.#dirty.has(key)) return;
+    if (this.#working.has(key)) return this.add(key);
+    this.#o.metrics.queueAdded(this.#o.name);
+    this.#wait(key, this.#resting);
+  }
+
+  #wait(key: K, among: Map<K, number>): void {
+    among.set(key, this.#clock.monotonicMs());
+    this.#o.metrics.queueDepth(this.#o.name, this.depth);
     this.#idle.shift()?.();
   }
 
@@ -135,6 +158,7 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
     for (const { timer } of this.#later.values()) clearTimeout(timer);
     this.#later.clear();
     this.#waiting.clear();
+    this.#resting.clear();
     this.#dirty.clear();
     this.#failures.clear();
     this.#o.metrics.queueDepth(this.#o.name, 0);
@@ -152,13 +176,15 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
   }
 
   #take(): K | undefined {
-    const first = this.#waiting.entries().next();
+    const isTheirs = this.#waiting.size === 0 || (++this.#taken % IDLE_SHARE === 0 && this.#resting.size > 0);
+    const from = isTheirs ? this.#resting : this.#waiting;
+    const first = from.entries().next();
     if (first.done === true) return undefined;
     const [key, since] = first.value;
-    this.#waiting.delete(key);
+    from.delete(key);
     this.#working.add(key);
     const { metrics, name } = this.#o;
-    metrics.queueDepth(name, this.#waiting.size);
+    metrics.queueDepth(name, this.depth);
     metrics.queueInFlight(name, this.#working.size);
     metrics.queueWaited(name, (this.#clock.monotonicMs() - since) / 1000);
     return key;

@@ -85,6 +85,8 @@ class ResourceReflector<T, I extends string> implements Reflector<T, I> {
   readonly #handlers = new Set<(change: Change) => void>();
   readonly #waiting = new Set<() => void>();
   #synced = false;
+  /** Of what the store holds, what the gauge has been told. */
+  #counted = 0;
   #version: string | undefined;
   #why: ListReason = 'Start';
 
@@ -119,6 +121,15 @@ class ResourceReflector<T, I extends string> implements Reflector<T, I> {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#follow(signal);
+    } finally {
+      // Whoever runs no more holds nothing up to date.
+      this.#count(0);
+    }
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (this.#version === undefined) {
         const listed = await this.#list(signal);
@@ -214,7 +225,7 @@ class ResourceReflector<T, I extends string> implements Reflector<T, I> {
     if (signal.aborted) return fail('Cancelled', 'cancelled');
     for (const key of [...this.store.keys()]) if (!seen.has(key)) this.#tell(this.store.delete(key));
     this.#o.metrics.listed(this.#label, this.#why);
-    this.#o.metrics.stored(this.#label, this.store.size);
+    this.#count(this.store.size);
     log.debug({ resource: this.#label, count: seen.size, why: this.#why }, 'listed');
     this.#synced = true;
     for (const run of [...this.#waiting]) run();
@@ -313,8 +324,13 @@ class ResourceReflector<T, I extends string> implements Reflector<T, I> {
         break;
     }
     this.#version = event.object.metadata.resourceVersion;
-    this.#o.metrics.stored(this.#label, this.store.size);
+    this.#count(this.store.size);
     return ok(undefined);
+  }
+
+  #count(now: number): void {
+    if (now !== this.#counted) this.#o.metrics.stored(this.#label, now - this.#counted);
+    this.#counted = now;
   }
 
   #keep(object: KubeObject): ObjectKey {

@@ -27,6 +27,8 @@ export type ApiRequest = {
   /** For the whole exchange; default 30 s. Streams have none. */
   readonly timeoutMs?: number;
   readonly signal: AbortSignal;
+  /** On the canary's connection, which it keeps open: small requests that go out all the time. */
+  readonly onCanary?: boolean;
   /** Labels for metrics: bounded sets only. */
   readonly about: { readonly verb: string; readonly resource: string };
 };
@@ -47,6 +49,8 @@ export interface Transport {
   stream(request: ApiRequest): Promise<Result<ByteStream>>;
   /** GET on the canary connection: the HTTP status. */
   knock(path: string, signal: AbortSignal, timeoutMs: number): Promise<Result<number>>;
+  /** Milliseconds since the canary's connection last brought an answer; Infinity: never. */
+  sinceCanaryMs(): number;
   onCanaryClosed(run: () => void): void;
   /** Called for every failure to reach the server; health.ts listens. */
   onConnectionError(run: (error: KubeError) => void): void;
@@ -97,6 +101,7 @@ class HttpTransport implements Transport {
   readonly #options: TransportOptions;
   readonly #clock: Clock;
   readonly #onError: ((error: KubeError) => void)[] = [];
+  #canaryAt = -Infinity;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -120,9 +125,11 @@ class HttpTransport implements Transport {
     try {
       const live = await this.#options.connections.current();
       if (live.ok) {
-        const answer = await this.#send(live.value.requests, live.value, request, life);
+        const pool = request.onCanary === true ? live.value.canary : live.value.requests;
+        const answer = await this.#send(pool, live.value, request, life);
         status = answer.statusCode;
         const text = await readText(answer.body);
+        if (request.onCanary === true) this.#canaryAt = this.#clock.monotonicMs();
         result = answer.statusCode < 300 ? parseJson(text) : { ok: false, error: this.#errorOf(answer, text) };
       } else result = live;
     } catch (thrown) {
@@ -173,6 +180,7 @@ class HttpTransport implements Transport {
       if (live.ok) {
         const answer = await this.#send(live.value.canary, live.value, request, life);
         await readText(answer.body);
+        this.#canaryAt = this.#clock.monotonicMs();
         result = ok(answer.statusCode);
       } else result = live;
     } catch (thrown) {
@@ -182,6 +190,10 @@ class HttpTransport implements Transport {
     }
     this.#measure(request, result, begun, result.ok ? result.value : undefined);
     return result;
+  }
+
+  sinceCanaryMs(): number {
+    return this.#clock.monotonicMs() - this.#canaryAt;
   }
 
   onCanaryClosed(run: () => void): void {

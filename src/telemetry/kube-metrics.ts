@@ -11,7 +11,8 @@ export type KubeMetrics = {
   watchEnded(resource: string, reason: string): void;
   watchEvent(resource: string): void;
   listed(resource: string, reason: string): void;
-  stored(resource: string, count: number): void;
+  /** So many more, or fewer: several caches may hold objects of one resource. */
+  stored(resource: string, more: number): void;
   handlerFailed(resource: string): void;
   queueDepth(queue: string, depth: number): void;
   queueAdded(queue: string): void;
@@ -55,7 +56,11 @@ export function createKubeMetrics(registry: Registry): KubeMetrics {
     help: 'Complete (re)lists of a reflector, by reason.',
     labels: ['resource', 'reason'],
   });
-  const objects = gauge(registry, { name: 'kube_cached_objects', help: 'Objects held.', labels: ['resource'] });
+  const objects = gauge(registry, {
+    name: 'kube_cached_objects',
+    help: 'Objects held, in all caches.',
+    labels: ['resource'],
+  });
   const handlerErrors = counter(registry, {
     name: 'kube_handler_errors_total',
     help: 'Change handlers that threw: bugs.',
@@ -110,7 +115,7 @@ export function createKubeMetrics(registry: Registry): KubeMetrics {
     },
     watchEvent: (resource) => events.inc({ resource }),
     listed: (resource, reason) => lists.inc({ resource, reason }),
-    stored: (resource, count) => objects.set({ resource }, count),
+    stored: (resource, more) => objects.inc({ resource }, more),
     handlerFailed: (resource) => handlerErrors.inc({ resource }),
     queueDepth: (queue, n) => depth.set({ queue }, n),
     queueAdded: (queue) => adds.inc({ queue }),

@@ -19,6 +19,8 @@ type Link = { down: boolean; thereMs: number; backMs: number };
 /** One Lease in memory, with resourceVersions as an API server keeps them. */
 class LeaseApi {
   lease: KubeObject | undefined;
+  /** Looks and writes that did not go where they keep the canary alive. */
+  elsewhere = 0;
   #version = 0;
 
   get spec(): Readonly<Record<string, unknown>> {
@@ -35,7 +37,11 @@ class LeaseApi {
     return this.#store({ ...this.lease, spec: { ...this.spec, ...spec } });
   }
   client(link: Link): KubeClient {
-    const over = async (call: { timeoutMs?: number }, act: () => Result<KubeObject>): Promise<Result<KubeObject>> => {
+    const over = async (
+      call: { timeoutMs?: number; onCanary?: boolean },
+      act: () => Result<KubeObject>,
+    ): Promise<Result<KubeObject>> => {
+      if (call.onCanary !== true) this.elsewhere += 1;
       const limit = call.timeoutMs ?? Infinity;
       const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
       if (link.down) return fail('ConnectionRefused', 'cut');
@@ -117,6 +123,7 @@ describe('a lease', () => {
     expect([a.election.leading, b.election.leading]).toEqual([true, false]);
     expect(b.election.holder).toBe('a');
     expect([a.terms.length, b.terms.length]).toEqual([1, 0]);
+    expect(api.elsewhere).toBe(0);
     expect(api.spec).toMatchObject({ holderIdentity: 'a', leaseDurationSeconds: 15, leaseTransitions: 0 });
     expect(api.spec['renewTime']).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
     await end(a, b);

@@ -66,6 +66,43 @@ describe('the work queue', () => {
     expect(open.map((o) => o.key)).toEqual(['a', 'b', 'c']);
   });
 
+  it('takes what is looked at to be sure after all that changed, and at once when that changes too', async () => {
+    const queue = make();
+    const { open, calls, reconcile } = manual();
+    for (const k of ['idle-1', 'idle-2', 'idle-3']) queue.addIdle(k);
+    queue.addIdle('idle-1');
+    queue.add('changed-1');
+    queue.add('idle-3');
+    queue.addIdle('changed-1');
+    expect(queue.depth).toBe(4);
+    void queue.work({ workers: 1, reconcile }, new AbortController().signal);
+    for (let i = 0; i < 4; i++) {
+      await flush();
+      // Worked on when it is added: looked at once more, as ever.
+      if (i === 3) queue.addIdle(calls[3] ?? '');
+      open[i]?.end();
+    }
+    await flush();
+    expect(calls).toEqual(['changed-1', 'idle-3', 'idle-1', 'idle-2', 'idle-2']);
+    open[4]?.end();
+    await flush();
+    expect([queue.depth, queue.inFlight]).toEqual([0, 0]);
+  });
+
+  it('takes one in eight of those that let others pass, however much changes', async () => {
+    const queue = make();
+    const { open, calls, reconcile } = manual();
+    for (let i = 0; i < 3; i++) queue.addIdle(`idle-${i}`);
+    for (let i = 0; i < 40; i++) queue.add(`changed-${i}`);
+    void queue.work({ workers: 1, reconcile }, new AbortController().signal);
+    for (let i = 0; i < 24; i++) {
+      await flush();
+      open[i]?.end();
+    }
+    const seen = calls.slice(0, 24).flatMap((k, i) => (k.startsWith('idle') ? [`${k} as ${i + 1}`] : []));
+    expect(seen).toEqual(['idle-0 as 8', 'idle-1 as 16', 'idle-2 as 24']);
+  });
+
   it('waits twice as long for each failure of a key, not for other keys, and forgets after a success', async () => {
     const queue = make({ firstRetryMs: 100, maxRetryMs: 300 });
     const at: number[] = [];

@@ -159,6 +159,73 @@ describe('a reflector', () => {
     },
   );
 
+  it.each([
+    ['as HTTP status', (r: ServerResponse) => json(r, 410, statusBody(410, 'Expired'))],
+    ['inside the stream', (r: ServerResponse) => void r.writeHead(200).end(event('ERROR', statusBody(410, 'Expired')))],
+  ])('does not storm a server to which every version is gone (%s)', async (_name, gone) => {
+    watch = (_a, response) => gone(response);
+    const { things, changes } = start();
+    await things.whenSynced(stop.signal);
+    await until(() => asked('list').length >= 5);
+    // At once, then 100 ms, and 1.6 times as long each: whatever the machine is busy with, waits are not shorter. Those
+    // are 160, 256 and 410 ms, less a tenth, since the first wait of 100 ms is the one that was not waited for.
+    const at = asked('list').map((a) => a.at);
+    const waits = at.slice(1).map((t, i) => t - (at[i] ?? 0));
+    expect(waits[1]).toBeGreaterThan(140);
+    expect(waits[2]).toBeGreaterThan(225);
+    expect(waits[3]).toBeGreaterThan(360);
+    expect(asked('watch').length).toBeLessThanOrEqual(asked('list').length);
+    expect(changes).toEqual(['Added d/a', 'Added d/b']);
+  });
+
+  it('lists from the start when a page is gone, and tells what went between the pages', async () => {
+    let pages = 0;
+    list = ({ query }, response) => {
+      pages += 1;
+      if (query.get('continue') === 'old') return json(response, 410, statusBody(410, 'Expired'));
+      if (pages === 1)
+        return json(response, 200, { metadata: { resourceVersion: '10', continue: 'old' }, items: [item('a')] });
+      objects.delete('a');
+      return json(response, 200, { metadata: { resourceVersion: '12' }, items: [item('b')] });
+    };
+    const { things, changes } = start({ pageSize: 1 });
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    expect(watches[0]?.from).toBe('12');
+    expect(changes).toEqual(['Added d/a', 'Added d/b', 'Deleted d/a']);
+    expect(pages).toBe(3);
+  });
+
+  it('counts what it holds, with the other caches of the resource, and nothing when it has ended', async () => {
+    let held = 0;
+    const metrics = { ...noKubeMetrics, stored: (_resource: string, more: number) => void (held += more) };
+    const one = new AbortController();
+    const other = createReflector<Thing, never>({
+      resource: THINGS,
+      ...kube,
+      log: silentLogger,
+      metrics,
+      project: () => ({ n: 0 }),
+      indexes: {},
+    });
+    const ended = other.run(one.signal);
+    running.push(ended);
+    const { things } = start({ metrics });
+    await things.whenSynced(stop.signal);
+    await other.whenSynced(stop.signal);
+    await watched(2);
+    expect(held).toBe(4);
+    objects.set('c', { version: '11', n: 5 });
+    for (const w of watches) w.response.write(event('ADDED', item('c')));
+    await until(() => held === 6);
+    for (const w of watches) w.response.write(event('MODIFIED', { ...item('c'), spec: { n: 6 } }));
+    for (const w of watches) w.response.write(event('DELETED', item('a')));
+    await until(() => held === 4);
+    one.abort();
+    await ended;
+    expect(held).toBe(2);
+  });
+
   it('tells nothing about what a second list shows unchanged', async () => {
     const { things, changes } = start();
     await things.whenSynced(stop.signal);

@@ -73,9 +73,14 @@ describe('metrics', () => {
     m.watchStarted('things');
     m.watchStarted('things');
     m.watchEnded('things', 'Ended');
+    // Two caches of one resource.
+    m.stored('things', 3);
+    m.stored('things', 2);
+    m.stored('things', -1);
     m.request({ verb: 'get', resource: 'things', code: '200' }, 0.2);
     const text = await registry.metrics();
     expect(text).toContain('auditconfig_kube_watches{resource="things"} 1');
+    expect(text).toContain('auditconfig_kube_cached_objects{resource="things"} 4');
     expect(text).toContain('auditconfig_kube_requests_total{verb="get",resource="things",code="200"} 1');
   });
 });

@@ -54,6 +54,8 @@ export class Fleet {
   readonly token: string;
   readonly #kubeconfig: string;
   controller: ServerProcess | undefined;
+  /** Where the controller that was started last says how it is. */
+  #port = 0;
 
   private constructor(plane: ControlPlane, count: number, token: string) {
     this.plane = plane;
@@ -136,7 +138,12 @@ export class Fleet {
     const [, ...nodeArgs] = entrypoint();
     const bundle = join(ROOT, 'dist/auditconfig.js');
     const args = ['controller', '--kubeconfig', this.#kubeconfig, '--port', '0', '--identity', identity];
-    return (this.controller = new ServerProcess({ file: process.execPath, args: [...nodeArgs, bundle, ...args] }));
+    // Said once, before thousands of other lines.
+    const onLine = (_stream: string, line: string): void => {
+      if (line.includes('controller started')) this.#port = Number(/"port":(\d+)/.exec(line)?.[1]);
+    };
+    const command = { file: process.execPath, args: [...nodeArgs, bundle, ...args], onLine };
+    return (this.controller = new ServerProcess(command));
   }
 
   async stopController(): Promise<void> {
@@ -150,8 +157,7 @@ export class Fleet {
   async memory(): Promise<Memory> {
     const status = readFileSync(`/proc/${this.controller?.pid ?? 0}/status`, 'utf8');
     const rss = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? Number.NaN) * 1024;
-    const port = /"port":(\d+)/.exec(this.controller?.lines.find((l) => l.includes('controller started')) ?? '')?.[1];
-    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    const text = await (await fetch(`http://127.0.0.1:${this.#port}/metrics`)).text();
     const gauge = (name: string): number =>
       Number(new RegExp(`^auditconfig_nodejs_${name}_bytes (\\S+)`, 'm').exec(text)?.[1] ?? Number.NaN) / 1e6;
     return {
