@@ -1,16 +1,10 @@
 /**
- * The seven answers for people. What the client only claims is called a claim. Everything in a log comes from outside:
- * control characters and text that changes direction are shown as escapes, so that a user agent cannot draw on a
- * terminal. Used by `logs`.
+ * The seven answers for people. What the client only claims is called a claim. Everything in a log comes from outside, and
+ * is shown so that it cannot draw on a terminal. Used by `logs`.
  */
 import type { Answers } from '../analysis/answers.ts';
 import type { ObjectRef } from '../analysis/events.ts';
-
-export const printable = (s: string): string =>
-  s.replace(
-    /[\p{Cc}\p{Cs}\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/gu,
-    (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`,
-  );
+import { printable } from './printable.ts';
 
 function objectText(o: ObjectRef): string {
   const kind = [o.resource, o.subresource].filter((s) => s !== '').join('/');

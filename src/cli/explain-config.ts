@@ -10,6 +10,7 @@ import { fromCluster, fromFiles } from './explain-config-input.ts';
 import type { Concerned, ConfigInput } from './explain-config-input.ts';
 import { choice, command, runCommand } from './parse.ts';
 import { usage } from './policy-input.ts';
+import { printable } from './printable.ts';
 import { table } from './table.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
 
@@ -47,7 +48,7 @@ function text(
       return [f.path, valueText(f.value), f.setBy, said.join(', ')];
     });
   const part = (title: string, lines: readonly string[]): string =>
-    lines.length === 0 ? '' : `\n${title}\n${lines.map((l) => `  ${l}\n`).join('')}`;
+    lines.length === 0 ? '' : `\n${title}\n${lines.map((l) => `  ${printable(l)}\n`).join('')}`;
   return [
     rows.length === 0 ? 'every field has its built-in default (--all shows them)\n' : '',
     rows.length === 0 ? '' : table([['FIELD', 'VALUE', 'SET BY', 'OVERRODE'], ...rows]),

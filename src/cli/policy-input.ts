@@ -8,6 +8,7 @@ import { isTested, NEWEST, OLDEST, parseMinor } from '../api/versions.ts';
 import type { Minor } from '../api/versions.ts';
 import { loadPolicy } from '../policy/load.ts';
 import type { Loaded } from '../policy/types.ts';
+import { printable } from './printable.ts';
 import type { CommandResult, Io } from './types.ts';
 
 /**
@@ -41,7 +42,7 @@ export const unreadableInput = (why: string): CommandResult => ({ code: 1, stder
 /** `file:line:column: severity Code: message`; the place is left out where there is none. */
 export function findingText(file: string, f: Finding): string {
   const at = f.at === undefined ? '' : `:${f.at.line}:${f.at.column}`;
-  return `${file === '-' ? '<stdin>' : file}${at}: ${f.severity} ${f.code}: ${f.message}`;
+  return `${file === '-' ? '<stdin>' : file}${at}: ${f.severity} ${f.code}: ${printable(f.message)}`;
 }
 
 /** A policy that loads, and where its fields stand. */

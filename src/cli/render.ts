@@ -20,6 +20,7 @@ import type { Revision } from '../render/types.ts';
 import { DEFAULT_LAYOUT, resolveFlags } from '../targets/host-layout.ts';
 import { dropInFor } from '../targets/rancher.ts';
 import { command, runCommand } from './parse.ts';
+import { printable } from './printable.ts';
 import { isResult, readInput, unreadableInput, usage, versionOf } from './policy-input.ts';
 import type { CommandResult, Io } from './types.ts';
 
@@ -81,7 +82,7 @@ async function render(options: Options, io: Io): Promise<CommandResult> {
 /** As compilers write it, so that editors jump to it. */
 export function findingLine(file: string, f: Finding): string {
   const place = f.at === undefined ? '' : `:${f.at.line}:${f.at.column}`;
-  return `${file === '-' ? '<stdin>' : file}${place}: ${f.severity}: ${f.message} [${f.code}]\n`;
+  return `${file === '-' ? '<stdin>' : file}${place}: ${f.severity}: ${printable(f.message)} [${f.code}]\n`;
 }
 
 function printed(

@@ -13,6 +13,7 @@ import { kubeConfigCredentials } from '../kube/credentials.ts';
 import type { Result } from '../kube/errors.ts';
 import type { KubeObject, Resource } from '../kube/types.ts';
 import { choice, command, runCommand } from './parse.ts';
+import { printableLines } from './printable.ts';
 import { table } from './table.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
 
@@ -97,8 +98,12 @@ export function text({ auditConfigs, auditNodes }: Overview): string {
     ...auditNodes.map((n) => [n.name, n.auditConfig, n.phase, n.current, n.wanted, n.kubernetesVersion].map(orDash)),
   ];
   const why = [
-    ...auditConfigs.filter((c) => c.ready !== 'True').map((c) => `${c.namespace}/${c.name}: ${c.message}\n`),
-    ...auditNodes.filter((n) => n.phase !== 'Settled' && n.message !== '').map((n) => `node ${n.name}: ${n.message}\n`),
+    ...auditConfigs
+      .filter((c) => c.ready !== 'True')
+      .map((c) => `${c.namespace}/${c.name}: ${printableLines(c.message)}\n`),
+    ...auditNodes
+      .filter((n) => n.phase !== 'Settled' && n.message !== '')
+      .map((n) => `node ${n.name}: ${printableLines(n.message)}\n`),
   ];
   return [
     table(configs),

@@ -1,7 +1,7 @@
 /** `auditconfig explain-config` from files: who set what, what it overrode, and what does not count. */
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { runCli } from '../../src/cli/index.ts';
+import { run } from '../../src/cli/explain-config.ts';
 import type { CommandResult } from '../../src/cli/types.ts';
 import { IO } from './node-folder.ts';
 
@@ -29,15 +29,18 @@ const namespace = (datacenter: string): string =>
   `apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {datacenter: ${datacenter}}}\n`;
 
 const explain = (args: string, files: Readonly<Record<string, string>>): Promise<CommandResult> =>
-  runCli(['explain-config', ...args.split(' ').filter((a) => a !== '')], {
-    ...IO,
-    readFile: (path) => {
-      const file = files[path];
-      return file === undefined
-        ? Promise.reject(new Error(`no ${path}`))
-        : Promise.resolve(new TextEncoder().encode(file));
+  run(
+    args.split(' ').filter((a) => a !== ''),
+    {
+      ...IO,
+      readFile: (path) => {
+        const file = files[path];
+        return file === undefined
+          ? Promise.reject(new Error(`no ${path}`))
+          : Promise.resolve(new TextEncoder().encode(file));
+      },
     },
-  });
+  );
 const FILES = { 'ac.yaml': CONFIG, 'dc.yaml': EU, 'ns.yaml': namespace('eu') };
 
 describe('auditconfig explain-config', () => {
@@ -117,5 +120,16 @@ describe('auditconfig explain-config', () => {
     expect((await explain(`${files} -n c`, other)).stderr).toContain('in namespace c');
     for (const flag of ['--kubeconfig k', '--context c'])
       expect((await explain(`${files} ${flag}`, other)).code).toBe(2);
+  });
+
+  it('cannot be drawn on by the words of a tenant', async () => {
+    const wild = CONFIG.replace('name: mine', 'name: "mine\\e[2J"').replace('maxAgeDays: 7', '"max\\e[2J": 7');
+    const { code, stderr } = await explain('-f ac.yaml', { 'ac.yaml': wild });
+    expect([code, stderr]).toEqual([1, expect.stringContaining('u{1b}')]);
+    expect(stderr).not.toContain('\u001b');
+    const end = new Date(Date.now() + 86_400_000).toISOString();
+    const reason = `${EU}  exemptions: [{namespace: a, reason: "x\\e[2J", expirationTime: "${end}"}]\n`;
+    const shown = await explain('-f ac.yaml -f dc.yaml -f ns.yaml', { ...FILES, 'dc.yaml': reason });
+    expect(shown.stdout).toContain('x\\u{1b}[2J');
   });
 });

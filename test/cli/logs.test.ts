@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
-import { printable } from '../../src/cli/answers-text.ts';
+import { printable } from '../../src/cli/printable.ts';
 import { LineCutter } from '../../src/cli/log-lines.ts';
 import { run } from '../../src/cli/logs.ts';
 import type { CommandResult } from '../../src/cli/types.ts';

@@ -59,4 +59,12 @@ describe('auditconfig status', () => {
     expect(nodeRow(object('AuditNode', 'cp-1'), spec, {}).phase).toBe('AgentSilent');
     expect(text({ auditConfigs: [], auditNodes: [] })).toBe('no AuditConfig found\n');
   });
+
+  it('cannot be drawn on by the words of an API server, or of whoever wrote an AuditConfig', () => {
+    const wild = 'x\u001b[2J\u009b\u202e';
+    const config = configRow(object('AuditConfig', 'main', 'sys'), condition('False', wild, `${wild}\nsecond line`));
+    const shown = text({ auditConfigs: [config], auditNodes: [] });
+    expect(shown).not.toMatch(/[\u001b\u009b\u202e]/);
+    expect(shown).toContain('\nsys/main: x\\u{1b}[2J\\u{9b}\\u{202e}\n  second line\n');
+  });
 });
