@@ -7,7 +7,8 @@ import type { Revision } from '../../src/render/types.ts';
 import { decideHosted } from '../../src/rollout/hosted/hosted.ts';
 import type { HostedDecision, HostedFacts } from '../../src/rollout/hosted/scene.ts';
 import { managedView } from '../../src/targets/managed.ts';
-import { patched, sample } from '../targets/contract/hosted.ts';
+import { sample } from '../targets/contract/hosted.ts';
+import { patched } from '../targets/contract/managed.ts';
 import type { SampleWorkload } from '../targets/contract/hosted.ts';
 
 type Live = SampleWorkload & {

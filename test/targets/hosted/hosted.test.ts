@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { hosted, hostedView } from '../../../src/targets/hosted.ts';
 import { parseHostedRecord } from '../../../src/targets/hosted/record.ts';
 import { logBytes, quantityOf } from '../../../src/targets/hosted/volumes.ts';
-import { HostedPlace, sample } from '../contract/hosted.ts';
+import { sample } from '../contract/hosted.ts';
+import { ManagedPlace } from '../contract/managed.ts';
 import type { SampleContainer, SampleWorkload } from '../contract/hosted.ts';
 import { revision } from '../revisions.ts';
 
@@ -11,7 +12,7 @@ const SPEC = { kind: 'Deployment', container: 'apiserver', config: 'main' } as c
 const STATEFUL = { kind: 'StatefulSet', container: 'kube-apiserver', config: 'main' } as const;
 const A = revision();
 
-const tree = (p: HostedPlace): SampleWorkload => p.object as SampleWorkload;
+const tree = (p: ManagedPlace): SampleWorkload => p.object as SampleWorkload;
 const containerOf = (w: SampleWorkload, i: number): SampleContainer => {
   const c = w.spec.template.spec.containers[i];
   if (c === undefined) throw new Error('no such container');
@@ -115,7 +116,7 @@ describe('the words of a hosted API server', () => {
   });
 
   it('come from command and args, and the last of several counts', () => {
-    const by = new HostedPlace(sample('deployment-audited'), SPEC);
+    const by = new ManagedPlace(sample('deployment-audited'), SPEC);
     return expect(by.flags()).resolves.toEqual(
       new Map([
         ['--audit-log-maxage', '5'],
@@ -127,7 +128,7 @@ describe('the words of a hosted API server', () => {
   });
 
   it('of ours stand at the end of the last list; those of the owner keep their order', async () => {
-    const p = new HostedPlace(sample('deployment-audited'), SPEC);
+    const p = new ManagedPlace(sample('deployment-audited'), SPEC);
     await p.bring(A);
     const c = containerOf(tree(p), 0);
     expect(c.command).toEqual(['kube-apiserver', '--enable-bootstrap-token-auth=true']);
@@ -136,7 +137,7 @@ describe('the words of a hosted API server', () => {
   });
 
   it('of an owner who wrote his whole object again are his, not what we remember', async () => {
-    const p = new HostedPlace(deployment(), SPEC);
+    const p = new ManagedPlace(deployment(), SPEC);
     await p.bring(A);
     // He keeps annotations that he does not know, and writes his own template.
     const kept = tree(p).metadata;
@@ -148,7 +149,7 @@ describe('the words of a hosted API server', () => {
   });
 
   it('go to the end where their place is no longer known, flag and value together', async () => {
-    const p = new HostedPlace(sample('deployment-audited'), SPEC);
+    const p = new ManagedPlace(sample('deployment-audited'), SPEC);
     await p.bring(A);
     containerOf(tree(p), 0).args.unshift('--new=1');
     await p.bring(null);
@@ -165,7 +166,7 @@ describe('the words of a hosted API server', () => {
   });
 
   it('are taken out, and none given back, where the record is gone', async () => {
-    const p = new HostedPlace(sample('deployment-audited'), SPEC);
+    const p = new ManagedPlace(sample('deployment-audited'), SPEC);
     await p.bring(A);
     delete tree(p).metadata.annotations['auditconfig.dev/adopted'];
     const { findings } = await p.bring(null);
@@ -180,7 +181,7 @@ const sourcesOf = (v: Record<string, unknown> | undefined) =>
 
 describe('the volumes of a hosted API server', () => {
   const volumes = async (to: ReturnType<typeof revision>): Promise<Record<string, unknown>[]> => {
-    const p = new HostedPlace(deployment(), SPEC);
+    const p = new ManagedPlace(deployment(), SPEC);
     await p.bring(to);
     return tree(p).spec.template.spec.volumes.slice(1);
   };
@@ -224,7 +225,7 @@ describe('the volumes of a hosted API server', () => {
     ['a sized emptyDir', { emptyDir: { sizeLimit: '2Gi' } }, []],
     ['a claim of each pod', { ephemeral: {} }, []],
   ])('of the owner are used for the log: %s', async (_, source, told) => {
-    const p = new HostedPlace(
+    const p = new ManagedPlace(
       deployment((d, c) => {
         c.volumeMounts.push({ name: 'l', mountPath: '/var/log/kube-audit' });
         d.spec.template.spec.volumes.push({ name: 'l', ...source });
@@ -246,7 +247,7 @@ describe('the volumes of a hosted API server', () => {
   });
 
   it('say the same with what an API server fills in', async () => {
-    const p = new HostedPlace(deployment(), SPEC);
+    const p = new ManagedPlace(deployment(), SPEC);
     await p.bring(revision({ webhook: 'x\n' }));
     for (const m of containerOf(tree(p), 1).volumeMounts) m.recursiveReadOnly = 'Disabled';
     expect((await p.bring(revision({ webhook: 'x\n' }))).changes).toEqual([]);
@@ -279,13 +280,13 @@ describe('the patch', () => {
 
   it('does not apply to a workload whose words changed since', () => {
     const [seen, now] = [deployment(), deployment((_, c) => c.args.push('--new=1'))];
-    const p = new HostedPlace(now, SPEC);
+    const p = new ManagedPlace(now, SPEC);
     p.plan = () => hosted.plan(A, { workload: seen }, SPEC);
     return expect(p.bring(A)).rejects.toThrow('test /spec/template/spec/containers/1/args');
   });
 
   it('restarts nothing where only the label is gone', async () => {
-    const p = new HostedPlace(deployment(), SPEC);
+    const p = new ManagedPlace(deployment(), SPEC);
     await p.bring(A);
     delete tree(p).metadata.labels['auditconfig.dev/hosted'];
     const { changes, restarts } = await p.bring(A);
@@ -308,7 +309,7 @@ describe('the base of a workload', () => {
   };
 
   it('is the same with and without us, and another one with another template', async () => {
-    const p = new HostedPlace(sample('deployment-audited'), SPEC);
+    const p = new ManagedPlace(sample('deployment-audited'), SPEC);
     const before = base(p.object);
     await p.bring(A);
     expect(base(p.object)).toBe(before);

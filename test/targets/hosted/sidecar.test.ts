@@ -4,7 +4,8 @@ import { hosted, hostedView } from '../../../src/targets/hosted.ts';
 import type { Revision, Shipping } from '../../../src/render/types.ts';
 import { fromBundle, hostedBundle } from '../../../src/render/bundle.ts';
 import { digestOf } from '../../../src/render/digest.ts';
-import { HostedPlace, sample } from '../contract/hosted.ts';
+import { sample } from '../contract/hosted.ts';
+import { ManagedPlace } from '../contract/managed.ts';
 import type { SampleWorkload } from '../contract/hosted.ts';
 import { revision } from '../revisions.ts';
 
@@ -29,13 +30,13 @@ const WITH_FILES = revision({ shipping: { ...SHIPPING, files: FILES } });
 const WITHOUT = revision();
 
 type Container = Record<string, unknown> & { volumeMounts: Record<string, unknown>[] };
-const pod = (p: HostedPlace): { containers: Container[]; volumes: Record<string, unknown>[] } =>
+const pod = (p: ManagedPlace): { containers: Container[]; volumes: Record<string, unknown>[] } =>
   (p.object as SampleWorkload).spec.template.spec as never;
-const shipper = (p: HostedPlace): Container | undefined => pod(p).containers.find((c) => c['name'] === 'audit-logs');
-const place = (change: (d: SampleWorkload) => void = () => {}): HostedPlace => {
+const shipper = (p: ManagedPlace): Container | undefined => pod(p).containers.find((c) => c['name'] === 'audit-logs');
+const place = (change: (d: SampleWorkload) => void = () => {}): ManagedPlace => {
   const d = structuredClone(sample('deployment')) as SampleWorkload;
   change(d);
-  return new HostedPlace(d, SPEC);
+  return new ManagedPlace(d, SPEC);
 };
 
 describe('the shipper of a hosted API server', () => {

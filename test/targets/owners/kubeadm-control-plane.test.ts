@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { kubeadmControlPlane } from '../../../src/targets/owners/kubeadm-control-plane.ts';
 import { A } from '../contract/common.ts';
-import { OwnerPlace, ownerSample } from '../contract/owner.ts';
+import { ManagedPlace } from '../contract/managed.ts';
+import { ownerSample } from '../contract/owner.ts';
 import { revision } from '../revisions.ts';
 
 type Kcp = {
@@ -14,8 +15,8 @@ type Kcp = {
   status?: Record<string, unknown>;
 };
 const sample = (version: string): Kcp => ownerSample(`kubeadmcontrolplane-${version}`) as Kcp;
-const placeOf = (object: Kcp, version = 'v1beta2'): OwnerPlace =>
-  new OwnerPlace(object, { kind: 'KubeadmControlPlane', version, config: 'main' });
+const placeOf = (object: Kcp, version = 'v1beta2'): ManagedPlace =>
+  new ManagedPlace(object, { kind: 'KubeadmControlPlane', version, config: 'main' });
 
 describe('KubeadmControlPlane', () => {
   it.each([

@@ -2,11 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { tenantControlPlane } from '../../../src/targets/owners/tenant-control-plane.ts';
 import { A } from '../contract/common.ts';
-import { patched } from '../contract/hosted.ts';
-import { OwnerPlace, ownerSample } from '../contract/owner.ts';
+import { ManagedPlace, patched } from '../contract/managed.ts';
+import { ownerSample } from '../contract/owner.ts';
 
 const SPEC = { kind: 'TenantControlPlane', version: 'v1alpha1', config: 'main' } as const;
-const place = (): OwnerPlace => new OwnerPlace(ownerSample('tenantcontrolplane'), SPEC);
+const place = (): ManagedPlace => new ManagedPlace(ownerSample('tenantcontrolplane'), SPEC);
 const deployment = (args: readonly string[], volumes: readonly object[] = []): object => ({
   metadata: { name: 'tenant-a', generation: 1 },
   spec: {
@@ -23,7 +23,7 @@ const deployment = (args: readonly string[], volumes: readonly object[] = []): o
   },
   status: { observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: 1 },
 });
-const argsIn = (p: OwnerPlace): string[] =>
+const argsIn = (p: ManagedPlace): string[] =>
   (p.object as { spec: { controlPlane: { deployment: { extraArgs: { apiServer: string[] } } } } }).spec.controlPlane
     .deployment.extraArgs.apiServer;
 
