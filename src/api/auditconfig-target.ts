@@ -24,6 +24,7 @@ export const TARGET_MEMBERS = {
   Hosted: 'hosted',
   KubeadmControlPlane: 'kubeadmControlPlane',
   TenantControlPlane: 'tenantControlPlane',
+  KubermaticCluster: 'kubermaticCluster',
 } as const;
 export const TARGET_TYPES = Object.keys(TARGET_MEMBERS) as readonly TargetType[];
 export type TargetType = keyof typeof TARGET_MEMBERS;
@@ -34,17 +35,17 @@ export type NodeTargetType = (typeof NODE_TARGETS)[number];
 export const isNodeTarget = (type: TargetType): type is NodeTargetType => NODE_TARGETS.some((t) => t === type);
 
 /** Those that somebody else rolls out: workloads of Kubernetes, and objects of owners' own APIs. */
-export const MANAGED_TARGETS = ['Hosted', 'KubeadmControlPlane', 'TenantControlPlane'] as const;
+export const MANAGED_TARGETS = ['Hosted', 'KubeadmControlPlane', 'TenantControlPlane', 'KubermaticCluster'] as const;
 export type ManagedTargetType = (typeof MANAGED_TARGETS)[number];
 export const isManagedTarget = (type: TargetType): type is ManagedTargetType => MANAGED_TARGETS.some((t) => t === type);
 
 export const DEFAULT_UNIT = 'kube-apiserver.service';
 
 /** Members that a target of that type cannot do without. */
-const NEEDED: readonly TargetType[] = ['Hosted', 'KubeadmControlPlane', 'TenantControlPlane'];
+const NEEDED: readonly TargetType[] = MANAGED_TARGETS;
 
 const members = z.strictObject({
-  type: z.enum(['StaticPod', 'Systemd', 'K3s', 'RKE2', 'Hosted', 'KubeadmControlPlane', 'TenantControlPlane']),
+  type: z.enum([...NODE_TARGETS, ...MANAGED_TARGETS]),
   staticPod: nodes.optional().describe('kube-apiserver as a static pod, as kubeadm makes it.'),
   systemd: nodes
     .extend({ unit: unitName.optional().describe('Name of the unit. Unset: kube-apiserver.service.') })
@@ -75,6 +76,10 @@ const members = z.strictObject({
     .strictObject({ name: objectName })
     .optional()
     .describe('A TenantControlPlane of Kamaji in this namespace.'),
+  kubermaticCluster: z
+    .strictObject({ name: objectName })
+    .optional()
+    .describe('A Cluster of Kubermatic KKP, whose namespace this is.'),
 });
 
 const matching = TARGET_TYPES.map((type) => {

@@ -49,7 +49,7 @@ import { ReferenceWatches } from './hosted/references.ts';
 import { ClusterRangesReader } from './hosted/egress-ranges.ts';
 import { EgressWatch } from './hosted/egress-watch.ts';
 import { resolveName } from './hosted/names.ts';
-import { isHosted, Patched, placeKey } from './hosted/workloads.ts';
+import { isHosted, ownedPlaceKey, Patched } from './hosted/workloads.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { AUDIT_CONFIGS, DATACENTERS } from './resources.ts';
 import { RESTART_KEY, createRestartLease } from './restart-lease.ts';
@@ -306,8 +306,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     kube,
     now: () => performance.now(),
     changed: (kind, key) => {
-      for (const config of caches.configs.store.keysBy('workload', placeKey({ kind, ...nameOf(key) })))
-        hostedQueue.add(config);
+      for (const config of caches.configs.store.keysBy('workload', ownedPlaceKey(kind, key))) hostedQueue.add(config);
     },
     signal,
   });
@@ -372,11 +371,6 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     await discovery.ended();
   }
 }
-
-const nameOf = (key: ObjectKey): { namespace: string; name: string } => {
-  const { namespace = '', name } = refOf(key);
-  return { namespace, name };
-};
 
 /** The minor of the API server that we speak to; asks until it answers. Undefined only when the signal aborts. */
 async function serverVersion(kube: Kube, log: Logger, signal: AbortSignal): Promise<Minor | undefined> {

@@ -153,6 +153,23 @@ export function hostedBundle(
   });
 }
 
+/** What an owner's own API reads of a revision, under names and keys of its own; it is pruned with the revision. */
+export function besideBundle(
+  { kind, name, data }: { kind: 'ConfigMap' | 'Secret'; name: string; data: Readonly<Record<string, Uint8Array>> },
+  { digest, namespace }: { readonly digest: Digest; readonly namespace: string },
+): BundleObject {
+  const labels = { ...BUNDLE_LABELS, 'auditconfig.dev/revision': shortDigest(digest) };
+  const text = (v: Uint8Array): string => (kind === 'Secret' ? toBase64(v) : new TextDecoder().decode(v));
+  return {
+    apiVersion: 'v1',
+    kind,
+    metadata: { name, namespace, labels },
+    immutable: true,
+    ...(kind === 'Secret' ? { type: 'Opaque' } : {}),
+    data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, text(v)])),
+  };
+}
+
 const storedShipping = ({ config: _beside, ...rest }: Shipping): object => rest;
 const quantities = z.record(z.string(), z.string().max(24));
 const keyRefIn = z.strictObject({ name: z.string().max(253), key: z.string().max(253) });

@@ -116,7 +116,17 @@ const noRivalForWorkload: Check = (_config, { meta, workload }) =>
         `${workload.spec.kind} ${workload.name} is configured by the older AuditConfig ${workload.claimant.key}; delete one of them`,
       );
 
-const CHECKS: readonly Check[] = [supported, inOperatorNamespace, noRival, noRivalForWorkload];
+const inHome: Check = (_config, { meta, workload }) => {
+  const home = workload === undefined ? undefined : ownerFor(workload.spec.kind)?.api.home?.(workload.name);
+  return workload === undefined || home === undefined || home === meta.namespace
+    ? undefined
+    : refuse(
+        'NamespaceNotAllowed',
+        `what configures ${workload.spec.kind} ${workload.name} belongs into its own namespace '${home}'; this AuditConfig is in '${meta.namespace}'`,
+      );
+};
+
+const CHECKS: readonly Check[] = [supported, inOperatorNamespace, inHome, noRival, noRivalForWorkload];
 
 /** Which reason a finding of rendering stands for, by its code; the first row that has it counts. */
 const REASONS: readonly (readonly [RegExp, Reasons['Accepted']])[] = [
@@ -205,7 +215,9 @@ function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said:
   const built = buildRevision(input);
   const { shipping, changesAt } = built;
   const revision = built.revision === undefined ? undefined : withSalt(built.revision, facts.settings);
-  const findings = [...said, ...built.findings];
+  const owner = facts.workload === undefined ? undefined : ownerFor(facts.workload.spec.kind);
+  const unsaid = revision === undefined ? [] : (owner?.judge?.(revision) ?? []);
+  const findings = [...said, ...built.findings, ...unsaid];
   const later = changesAt === undefined ? {} : { changesAt };
   if (revision === undefined || hasErrors(findings))
     return { ...refuse(reasonOf(findings), sentence(findings), findings), ...later };

@@ -39,6 +39,7 @@ export function nodeSelectorOf(object: unknown): Readonly<Record<string, string>
     case 'Hosted':
     case 'KubeadmControlPlane':
     case 'TenantControlPlane':
+    case 'KubermaticCluster':
     case undefined:
       return undefined;
   }

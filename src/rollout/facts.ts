@@ -68,6 +68,8 @@ export type WorkloadFact = {
   readonly forbidden?: string;
   /** The Deployment that an owner makes of its object, where it is looked at; null where there is none. */
   readonly made?: unknown;
+  /** A ConfigMap beside that, where it is looked at; null where there is none. */
+  readonly configMap?: unknown;
   /** Why there is no such API here; there is no object then. */
   readonly unserved?: string;
   /** The oldest AuditConfig that targets it. */

@@ -8,6 +8,7 @@ import { hosted, hostedView } from './hosted.ts';
 import type { HostedChange, HostedObserved, HostedTargetSpec, HostedView } from './hosted.ts';
 import type { Read } from './hosted/workload.ts';
 import { kubeadmControlPlane } from './owners/kubeadm-control-plane.ts';
+import { kubermaticCluster } from './owners/kubermatic-cluster.ts';
 import { planOwner, verifyOwner, viewOwner } from './owners/target.ts';
 import { isOwnerKind } from './owners/types.ts';
 import type { Owner, OwnerKind, OwnerSpec } from './owners/types.ts';
@@ -20,6 +21,7 @@ export type ManagedKind = ManagedSpec['kind'];
 const OWNERS: Readonly<Record<OwnerKind, Owner>> = {
   KubeadmControlPlane: kubeadmControlPlane,
   TenantControlPlane: tenantControlPlane,
+  KubermaticCluster: kubermaticCluster,
 };
 
 export const isOwnerSpec = (spec: ManagedSpec): spec is OwnerSpec => isOwnerKind(spec.kind);

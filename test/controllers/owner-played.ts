@@ -1,12 +1,13 @@
 /** An owner's object on a real API server, and its owner's controller, played: it writes status as the real one would. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlPlane } from '../control-plane/plane.ts';
+import type { OwnerKind } from '../../src/targets/owners/types.ts';
 import { OPERATOR_NAMESPACE, applyOrThrow } from '../operator/install.ts';
 
 export type OwnedObject = {
   metadata: {
     name: string;
-    namespace: string;
+    namespace?: string;
     generation: number;
     resourceVersion: string;
     labels?: object;
@@ -16,14 +17,21 @@ export type OwnedObject = {
   status?: Record<string, unknown>;
 };
 
+/** In deploy/owners. */
+export const componentOf = (kind: OwnerKind): string => `${kind.toLowerCase()}s`;
+
 /** A namespace in which the controller may do what this owner's objects need. */
-export async function ownerNamespace(plane: ControlPlane, namespace: string, plural: string): Promise<void> {
+export async function ownerNamespace(plane: ControlPlane, namespace: string, kind: OwnerKind): Promise<void> {
   await applyOrThrow(plane, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
   await applyOrThrow(plane, {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'RoleBinding',
     metadata: { name: 'auditconfig-owner', namespace },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: `auditconfig-owner-${plural}` },
+    roleRef: {
+      apiGroup: 'rbac.authorization.k8s.io',
+      kind: 'ClusterRole',
+      name: `auditconfig-owner-${componentOf(kind)}`,
+    },
     subjects: [{ kind: 'ServiceAccount', name: 'auditconfig-controller', namespace: OPERATOR_NAMESPACE }],
   });
 }
@@ -52,18 +60,18 @@ export class OwnedPlayed {
   }
 
   /** Made, and settled. A CRD that is new answers 404 for a moment. */
-  static async create(p: Playing, object: unknown, namespace: string): Promise<OwnedPlayed> {
+  static async create(p: Playing, object: unknown, at: { namespace?: string; name: string }): Promise<OwnedPlayed> {
     const made = object as { metadata: { name: string; generation?: number }; spec: object };
     const { generation: _set, ...metadata } = made.metadata;
     // One replica: time is counted for each.
     const spec = 'replicas' in made.spec ? { ...made.spec, replicas: 1 } : made.spec;
-    const owned = { ...made, metadata: { ...metadata, namespace }, spec };
+    const owned = { ...made, metadata: { ...metadata, ...at }, spec };
     for (const end = Date.now() + 60_000; ; await sleep(100)) {
       const { status, text } = await p.plane.request('POST', `${p.base}?fieldManager=gitops`, { body: owned });
       if (status === 201) break;
       if (Date.now() > end) throw new Error(text);
     }
-    const played = new OwnedPlayed(p, `${p.base}/${made.metadata.name}`, owned);
+    const played = new OwnedPlayed(p, `${p.base}/${at.name}`, owned);
     await p.make?.(p.plane, await played.get(), true);
     await played.settle(await played.get());
     return played;

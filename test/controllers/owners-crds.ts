@@ -21,15 +21,16 @@ export type Crd = {
   readonly kind: string;
   readonly plural: string;
   readonly spec: Schema;
+  readonly scope?: 'Cluster';
 };
 
-export const crd = ({ group, version, kind, plural, spec }: Crd): Manifest => ({
+export const crd = ({ group, version, kind, plural, spec, scope }: Crd): Manifest => ({
   apiVersion: 'apiextensions.k8s.io/v1',
   kind: 'CustomResourceDefinition',
   metadata: { name: `${plural}.${group}` },
   spec: {
     group,
-    scope: 'Namespaced',
+    scope: scope ?? 'Namespaced',
     names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
     versions: [
       {
@@ -115,6 +116,42 @@ export const TENANT_CONTROL_PLANE = crd({
   kind: 'TenantControlPlane',
   plural: 'tenantcontrolplanes',
   spec: TCP_SPEC,
+});
+
+const SIDECAR = object({
+  resources: open,
+  config: object({
+    service: { type: 'object', additionalProperties: text },
+    filters: { type: 'array', items: { type: 'object', additionalProperties: text } },
+    outputs: { type: 'array', items: { type: 'object', additionalProperties: text } },
+  }),
+  extraEnvs: { type: 'array', items: open },
+});
+export const KUBERMATIC_CLUSTER = crd({
+  group: 'kubermatic.k8c.io',
+  version: 'v1',
+  kind: 'Cluster',
+  plural: 'clusters',
+  scope: 'Cluster',
+  spec: object({
+    humanReadableName: text,
+    version: text,
+    pause: { type: 'boolean' },
+    exposeStrategy: text,
+    usePodNodeSelectorAdmissionPlugin: { type: 'boolean' },
+    auditLogging: object({
+      enabled: { type: 'boolean' },
+      policyPreset: { ...text, enum: ['', 'metadata', 'recommended', 'minimal'] },
+      sidecar: SIDECAR,
+      webhookBackend: object(
+        {
+          auditWebhookConfig: object({ name: text, namespace: text }),
+          auditWebhookInitialBackoff: { ...text, default: '10s' },
+        },
+        { required: ['auditWebhookConfig'] },
+      ),
+    }),
+  }),
 });
 
 export const KUBEADM_CONTROL_PLANE = {

@@ -14,11 +14,12 @@ import { ROOT, apply, applyOrThrow, installOperator } from '../operator/install.
 import { kustomized, pathOf, removeAndWait } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { ownerSample } from '../targets/contract/owner.ts';
-import { OwnedPlayed, ownerNamespace } from './owner-played.ts';
+import { componentOf, OwnedPlayed, ownerNamespace } from './owner-played.ts';
 import type { OwnedObject, Playing } from './owner-played.ts';
 import { startController } from './running.ts';
 import { kamaji } from './kamaji-played.ts';
-import { KUBEADM_CONTROL_PLANE, TENANT_CONTROL_PLANE } from './owners-crds.ts';
+import { kkp } from './kkp-played.ts';
+import { KUBEADM_CONTROL_PLANE, KUBERMATIC_CLUSTER, TENANT_CONTROL_PLANE } from './owners-crds.ts';
 
 type View = {
   readonly metadata: { readonly generation: number; readonly resourceVersion: string };
@@ -36,6 +37,8 @@ type Case = {
   readonly sample: string;
   readonly status: (live: OwnedObject, ready: boolean) => Record<string, unknown>;
   readonly make?: Playing['make'];
+  /** The Deployment that it makes; unset: of the same name. */
+  readonly made?: string;
 };
 
 const kcpStatus =
@@ -72,7 +75,19 @@ const TENANT: Case = {
   status: ({ metadata }) => ({ observedGeneration: metadata.generation }),
   make: kamaji,
 };
-const CASES = [[V1BETA2, TENANT], [V1BETA1]];
+const KKP: Case = {
+  kind: 'KubermaticCluster',
+  version: 'v1',
+  crd: KUBERMATIC_CLUSTER,
+  sample: 'kubermaticcluster',
+  status: () => ({}),
+  make: kkp,
+  made: 'apiserver',
+};
+const CASES = [
+  [V1BETA2, TENANT],
+  [V1BETA1, KKP],
+];
 
 describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
   "owners' APIs on Kubernetes %s",
@@ -86,8 +101,7 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
       plane = await startControlPlane({ version });
       await installOperator(plane);
       for (const { kind } of cases)
-        for (const o of kustomized(join(ROOT, `deploy/owners/${ownerOf(kind).api.plural}`)))
-          await applyOrThrow(plane, o);
+        for (const o of kustomized(join(ROOT, `deploy/owners/${componentOf(kind)}`))) await applyOrThrow(plane, o);
       controller = (await startController(plane, stop.signal)).ended;
     });
     afterAll(async () => {
@@ -97,12 +111,20 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
     });
 
     const memberOf = (kind: string): string => `${kind.charAt(0).toLowerCase()}${kind.slice(1)}`;
-    const nameOf = (sample: string): string => (ownerSample(sample) as OwnedObject).metadata.name;
-    const config = (c: Case, namespace: string, spec: Record<string, unknown> = {}): Manifest => ({
+    /** Where a control plane of a test is: objects without namespace are named by it. */
+    type At = { readonly namespace: string; readonly name: string };
+    const atOf = (c: Case, label: string): At => {
+      const { home } = ownerOf(c.kind).api;
+      const namespace = `${label}-${c.kind.toLowerCase()}`;
+      return home === undefined
+        ? { namespace, name: (ownerSample(c.sample) as OwnedObject).metadata.name }
+        : { namespace: home(namespace), name: namespace };
+    };
+    const config = (c: Case, { namespace, name }: At, spec: Record<string, unknown> = {}): Manifest => ({
       apiVersion: 'auditconfig.dev/v1alpha1',
       kind: 'AuditConfig',
       metadata: { name: 'main', namespace },
-      spec: { target: { type: c.kind, [memberOf(c.kind)]: { name: nameOf(c.sample) } }, ...spec },
+      spec: { target: { type: c.kind, [memberOf(c.kind)]: { name } }, ...spec },
     });
     const put = async (object: Manifest): Promise<void> => {
       for (;;) {
@@ -124,51 +146,54 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
       }
       throw new Error(`${type}=${reason} did not come true: ${JSON.stringify(last?.status, null, 1)}`);
     };
-    const place = async (c: Case, namespace: string): Promise<OwnedPlayed> => {
-      const { group, plural } = ownerOf(c.kind).api;
+    const place = async (c: Case, at: At): Promise<OwnedPlayed> => {
+      const { group, plural, home } = ownerOf(c.kind).api;
       await applyOrThrow(plane, c.crd);
-      await ownerNamespace(plane, namespace, plural);
-      const base = `/apis/${group}/${c.version}/namespaces/${namespace}/${plural}`;
+      await ownerNamespace(plane, at.namespace, c.kind);
+      const within = home === undefined ? `/namespaces/${at.namespace}` : '';
+      const base = `/apis/${group}/${c.version}${within}/${plural}`;
       const played = await OwnedPlayed.create(
         { plane, base, status: c.status, ...(c.make === undefined ? {} : { make: c.make }) },
         ownerSample(c.sample),
-        namespace,
+        home === undefined ? at : { name: at.name },
       );
       playing.push(played.play(stop.signal));
       return played;
     };
-    const flagsOf = (c: Case, live: OwnedObject): ReadonlyMap<string, string> => {
+    /** The revision that it says it has, and whose settings are in effect. */
+    const digestOf = (c: Case, live: OwnedObject): string | undefined => {
       const view = managedView({ workload: live }, { kind: c.kind, version: c.version, config: 'main' });
-      return 'ok' in view ? view.ok.auditFlags : new Map();
+      return 'ok' in view && view.ok.auditFlags.size > 0 ? view.ok.digest : undefined;
     };
 
     describe.each(cases.map((c) => [`${c.kind} ${c.version}`, c] as const))('%s', (_name, c) => {
-      const ns = (name: string): string => `${name}-${c.kind.toLowerCase()}`;
+      const at = (label: string): At => atOf(c, label);
 
       it('is said not to be served until it is, and is then found without a restart', async () => {
-        const object = config(c, ns('early'));
-        await applyOrThrow(plane, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ns('early') } });
+        const object = config(c, at('early'));
+        const metadata = { name: at('early').namespace };
+        await applyOrThrow(plane, { apiVersion: 'v1', kind: 'Namespace', metadata });
         await put(object);
         const early = await until(object, 'RolledOut', 'WorkloadNotFound');
         const said = early.status?.conditions?.find((x) => x.type === 'RolledOut')?.message;
         expect(said).toContain(ownerOf(c.kind).api.group);
         await applyOrThrow(plane, c.crd);
-        await place(c, ns('early'));
+        await place(c, at('early'));
         await until(object, 'RolledOut', 'Complete');
       });
 
       it('gets a revision, another one, and everything back', async () => {
-        const namespace = ns('whole');
-        const w = await place(c, namespace);
+        const there = at('whole');
+        const w = await place(c, there);
         const before = await w.get();
-        const object = config(c, namespace);
+        const object = config(c, there);
         await put(object);
         const { status } = await until(object, 'RolledOut', 'Complete');
         const digest = status?.revision?.digest ?? '';
-        expect(flagsOf(c, await w.get()).get('--audit-policy-file')).toContain(digest.slice(0, 16));
+        expect(digestOf(c, await w.get())).toBe(digest);
         expect((await w.get()).metadata.generation).toBe(before.metadata.generation + 1);
 
-        await put(config(c, namespace, { policy: { preset: 'minimal' } }));
+        await put(config(c, there, { policy: { preset: 'minimal' } }));
         const second = await until(object, 'RolledOut', 'Complete');
         expect(second.status?.revision?.digest).not.toBe(digest);
         expect((await w.get()).metadata.generation).toBe(before.metadata.generation + 2);
@@ -178,8 +203,8 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
         expect([(await w.get()).metadata.resourceVersion, (await get(object)).metadata.resourceVersion]).toEqual(quiet);
 
         await removeAndWait(plane, object);
-        const made = `/apis/apps/v1/namespaces/${namespace}/deployments/${nameOf(c.sample)}`;
-        if (c.make !== undefined) expect((await plane.request('GET', made)).text).not.toContain('audit-');
+        const made = `/apis/apps/v1/namespaces/${there.namespace}/deployments/${c.made ?? there.name}`;
+        if (c.make !== undefined) expect((await plane.request('GET', made)).text).not.toContain('audit-policy-file');
         const after = await w.get();
         expect([after.spec, after.metadata.labels, after.metadata.annotations]).toEqual([
           before.spec,
@@ -189,26 +214,26 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
       });
 
       it('goes back to the last good revision where the next one is not ready in time', async () => {
-        const namespace = ns('back');
-        const w = await place(c, namespace);
-        const object = config(c, namespace, { rollout: { timeoutSeconds: 30 } });
+        const there = at('back');
+        const w = await place(c, there);
+        const object = config(c, there, { rollout: { timeoutSeconds: 30 } });
         await put(object);
         const good = (await until(object, 'RolledOut', 'Complete')).status?.revision?.digest ?? '';
         w.readyUpTo = (await w.get()).metadata.generation;
-        await put(config(c, namespace, { rollout: { timeoutSeconds: 30 }, policy: { preset: 'minimal' } }));
+        await put(config(c, there, { rollout: { timeoutSeconds: 30 }, policy: { preset: 'minimal' } }));
         await until(object, 'RolledOut', 'NodeHeld', 170_000);
-        expect(flagsOf(c, await w.get()).get('--audit-policy-file')).toContain(good.slice(0, 16));
+        expect(digestOf(c, await w.get())).toBe(good);
       });
 
       it('names who writes it back twice, and leaves it alone', async () => {
-        const namespace = ns('fight');
-        const w = await place(c, namespace);
-        const object = config(c, namespace);
+        const there = at('fight');
+        const w = await place(c, there);
+        const object = config(c, there);
         await put(object);
         await until(object, 'RolledOut', 'Complete');
         await w.writeBack();
         for (const end = Date.now() + 60_000; Date.now() < end; await sleep(50))
-          if (flagsOf(c, await w.get()).size > 0) break;
+          if (digestOf(c, await w.get()) !== undefined) break;
         await until(object, 'RolledOut', 'Complete');
         await w.writeBack();
         const fought = await until(object, 'Degraded', 'FieldFight');

@@ -58,6 +58,7 @@ const HOSTED: Readonly<Record<string, Use>> = {
   // Of the hosted API server itself, as whom its kubeconfig says.
   'readMetrics transport': everywhere(),
   'get DEPLOYMENTS': everywhere('deployments.apps'),
+  'get policies': everywhere('configmaps'),
   'jsonPatch DEPLOYMENTS': everywhere('deployments.apps'),
   'list PODS': everywhere('pods'),
   'delete PODS': everywhere('pods'),
@@ -211,18 +212,36 @@ describe('the rights in deploy/', () => {
   });
 
   it.each(OWNER_KINDS)('on %s are a component of their own, which gives what is used and binds only the watch', (kind) => {
-    const { group, plural } = ownerOf(kind).api;
-    const objects = kustomized(join(ROOT, `deploy/owners/${plural}`));
+    const { group, plural, home } = ownerOf(kind).api;
+    const component = `${kind.toLowerCase()}s`;
+    const objects = kustomized(join(ROOT, `deploy/owners/${component}`));
     const right = (verb: string, resource: string): string => rightText({ where: '*', resource, verb });
     const used = (sites: readonly string[]): string[] =>
       sites.flatMap((s) => (VERBS[s.split(' ')[0] ?? ''] ?? []).map((verb) => right(verb, `${plural}.${group}`)));
     const data = Object.entries(HOSTED).filter(([, { resources }]) => resources.join() === DATA.join());
-    const ofMade = ownerOf(kind).made === undefined ? [] : ['get', 'patch'].map((v) => right(v, 'deployments.apps'));
+    const { made } = ownerOf(kind);
+    const onMade = made === undefined ? [] : made.leaves === undefined ? ['get'] : ['get', 'patch'];
+    const ofMade = onMade.map((v) => right(v, 'deployments.apps'));
+    const [watch = [], owner = []] = [OWNED['watch'], OWNED['owner']];
+    // What has no namespace is reached by no RoleBinding.
+    const [wide, narrow] = home === undefined ? [watch, owner] : [[...watch, ...owner], []];
     const ofData = data.flatMap(([site]) => (VERBS[site.split(' ')[0] ?? ''] ?? []).flatMap((verb) => DATA.map((r) => right(verb, r))));
-    expect(grantedTo(`watch-${plural}`, objects)).toEqual(used(OWNED['watch'] ?? []).sort());
-    expect(grantedTo(`owner-${plural}`, objects)).toEqual([...new Set([...used(OWNED['owner'] ?? []), ...ofData, ...ofMade])].sort());
+    expect(grantedTo(`watch-${component}`, objects)).toEqual(used(wide).sort());
+    expect(grantedTo(`owner-${component}`, objects)).toEqual([...new Set([...used(narrow), ...ofData, ...ofMade])].sort());
     const bound = objects.filter((o) => o.kind.endsWith('Binding')).map((o) => (o['roleRef'] as { name: string }).name);
-    expect(bound).toEqual([`auditconfig-watch-${plural}`]);
+    expect(bound).toEqual([`auditconfig-watch-${component}`]);
+  });
+
+  it('of whoever writes an AuditConfig are asked for on every kind of owner', () => {
+    const policy = JSON.stringify(OBJECTS.find((o) => o.kind === 'ValidatingAdmissionPolicy' && o.metadata.name === 'auditconfig-hosted-writer'));
+    for (const kind of OWNER_KINDS) {
+      const { group, plural, home } = ownerOf(kind).api;
+      const member = `object.spec.target.${kind.charAt(0).toLowerCase()}${kind.slice(1)}`;
+      expect(policy).toContain(`'${kind}': ['${group}', '${plural}']`);
+      expect(policy).toContain(`object.spec.target.type == '${kind}' && has(${member})`);
+      expect(policy).toContain(`variables.kind == '${kind}' ? ${member}.name`);
+      expect(/variables\.kind in \[([^\]]*)\]/.exec(policy)?.[1]?.includes(`'${kind}'`)).toBe(home !== undefined);
+    }
   });
 
   const roles = OBJECTS.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');

@@ -51,6 +51,32 @@ describe("an owner's object", () => {
     expect(accepted(by('enforced'))).toMatchObject({ status: 'False', reason: 'Unsupported' });
   });
 
+  const kkp = (spec: object, namespace = 'cluster-a'): HostedFacts => {
+    const f = facts({}, { spec: { kind: 'KubermaticCluster', version: 'v1', config: 'main' }, object: ownerSample('kubermaticcluster') });
+    const target = { type: 'KubermaticCluster', kubermaticCluster: { name: 'a' } };
+    const object = { ...(f.object as object), spec: { target, ...spec } };
+    return { ...f, meta: { ...f.meta, namespace }, object };
+  }; // prettier-ignore
+
+  it.each([
+    [{ policy: { preset: 'balanced' } }, 'spec.policy'],
+    [{ policy: { preset: 'minimal', rules: [{ level: 'None', users: ['x'] }] } }, 'spec.policy'],
+    [{ log: { type: 'None' } }, 'spec.log.type'],
+    [{ log: { retention: { maxBackups: 4 } } }, 'spec.log.retention.maxBackups'],
+    [{ shipping: { type: 'FluentBit', fluentBit: { outputs: [{ name: 'stdout' }] } } }, 'spec.shipping'],
+  ])('is not touched for %j where it takes names of presets and fixes its log: %s', (spec, path) => {
+    expect(decideHosted(kkp(spec)).patch).toBeUndefined();
+    expect(accepted(kkp(spec))).toMatchObject({ status: 'False', reason: 'Unsupported' });
+    expect(accepted(kkp(spec))?.message).toContain(path);
+  });
+
+  it('takes what its owner has fixed anyway, and nothing from another namespace than its own', () => {
+    const fixed = { log: { retention: { maxBackups: 3, maxAgeDays: 30 } }, policy: { preset: 'recommended' } };
+    expect(accepted(kkp(fixed))).toMatchObject({ status: 'True' });
+    expect(accepted(kkp(fixed, 'tenant-a'))).toMatchObject({ status: 'False', reason: 'NamespaceNotAllowed' });
+    expect(decideHosted(kkp(fixed, 'tenant-a')).patch).toBeUndefined();
+  });
+
   it('says in words that its API is not served, and writes nothing', () => {
     const d = decideHosted(facts({}, { object: null, unserved: 'this cluster serves none' }));
     expect(d.patch).toBeUndefined();

@@ -10,6 +10,7 @@ import { isRecord } from '../../kube/types.ts';
 import type { KubeObject, Resource } from '../../kube/types.ts';
 import {
   CREDENTIALS_LABEL,
+  besideBundle,
   bundleName,
   fromBundle,
   hostedBundle,
@@ -126,8 +127,10 @@ function ownerReferenceOf(workload: KubeObject | null, { spec }: HostedPlace): O
 }
 
 function bundleOf(revision: Revision, { namespace, name, spec }: HostedPlace): readonly BundleObject[] {
-  const asSecrets = ownerFor(spec.kind)?.secretsOnly === true ? { ...revision, confidential: true } : revision;
-  return hostedBundle(asSecrets, { namespace, hosting: { kind: spec.kind, name } });
+  const owner = ownerFor(spec.kind);
+  const asSecrets = owner?.secretsOnly === true ? { ...revision, confidential: true } : revision;
+  const beside = (owner?.objects?.(revision) ?? []).map((o) => besideBundle(o, { digest: revision.digest, namespace }));
+  return [...hostedBundle(asSecrets, { namespace, hosting: { kind: spec.kind, name } }), ...beside];
 }
 
 function publishSteps(

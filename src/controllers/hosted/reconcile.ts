@@ -3,6 +3,7 @@
  * workers: hosted control planes have nothing to do with each other, and there are thousands of them.
  */
 import { auditConfigStatus } from '../../api/auditconfig.ts';
+import type { KubeClient } from '../../kube/client.ts';
 import { handlingOf, ok } from '../../kube/errors.ts';
 import type { KubeError, Result } from '../../kube/errors.ts';
 import type { Outcome } from '../../kube/queue.ts';
@@ -21,6 +22,7 @@ import { gather, readerOf } from '../gather.ts';
 import { notesOf } from '../notes.ts';
 import { withLastValid } from '../reconcile.ts';
 import type { ReconcilerOptions } from '../reconcile.ts';
+import { CONFIG_MAPS } from '../resources.ts';
 import { Told } from '../told.ts';
 import { actHosted, readRevision } from './act.ts';
 import type { HostedActor, HostedTask } from './act.ts';
@@ -29,7 +31,7 @@ import type { EgressWorld } from './egress.ts';
 import type { HostedLooks } from './looks.ts';
 import { pruneHosted } from './prune.ts';
 import type { OwnedObjects } from './owned.ts';
-import { DEPLOYMENTS, findWorkload, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
+import { DEPLOYMENTS, findWorkload, homeOf, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
 import type { HostedPlace, Patched, Workloads } from './workloads.ts';
 
 export type HostedReconcilerOptions = ReconcilerOptions & {
@@ -84,7 +86,7 @@ export function createHostedReconciler(
       await sayBlocked(o, task, { facts, error: done.error }, signal);
       return failed(o, key, done.error);
     }
-    if (done.value !== undefined) o.patched.remember(done.value);
+    if (done.value !== undefined) o.patched.remember(place.spec.kind, done.value);
     if (decision.look !== undefined) o.looks.start(key, { uid, namespace: place.namespace, look: decision.look });
     await pruneOld(o, task, signal);
     if (decision.finalizer === 'Remove') {
@@ -118,12 +120,18 @@ type Target = {
   place: HostedPlace;
   object: KubeObject | null;
   made?: KubeObject | null;
+  configMap?: KubeObject | null;
   unserved?: string;
   forbidden?: string;
 };
 
 /** What it targets, in the version that is served, or why that is not to be seen. */
 async function targetOf(o: HostedReconcilerOptions, named: HostedPlace, signal: AbortSignal): Promise<Result<Target>> {
+  const home = homeOf(named);
+  if (home !== undefined && home !== named.namespace) {
+    const unserved = `what configures ${named.spec.kind} ${named.name} belongs into its own namespace, ${home}`;
+    return ok({ place: named, object: null, unserved });
+  }
   const served = await o.owned.served(named, signal);
   if (!served.ok) return served;
   const { place, unserved } = served.value;
@@ -133,11 +141,29 @@ async function targetOf(o: HostedReconcilerOptions, named: HostedPlace, signal: 
     return found.error.code === 'Forbidden' ? ok({ place, object: null, forbidden: found.error.message }) : found;
   if (found.value?.metadata.labels?.[HOSTED_LABEL] !== undefined) o.owned.watch(place);
   if (found.value === null) o.owned.doubt(place);
-  if (found.value === null || ownerFor(place.spec.kind)?.made === undefined) return ok({ place, object: found.value });
-  const made = await o.client.get(DEPLOYMENTS, { namespace: place.namespace, name: place.name }, { signal });
-  if (made.ok) return ok({ place, object: found.value, made: made.value });
-  if (made.error.code === 'NotFound') return ok({ place, object: found.value, made: null });
-  return made.error.code === 'Forbidden' ? ok({ place, object: null, forbidden: made.error.message }) : made;
+  const makes = ownerFor(place.spec.kind)?.made;
+  if (found.value === null || makes === undefined) return ok({ place, object: found.value });
+  const seen = await madeOf(o.client, { namespace: place.namespace, name: place.name, makes }, signal);
+  if (seen.ok) return ok({ place, object: found.value, ...seen.value });
+  return seen.error.code === 'Forbidden' ? ok({ place, object: null, forbidden: seen.error.message }) : seen;
+}
+
+type Makes = { readonly name?: string; readonly configMap?: string };
+
+/** What an owner makes of its object, as far as it is looked at. */
+async function madeOf(
+  client: KubeClient,
+  { namespace, name, makes }: { readonly namespace: string; readonly name: string; readonly makes: Makes },
+  signal: AbortSignal,
+): Promise<Result<Pick<Target, 'made' | 'configMap'>>> {
+  const orNull = (read: Result<KubeObject>): Result<KubeObject | null> =>
+    !read.ok && read.error.code === 'NotFound' ? ok(null) : read;
+  const made = orNull(await client.get(DEPLOYMENTS, { namespace, name: makes.name ?? name }, { signal }));
+  if (!made.ok) return made;
+  if (makes.configMap === undefined) return ok({ made: made.value });
+  const policies = CONFIG_MAPS;
+  const beside = orNull(await client.get(policies, { namespace, name: makes.configMap }, { signal }));
+  return beside.ok ? ok({ made: made.value, configMap: beside.value }) : beside;
 }
 
 /** The oldest one that targets it; of the same second, by name. */

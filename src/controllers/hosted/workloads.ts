@@ -10,8 +10,8 @@ import type { Kube } from '../../kube/connect.ts';
 import type { Result } from '../../kube/errors.ts';
 import { ok } from '../../kube/errors.ts';
 import type { Reflector } from '../../kube/reflector.ts';
-import { isRecord, keyOf } from '../../kube/types.ts';
-import type { KubeObject, ObjectMeta, Resource } from '../../kube/types.ts';
+import { isRecord, keyOf, refOf } from '../../kube/types.ts';
+import type { KubeObject, ObjectKey, ObjectMeta, ObjectRef, Resource } from '../../kube/types.ts';
 import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
 import { DEFAULT_CONTAINER } from '../../targets/hosted/workload.ts';
 import type { HostedSpec, WorkloadKind } from '../../targets/hosted/workload.ts';
@@ -36,8 +36,19 @@ export function resourceOf(spec: PlaceSpec): Resource {
   return spec.kind === 'Deployment' ? DEPLOYMENTS : STATEFUL_SETS;
 }
 export function ownedResource(kind: OwnerKind, version: string): Resource {
-  const { group, plural } = ownerOf(kind).api;
-  return { group, version, plural, kind, namespaced: true };
+  const { group, plural, kind: named = kind, home } = ownerOf(kind).api;
+  return { group, version, plural, kind: named, namespaced: home === undefined };
+}
+
+/** Namespace of its own of an object that has none; undefined for all others. */
+export const homeOf = ({ spec, name }: Pick<HostedPlace, 'spec' | 'name'>): string | undefined =>
+  isOwnerPlace(spec) ? ownerOf(spec.kind).api.home?.(name) : undefined;
+const refIn = (place: HostedPlace): ObjectRef =>
+  homeOf(place) === undefined ? { namespace: place.namespace, name: place.name } : { name: place.name };
+/** What AuditConfigs of an owner's object are indexed by. */
+export function ownedPlaceKey(kind: OwnerKind, key: ObjectKey): string {
+  const { namespace = ownerOf(kind).api.home?.(key) ?? '', name } = refOf(key);
+  return placeKey({ kind, namespace, name });
 }
 
 /**
@@ -134,8 +145,9 @@ export const workloadKeys = (config: KubeObject): readonly string[] => {
 export class Patched {
   readonly #objects = new Map<string, KeptWorkload>();
 
-  remember(object: KubeObject): void {
-    this.#objects.set(`${object.kind}/${keyOf(object.metadata)}`, keepWorkload(object));
+  /** `kind` as targets call it: two APIs may have one name for theirs. */
+  remember(kind: ManagedKind, object: KubeObject): void {
+    this.#objects.set(`${kind}/${keyOf(object.metadata)}`, keepWorkload(object));
     if (this.#objects.size > 10_000) this.#objects.delete([...this.#objects.keys()][0] ?? '');
   }
 
@@ -164,8 +176,8 @@ export async function findWorkload(
   place: HostedPlace,
   signal: AbortSignal,
 ): Promise<Result<KubeObject | null>> {
-  const { namespace, name, spec } = place;
-  const ref = { namespace, name };
+  const { spec } = place;
+  const ref = refIn(place);
   const store = isOwnerPlace(spec) ? f.owned.store(spec.kind) : f.workloads[spec.kind].store;
   const cached = f.patched.newest(spec.kind, keyOf(ref), store?.get(ref));
   return cached === undefined ? readWorkloadFresh(f.client, place, signal) : ok(readKept(cached));
@@ -177,9 +189,8 @@ export async function readWorkloadFresh(
   place: HostedPlace,
   signal: AbortSignal,
 ): Promise<Result<KubeObject | null>> {
-  const { namespace, name, spec } = place;
-  const workload = resourceOf(spec);
-  const read = await client.get(workload, { namespace, name }, { signal });
+  const workload = resourceOf(place.spec);
+  const read = await client.get(workload, refIn(place), { signal });
   if (!read.ok && read.error.code === 'NotFound') return ok(null);
   return read;
 }

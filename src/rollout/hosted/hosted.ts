@@ -32,12 +32,12 @@ const FORBIDDEN_MS = 10_000;
 /** No watch tells of what an owner makes. */
 const MADE_MS = 2_000;
 
-const stateOf = ({ object, spec, made }: WorkloadFact): RolloutState =>
-  isOwnerSpec(spec) ? ownerOf(spec.kind).rollout(object, made) : rolloutOf(object, spec.kind);
+const stateOf = ({ object, spec, made, configMap }: WorkloadFact): RolloutState =>
+  isOwnerSpec(spec) ? ownerOf(spec.kind).rollout(object, made, configMap) : rolloutOf(object, spec.kind);
 
 /** What an owner leaves in the Deployment that it makes is taken out there, and nothing is through before it is gone. */
 function tidied(step: Step, { workload }: HostedFacts): Step {
-  const { made } = ownerFor(workload.spec.kind) ?? {};
+  const made = ownerFor(workload.spec.kind)?.made?.leaves;
   if (made === undefined || workload.object === null || step.patch !== undefined) return step;
   const patchMade = made.stale(workload.object, workload.made);
   const isGoing = step.settled === true && step.rolled.reason === 'Removed';

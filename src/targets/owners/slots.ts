@@ -19,7 +19,7 @@ const isAudit = (flag: FlagText | undefined): boolean => flag?.[0].startsWith('-
 const each = (slots: Slots, f: (slot: Slot, name: string) => Json | undefined): Values =>
   Object.fromEntries(Object.entries(slots).map(([name, slot]) => [name, f(slot, name)]));
 
-/** Audit flags in effect; the last of several counts, as for kube-apiserver. */
+/** Audit flags in effect, the last of several counts, as for kube-apiserver; and settings that stand for flags. */
 export function flagsIn(values: Values, slots: Slots): ReadonlyMap<string, string> {
   const texts = Object.entries(slots).flatMap(([name, slot]): (FlagText | undefined)[] => {
     const value = values[name];
@@ -27,7 +27,11 @@ export function flagsIn(values: Values, slots: Slots): ReadonlyMap<string, strin
     if (slot.as === 'Map') return isJsonRecord(value) ? Object.entries(value).map(([k, v]) => slot.flag(k, v)) : [];
     return [];
   });
-  return new Map(texts.filter((f) => f !== undefined).filter((f) => isAudit(f)));
+  const whole = Object.entries(slots).flatMap(([name, slot]) => {
+    const value = values[name];
+    return slot.as !== 'Whole' || value === undefined ? [] : slot.settings(value);
+  });
+  return new Map([...texts.filter((f) => f !== undefined).filter((f) => isAudit(f)), ...whole]);
 }
 
 /** Without anything of ours, and without any audit setting. */
@@ -136,11 +140,18 @@ export function withValues(
   made: Readonly<Record<string, number>> = {},
 ): Json {
   let out = object;
-  for (const [name, { at: path }] of Object.entries(slots)) {
+  for (const [name, { as, at: path }] of Object.entries(slots)) {
     const [now, wanted] = [at(out, ...path), values[name]];
     const gone = made[name] !== undefined && isEmpty(wanted);
     if (now === undefined && (wanted === undefined || gone)) continue;
-    if (now !== undefined && wanted !== undefined && !gone && covers(now, wanted) && sameSize(now, wanted)) continue;
+    if (
+      now !== undefined &&
+      wanted !== undefined &&
+      !gone &&
+      covers(now, wanted) &&
+      (as === 'Whole' || sameSize(now, wanted))
+    )
+      continue;
     out = put(out, path, gone ? undefined : wanted) ?? {};
   }
   for (const [name, depth] of Object.entries(made)) {

@@ -47,7 +47,8 @@ function see(owner: Owner, { workload }: HostedObserved, spec: OwnerSpec): Read<
   const values = valuesOf(workload, slots);
   const settings = settingsOf(values, slots);
   const record = parseOwnerRecord(textsAt(workload, 'annotations')?.[HOSTED_ANNOTATION]);
-  return { ok: { object: workload, slots, values, settings, record, isIn: owner.isIn(settings) } };
+  const isIn = owner.isIn(settings, record !== undefined);
+  return { ok: { object: workload, slots, values, settings, record, isIn } };
 }
 
 const memberOf = ({ kind }: OwnerSpec): string => `${kind.charAt(0).toLowerCase()}${kind.slice(1)}`;
@@ -94,7 +95,7 @@ function valuesFor(
     version: spec.version,
     name: String(at(s.object, 'metadata', 'name') ?? ''),
   });
-  return { values: withOurs(bare, ours, s.slots), findings };
+  return { values: withOurs(bare, ours, s.slots), findings: [...(owner.judge?.(to) ?? []), ...findings] };
 }
 
 function install(owner: Owner, to: Revision, s: Seen, spec: OwnerSpec): Plan<Change> {

@@ -107,7 +107,7 @@ export const tenantControlPlane: Owner = {
   kubernetes: (object) => String(at(object, 'spec', 'kubernetes', 'version') ?? ''),
   hostNetwork: false,
   rollout,
-  made: { stale, hasOurs },
+  made: { leaves: { stale, hasOurs } },
   timeoutSeconds: (_object, set) => set ?? 300,
   secretsOnly: false,
   cannot: [

@@ -5,11 +5,12 @@
  * whoever follows the rollout.
  */
 import type { Finding } from '../../api/findings.ts';
+import type { PresetName } from '../../api/preset-names.ts';
 import type { Revision } from '../../render/types.ts';
 import type { PatchOp } from '../hosted/patch.ts';
 import type { Json } from '../hosted/workload.ts';
 
-export const OWNER_KINDS = ['KubeadmControlPlane', 'TenantControlPlane'] as const;
+export const OWNER_KINDS = ['KubeadmControlPlane', 'TenantControlPlane', 'KubermaticCluster'] as const;
 export type OwnerKind = (typeof OWNER_KINDS)[number];
 export const isOwnerKind = (kind: string): kind is OwnerKind => OWNER_KINDS.some((k) => k === kind);
 
@@ -21,7 +22,8 @@ export type FlagText = readonly [name: string, value: string];
 
 /**
  * A field that is written as a whole, since lists are atomic in server-side apply. `List`: items of ours stand behind the
- * owner's. `Map`: keys of ours among the owner's. `Whole`: all of it is auditing's.
+ * owner's. `Map`: keys of ours among the owner's. `Whole`: all of it is auditing's, and says in words of its own what others
+ * say with flags; what an API fills in inside of it is no difference.
  */
 export type Slot =
   | {
@@ -35,7 +37,12 @@ export type Slot =
       readonly at: readonly string[];
       readonly flag: (key: string, value: Json) => FlagText | undefined;
     }
-  | { readonly as: 'Whole'; readonly at: readonly string[] };
+  | {
+      readonly as: 'Whole';
+      readonly at: readonly string[];
+      /** What is compared and shown, by the path of its field. */
+      readonly settings: (value: Json) => readonly FlagText[];
+    };
 export type Slots = Readonly<Record<string, Slot>>;
 
 /** What stands in each slot, by its name; undefined where nothing does. */
@@ -72,28 +79,56 @@ export type Inexpressible = {
   readonly isFine?: (value: unknown) => boolean;
 };
 
+export type OwnerObject = {
+  readonly kind: 'ConfigMap' | 'Secret';
+  readonly name: string;
+  readonly data: Readonly<Record<string, Uint8Array>>;
+};
+
+/** Presets that an owner's API knows by a name of its own. */
+export type OwnPresets = ReadonlyMap<PresetName, string>;
+
 export interface Owner {
   readonly kind: OwnerKind;
-  /** Versions that are understood, the preferred one first. */
-  readonly api: { readonly group: string; readonly plural: string; readonly versions: readonly string[] };
+  readonly api: {
+    readonly group: string;
+    /** Its name there; unset: as it is called here. */
+    readonly kind?: string;
+    readonly plural: string;
+    /** Versions that are understood, the preferred one first. */
+    readonly versions: readonly string[];
+    /** Of an object without namespace: the namespace that is its own, where its AuditConfig and all that is published lie. */
+    readonly home?: (name: string) => string;
+  };
   slots(version: string): Slots;
   /** Why this object cannot be configured; undefined where it can. */
   refuse(object: unknown): Finding | undefined;
   /** `theirs` is what the owner has in the slots without us. */
   wanted(to: Revision, theirs: Values, of: { readonly version: string; readonly name: string }): Wanted;
-  /** Of settings in effect (flags, or what the owner has instead): are they of a revision of ours? */
-  isIn(settings: ReadonlyMap<string, string>): boolean;
+  /** Of settings in effect (flags, or what the owner has instead): are they of a revision of ours? `recorded`: the object says so. */
+  isIn(settings: ReadonlyMap<string, string>, recorded: boolean): boolean;
+  /** What no field of its API can say of a revision; empty where it can say all. */
+  readonly judge?: (to: Revision) => readonly Finding[];
+  /** What its API reads beside the revision's own objects, in the same namespace. Immutable: names hold a digest. */
+  readonly objects?: (to: Revision) => readonly OwnerObject[];
   /** The Kubernetes version that it runs, as it is written there. */
   kubernetes(object: unknown): string;
   readonly hostNetwork: boolean;
-  /** `made` is the Deployment of the same name, for an owner that has one; null where there is none. */
-  rollout(object: unknown, made: unknown): RolloutState;
-  /** Of an owner that makes a Deployment, and leaves in it what is gone from its object. */
+  /** `made` is the Deployment that it makes, for an owner that has one; null where there is none. */
+  rollout(object: unknown, made: unknown, configMap?: unknown): RolloutState;
+  /** Of an owner that makes a Deployment, by which its rollout is followed. */
   readonly made?: {
-    /** What takes that out. */
-    stale(object: unknown, made: unknown): readonly PatchOp[];
-    /** Volumes of ours are still in it. */
-    hasOurs(made: unknown): boolean;
+    /** Unset: as the object is called. */
+    readonly name?: string;
+    /** A ConfigMap beside it that is looked at too. */
+    readonly configMap?: string;
+    /** For an owner that leaves in it what is gone from its object. */
+    readonly leaves?: {
+      /** What takes that out. */
+      stale(object: unknown, made: unknown): readonly PatchOp[];
+      /** Volumes of ours are still in it. */
+      hasOurs(made: unknown): boolean;
+    };
   };
   /** How long a rollout may take where nobody said so: machines take longer than pods. Seconds. */
   timeoutSeconds(object: unknown, set: number | undefined): number;

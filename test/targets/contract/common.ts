@@ -31,8 +31,22 @@ export type Subject = {
   readonly name: string;
   /** A control plane that audits nothing; one where somebody set up auditing by hand; a place where there is none. */
   place(as: 'bare' | 'byHand' | 'nothing'): Place;
-  /** The flags of a revision as this target spells them. */
+  /** The flags of a revision as this target spells them, or what it says instead. */
   wanted(of: Revision): ReadonlyMap<string, string>;
+  /** Of a target that cannot say what those below say: some that it can. */
+  readonly revisions?: Revisions;
+};
+
+export type Revisions = {
+  readonly a: Revision;
+  /** One setting is another one. */
+  readonly b: Revision;
+  /** One more setting than `a`; undefined where there is none more. */
+  readonly more?: Revision;
+  /** Other than `a`, and than what somebody set by hand. */
+  readonly other: Revision;
+  /** Revisions that are brought one after the other. */
+  readonly series: readonly Revision[];
 };
 
 export const A = revision();
@@ -41,7 +55,17 @@ export const B = revision({
 });
 export const SECRET = revision({ webhook: 'token: hunter2\n', confidential: true });
 
-export function common({ name, place, wanted }: Subject): void {
+const REVISIONS: Revisions = {
+  a: A,
+  b: B,
+  more: revision({ flags: { '--audit-log-truncate-enabled': 'true' } }),
+  other: revision({ flags: { '--audit-log-maxage': '11' } }),
+  series: [A, SECRET, B],
+};
+
+export function common({ name, place, wanted, revisions = REVISIONS }: Subject): void {
+  const { a: A, b: B, more = A, other, series } = revisions;
+
   describe(`${name}: what every target does`, () => {
     it('finds nothing where there is none, refuses to plan there, and has nothing to remove', async () => {
       const p = place('nothing');
@@ -84,7 +108,7 @@ export function common({ name, place, wanted }: Subject): void {
 
     it('takes a flag out that the next revision does not have', async () => {
       const p = place('bare');
-      await p.bring(revision({ flags: { '--audit-log-truncate-enabled': 'true' } }));
+      await p.bring(more);
       await p.bring(A);
       expect(await p.flags()).toEqual(wanted(A));
     });
@@ -92,7 +116,7 @@ export function common({ name, place, wanted }: Subject): void {
     it('gives back everything at removal', async () => {
       const p = place('bare');
       const untouched = p.snapshot();
-      for (const to of [A, SECRET, B]) await p.bring(to);
+      for (const to of series) await p.bring(to);
       expect((await p.bring(null)).restarts).toBe(true);
       expect(p.snapshot()).toEqual(untouched);
       expect(await p.drift(null)).toEqual([]);
@@ -112,12 +136,11 @@ export function common({ name, place, wanted }: Subject): void {
     it('takes over what was set by hand, says so, and gives it back at removal', async () => {
       const p = place('byHand');
       const [untouched, before] = [p.snapshot(), await p.flags()];
-      const to = revision({ flags: { '--audit-log-maxage': '11' } });
-      const plan = await p.bring(to);
+      const plan = await p.bring(other);
       expect(plan.restarts).toBe(true);
       const told = plan.findings.filter((f) => f.code === 'FlagAdopted' || f.code === 'FlagTakenOut');
       expect(told.map((f) => f.path).sort()).toEqual([...before.keys()].sort());
-      expect(await p.flags()).toEqual(wanted(to));
+      expect(await p.flags()).toEqual(wanted(other));
       await p.bring(A);
       await p.bring(null);
       expect(p.snapshot()).toEqual(untouched);

@@ -4,12 +4,26 @@ import { parse } from 'yaml';
 import { HOSTED_LAYOUT } from '../../../src/targets/hosted/volumes.ts';
 import { DEFAULT_LAYOUT, resolveFlags } from '../../../src/targets/host-layout.ts';
 import type { HostLayout } from '../../../src/targets/host-layout.ts';
+import { kubermaticCluster } from '../../../src/targets/owners/kubermatic-cluster.ts';
 import type { OwnerSpec } from '../../../src/targets/owners/types.ts';
+import { composePolicy } from '../../../src/policy/compose.ts';
+import { emitPolicy } from '../../../src/policy/emit.ts';
+import { presetPolicy } from '../../../src/policy/presets.ts';
+import type { PresetName } from '../../../src/policy/presets.ts';
+import type { Revision } from '../../../src/render/types.ts';
+import { revision } from '../revisions.ts';
+import type { RevisionSketch } from '../revisions.ts';
 import type { Subject } from './common.ts';
 import { ManagedPlace } from './managed.ts';
 
 const GOLDEN = `${import.meta.dirname}/../owners/golden`;
 export const ownerSample = (name: string): unknown => parse(readFileSync(`${GOLDEN}/${name}.yaml`, 'utf8'));
+
+/** A revision whose policy is exactly this preset, as a cluster renders it. */
+export const presetRevision = (name: PresetName, more: RevisionSketch = {}): Revision => {
+  const policy = composePolicy({ preset: presetPolicy(name, {}), rulesPosition: 'Before', omitStages: [] });
+  return revision({ ...more, policy: new TextDecoder().decode(emitPolicy(policy)) });
+};
 
 type Row = { readonly file: string; readonly spec: OwnerSpec; readonly layout: HostLayout; readonly theirs: RegExp };
 
@@ -37,4 +51,44 @@ const tcp: Row = {
   theirs: /--profiling=true/,
 };
 
-export const subjects: readonly Subject[] = [kcp('v1beta1'), kcp('v1beta2'), tcp].map(subject);
+const ofPreset = (name: PresetName, more: RevisionSketch = {}) => presetRevision(name, more);
+const withWebhook = (name: PresetName): Revision =>
+  ofPreset(name, { webhook: 'kubeconfig\n', token: 'hunter2', flags: { '--audit-webhook-initial-backoff': '10s' } });
+
+const kkp: Subject = {
+  name: 'KubermaticCluster v1',
+  place: (as) =>
+    new ManagedPlace(
+      as === 'nothing' ? null : ownerSample(as === 'bare' ? 'kubermaticcluster' : 'kubermaticcluster-audited'),
+      { kind: 'KubermaticCluster', version: 'v1', config: 'main' },
+      {
+        theirs: (t) =>
+          t.replace('"usePodNodeSelectorAdmissionPlugin":true', '"usePodNodeSelectorAdmissionPlugin":false'),
+        tamper: (t) => t.replace('"policyPreset":"metadata"', '"policyPreset":"minimal"'),
+      },
+    ),
+  wanted: (of) => {
+    const [secret] = kubermaticCluster.objects?.(of) ?? [];
+    const preset = /pods\/log/.test(text(of)) ? 'minimal' : /pods/.test(text(of)) ? 'recommended' : 'metadata';
+    return new Map([
+      ['spec.auditLogging.enabled', 'true'],
+      ['spec.auditLogging.policyPreset', preset],
+      ...(secret === undefined
+        ? []
+        : ([
+            ['spec.auditLogging.webhookBackend.auditWebhookConfig', secret.name],
+            ['spec.auditLogging.webhookBackend.auditWebhookInitialBackoff', '10s'],
+          ] as const)),
+    ]);
+  },
+  revisions: {
+    a: ofPreset('metadata'),
+    b: ofPreset('recommended'),
+    more: withWebhook('metadata'),
+    other: withWebhook('minimal'),
+    series: [ofPreset('metadata'), withWebhook('minimal'), ofPreset('recommended')],
+  },
+};
+const text = (of: Revision): string => new TextDecoder().decode(of.policy);
+
+export const subjects: readonly Subject[] = [...[kcp('v1beta1'), kcp('v1beta2'), tcp].map(subject), kkp];

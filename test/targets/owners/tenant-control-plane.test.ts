@@ -43,15 +43,17 @@ describe('TenantControlPlane', () => {
   it('takes out of its Deployment the audit flags that it does not have, and nothing else', async () => {
     const p = place();
     const made = deployment(['--secure-port=6443', '--audit-policy-file=/gone', '--v=2', '--audit-log-path', '/y']);
-    const ops = tenantControlPlane.made?.stale(p.object, made) ?? [];
+    const ops = tenantControlPlane.made?.leaves?.stale(p.object, made) ?? [];
     expect(patched(made, ops)).toEqual(deployment(['--secure-port=6443', '--v=2']));
     await p.bring(A);
-    expect(tenantControlPlane.made?.stale(p.object, deployment(['--secure-port=6443', ...argsIn(p)]))).toEqual([]);
-    expect(tenantControlPlane.made?.stale(p.object, null)).toEqual([]);
+    expect(tenantControlPlane.made?.leaves?.stale(p.object, deployment(['--secure-port=6443', ...argsIn(p)]))).toEqual(
+      [],
+    );
+    expect(tenantControlPlane.made?.leaves?.stale(p.object, null)).toEqual([]);
   });
 
   it('sees volumes of ours that Kamaji has still to take out', () => {
-    const has = tenantControlPlane.made?.hasOurs ?? (() => false);
+    const has = tenantControlPlane.made?.leaves?.hasOurs ?? (() => false);
     expect([has(deployment(['--v=2'], [{ name: 'auditconfig-log' }])), has(deployment(['--v=2'])), has(null)]).toEqual([
       true,
       false,
