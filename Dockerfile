@@ -22,7 +22,5 @@ COPY --from=build /src/dist dist
 USER 65532:65532
 # V8 would keep 32 MiB for young objects of a burst long ago; what a controller and an agent do leaves few.
 ENV NODE_ENV=production NODE_OPTIONS=--max-semi-space-size=1
-# The heap grows by a third before it is looked through, and not to its double: a whole datacenter's controller then fits
-# its memory limit (npm run bench:fleet).
-ENTRYPOINT ["/nodejs/bin/node", "--heap-growing-percent=30", "/app/dist/auditconfig.js"]
+ENTRYPOINT ["/nodejs/bin/node", "/app/dist/auditconfig.js"]
 CMD ["--help"]

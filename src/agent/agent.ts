@@ -20,6 +20,7 @@ import type { GuardPod } from '../node/guard-pod.ts';
 import { mismatch } from '../node/place.ts';
 import { createDeliveryMetrics } from '../telemetry/delivery-metrics.ts';
 import { createGapMetrics } from '../telemetry/gap-metrics.ts';
+import { keepHeapSmall } from '../telemetry/heap.ts';
 import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
 import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
@@ -174,6 +175,7 @@ const FALLBACK = 'watch/fallback';
 
 /** Resolves when the signal has aborted and everything has ended. */
 export async function runAgent(o: AgentOptions, signal: AbortSignal): Promise<void> {
+  keepHeapSmall();
   const log = createLogger({ name: 'auditconfig-agent', level: o.logLevel });
   const registry = createRegistry({ version: o.version, processMetrics: true });
   const metrics = createKubeMetrics(registry);

@@ -19,6 +19,7 @@ import { delay } from '../kube/wait.ts';
 import { rememberPolicies } from '../render/policy-memo.ts';
 import { createDatacenterMetrics } from '../telemetry/datacenter-metrics.ts';
 import type { DatacenterMetrics } from '../telemetry/datacenter-metrics.ts';
+import { keepHeapSmall } from '../telemetry/heap.ts';
 import { createKubeMetrics } from '../telemetry/kube-metrics.ts';
 import { LOG_LEVELS, createLogger } from '../telemetry/logger.ts';
 import type { LogLevel, Logger } from '../telemetry/logger.ts';
@@ -126,6 +127,7 @@ export const whyNoController = (o: ControllerOptions): string | undefined => not
 
 /** Resolves when the signal has aborted and everything has ended. */
 export async function runController(o: ControllerOptions, signal: AbortSignal): Promise<void> {
+  keepHeapSmall();
   const log = createLogger({ name: 'auditconfig-controller', level: o.logLevel });
   const registry = createRegistry({ version: o.version, processMetrics: true });
   const metrics = createKubeMetrics(registry);

@@ -11,7 +11,7 @@ import { startControlPlane } from '../control-plane/plane.ts';
 import { ROOT } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Operator } from '../operator/operator.ts';
-import { cpuMs, peakMiB, rssMiB } from './process-cost.ts';
+import { cpuMs, ownMiB, peakMiB, rssMiB } from './process-cost.ts';
 
 const CONFIG: Manifest = {
   apiVersion: 'auditconfig.dev/v1alpha1',
@@ -64,7 +64,7 @@ async function measure(operator: Operator, log: string, o: { minutes: number; si
     const all = [...counts.values()].reduce((a, b) => a + b, 0);
     const cpu = (cpuMs(pid) - (before[i] ?? 0)) / minutes;
     console.log(
-      `${name}: ${rssMiB(pid).toFixed(0)} MiB (peak ${peakMiB(pid).toFixed(0)}), ${cpu.toFixed(0)} ms of processor time a minute, ${(all / minutes).toFixed(1)} requests a minute`,
+      `${name}: ${rssMiB(pid).toFixed(0)} MiB (its own ${ownMiB(pid).toFixed(0)}, the rest is Node's program; peak ${peakMiB(pid).toFixed(0)}), ${cpu.toFixed(0)} ms of processor time a minute, ${(all / minutes).toFixed(1)} requests a minute`,
     );
     for (const [what, n] of [...counts].sort((a, b) => b[1] - a[1])) console.log(`  ${n} ${what}`);
   }

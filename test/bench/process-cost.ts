@@ -15,5 +15,7 @@ const status = (pid: number | undefined, field: string): number =>
 
 /** Resident memory in MiB, now. */
 export const rssMiB = (pid: number | undefined): number => status(pid, 'VmRSS');
+/** Its own part of that: the rest is the program of Node, which all processes of a node's image share. */
+export const ownMiB = (pid: number | undefined): number => status(pid, 'RssAnon');
 /** The most that was ever resident. */
 export const peakMiB = (pid: number | undefined): number => status(pid, 'VmHWM');

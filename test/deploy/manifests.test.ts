@@ -25,6 +25,13 @@ const byName = (all: readonly Manifest[]): Record<string, Manifest> =>
   Object.fromEntries(all.map((o) => [`${o.kind} ${o.metadata.namespace ?? ''}/${o.metadata.name}`, o]));
 
 describe('deploy/', () => {
+  it('starts Node with the same options as a service as in the image', () => {
+    const optionsOf = (file: string): string | undefined =>
+      /NODE_OPTIONS=(\S+)/.exec(readFileSync(join(ROOT, file), 'utf8'))?.[1];
+    expect(optionsOf('Dockerfile')).toBe('--max-semi-space-size=1');
+    expect(optionsOf('deploy/systemd/auditconfig-agent.service')).toBe(optionsOf('Dockerfile'));
+  });
+
   it('runs images of the version in package.json', () => {
     const workloads = OBJECTS.filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet');
     expect(workloads.map((o) => [o.kind, valuesOf('image', o)])).toEqual([
