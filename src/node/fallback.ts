@@ -15,6 +15,7 @@ import { batchTwin } from '../render/batch-twin.ts';
 import { fromBundle, toBundle } from '../render/bundle.ts';
 import type { Digest, Revision } from '../render/types.ts';
 import { credentialsDigest } from '../render/webhook/credentials.ts';
+import { DEFAULT_RULES } from '../rollout/node-state.ts';
 import { isWithin, revisionDir, ROOT_OWNER } from '../targets/host-layout.ts';
 import type { HostPath } from '../targets/types.ts';
 import { applyAll } from './apply.ts';
@@ -119,8 +120,12 @@ async function prepareFiles({ host, spec }: Prepare, twin: Revision): Promise<vo
   );
 }
 
-/** After one that ended otherwise: another try may just restart an API server that cannot help it. */
+/** After a twin that did not come up either: another try may just restart an API server that cannot help it. */
 const TRY_AGAIN_MS = 3_600_000;
+
+/** One that was begun and killed, or that a person took back, has shown nothing. */
+const failedAt = ({ lastFailure }: StateFile, { twin, began }: Fallback): number | null =>
+  lastFailure?.digest === twin ? began : null;
 
 export type Due = { readonly fallback: Fallback; readonly twin: Revision };
 
@@ -134,13 +139,20 @@ export async function dueFallback(
   if (found === null || fallback === null || found.journal !== null) return undefined;
   const { state } = found;
   if ((state.phase !== 'Settled' && state.phase !== 'Held') || state.current !== fallback.of) return undefined;
-  if (fallback.began !== null && host.now() - fallback.began < TRY_AGAIN_MS) return undefined;
+  const failed = failedAt(found, fallback);
+  if (failed !== null && host.now() - failed < TRY_AGAIN_MS) return undefined;
   const twin = twinIn(fallback, version);
   return twin === undefined ? undefined : { fallback, twin };
 }
 
 export const FALLEN_BACK =
   "the webhook's receiver kept requests waiting, and this API server was not serving for a minute: its webhook is in mode Batch now; another revision, another credential of the webhook, or a new value of the annotation auditconfig.dev/again on this AuditNode tries again";
+
+/**
+ * What is stuck does not end when it is asked to: systemd kills it after 90 seconds (TimeoutStopSec=), a kubelet after 30, and only
+ * then does the twin start. Whoever gave up before would go back to what hangs.
+ */
+const STOPS_MS = 240_000;
 
 /** To the twin, and to stay there. `RolledBack`: the API server is not well with it either, and has what it had. */
 export async function fallBack(input: Omit<ApplyInput, 'to' | 'turn'>, due: Due): Promise<ApplyOutcome> {
@@ -151,7 +163,9 @@ export async function fallBack(input: Omit<ApplyInput, 'to' | 'turn'>, due: Due)
   });
   if (begun !== undefined) return begun;
   // What runs differs by one flag from it: nothing of it is judged anew.
-  const outcome = await applyRevision({ ...input, to: due.twin, checks: [], again: true });
+  const { timeoutMs, ...rules } = input.rules ?? DEFAULT_RULES;
+  const patient = { ...rules, timeoutMs: Math.max(timeoutMs, STOPS_MS) };
+  const outcome = await applyRevision({ ...input, rules: patient, to: due.twin, checks: [], again: true });
   return outcome.kind === 'Settled' ? ((await endFallback(input)) ?? outcome) : outcome;
 }
 

@@ -1,8 +1,9 @@
 /**
  * May this webhook keep requests waiting? A receiver that dies takes the API with it, so it takes a datacenter's word (a
- * mode that it sets itself, or lists in limits.webhook.modes), and somebody who goes back to Batch in time: so far the agent
- * of a static pod. Pure; called by accept.ts.
+ * mode that it sets itself, or lists in limits.webhook.modes), and somebody who goes back to Batch in time: the agent of a node.
+ * Nobody is beside a hosted API server who could tell, so there it is refused. Pure; called by accept.ts.
  */
+import { isNodeTarget, TARGET_TYPES } from '../api/auditconfig-target.ts';
 import type { Reasons } from '../api/conditions.ts';
 import type { Finding } from '../api/findings.ts';
 import type { EffectiveConfig } from '../config/types.ts';
@@ -12,8 +13,11 @@ export type BlockingRefused = { readonly reason: Reasons['Accepted']; readonly f
 
 const PATH = 'spec.webhook.mode';
 
-const isStaticPod = (object: unknown): boolean =>
-  (object as { spec?: { target?: { type?: unknown } } } | null)?.spec?.target?.type === 'StaticPod';
+function isOnNodes(object: unknown): boolean {
+  const asked = (object as { spec?: { target?: { type?: unknown } } } | null)?.spec?.target?.type;
+  const type = TARGET_TYPES.find((t) => t === asked);
+  return type !== undefined && isNodeTarget(type);
+}
 
 /** Undefined where it may, and where it blocks nothing. Codes: Unsupported, WebhookModeNotPermitted. */
 export function refusedBlocking(
@@ -23,8 +27,8 @@ export function refusedBlocking(
   if (webhook === undefined || webhook.mode === 'Batch') return undefined;
   const { mode } = webhook;
   const message = `${PATH} ${mode} keeps requests waiting, and hangs the API when the receiver dies`;
-  if (!isStaticPod(object)) {
-    const why = 'only targets of type StaticPod have a way back to Batch in this release';
+  if (!isOnNodes(object)) {
+    const why = 'only targets on nodes, where an agent asks, have a way back to Batch';
     return refused('Unsupported', { code: 'Unsupported', message: `${message}: ${why}` });
   }
   const isTheirs = provenance['webhook.mode']?.set.from === 'Datacenter';

@@ -20,6 +20,8 @@ export type UnitWorldOptions = {
   readonly behaves: (args: readonly string[]) => Behaviour;
   /** False: `Restart=no`. */
   readonly restarts?: boolean;
+  /** How long a process takes to end that is asked to. */
+  readonly endsAfterMs?: (args: readonly string[]) => number;
 };
 
 export class UnitWorld {
@@ -112,8 +114,9 @@ export class UnitWorld {
     this.#failed = false;
     this.#crashed = false;
     this.#restarts = 0;
-    if (this.#running !== null) this.#running = { ...this.#running, ends: this.now + TERMINATION };
-    this.#nextStart = this.now + (this.#running === null ? 0 : TERMINATION);
+    const takes = this.#o.endsAfterMs?.(this.#running?.args ?? []) ?? TERMINATION;
+    if (this.#running !== null) this.#running = { ...this.#running, ends: this.now + takes };
+    this.#nextStart = this.now + (this.#running === null ? 0 : takes);
   }
 
   /** A person restarts the unit; of RKE2 as the kubelet starts a pod again. */

@@ -269,9 +269,18 @@ describe('a mode that blocks', () => {
     expect(strict.revision?.flags).toContainEqual({ name: '--audit-webhook-mode', value: 'batch' });
   });
 
-  it('is for the agent of a static pod, which holds the way back, whoever permits it', () => {
-    const of = governed({ limits: { webhook: { modes: ['Blocking'] } } });
-    for (const type of ['Systemd', 'K3s', 'RKE2'])
-      expect(accepted({ ...asking('Blocking'), target: { type } }, of)).toBe('False Unsupported');
+  it('is for targets on nodes, whose agents hold the way back, and for no other one, whoever permits it', () => {
+    const of = governed({ limits: { webhook: { modes: [...MODES] } } });
+    for (const mode of MODES)
+      for (const type of ['StaticPod', 'Systemd', 'K3s', 'RKE2']) {
+        expect(accepted({ ...asking(mode), target: { type } }, of)).toBe('True Valid');
+        expect(accepted({ ...asking(mode), target: { type } })).toBe('False NotPermitted');
+      }
+    for (const target of [
+      { type: 'Hosted', hosted: { kind: 'Deployment', name: 'apiserver' } },
+      { type: 'KubeadmControlPlane', kubeadmControlPlane: { name: 'cp' } },
+      { type: 'TenantControlPlane', tenantControlPlane: { name: 'cp' } },
+    ])
+      expect(accepted({ ...asking('Blocking'), target }, of)).toBe('False Unsupported');
   });
 });

@@ -1,8 +1,16 @@
 /** What host targets keep beyond the contract of all (common.ts): files in order, guards, rollback, records, every byte. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bytesOf } from '../../../src/node/apply.ts';
-import { DEFAULT_LAYOUT, resolveFlags, sha256 } from '../../../src/targets/host-layout.ts';
+import { applyAll, bytesOf } from '../../../src/node/apply.ts';
+import { batchTwin } from '../../../src/render/batch-twin.ts';
+import {
+  baseOf,
+  DEFAULT_LAYOUT,
+  isWithin,
+  resolveFlags,
+  revisionDir,
+  sha256,
+} from '../../../src/targets/host-layout.ts';
 import { parseRecord, recordPath } from '../../../src/targets/record.ts';
 import type { HostChange, HostPath } from '../../../src/targets/types.ts';
 import { revision } from '../revisions.ts';
@@ -100,6 +108,50 @@ export function contract<Spec>(fixture: Fixture<Spec>): void {
       const text = JSON.stringify(await host().plan(SECRET));
       expect(text).not.toContain('hunter2');
       expect(text).toContain('[secret]');
+    });
+  });
+
+  describe(`${fixture.name}: fall back`, () => {
+    const BLOCKING = revision({
+      webhook: '{"clusters":[{"cluster":{"server":"https://r:1/"}}]}',
+      token: 'one',
+      flags: { '--audit-webhook-mode': 'blocking' },
+    });
+    const twin = batchTwin(BLOCKING) ?? BLOCKING;
+
+    it('is an edit of the same file, with a restart, that changes one flag and where the files lie', async () => {
+      const h = host();
+      const untouched = h.disk.snapshot();
+      await h.bring(BLOCKING);
+      const before = await h.flags();
+      expect((await h.bring(twin)).restarts).toBe(true);
+      const after = await h.flags();
+      expect(after).toEqual(wanted(twin));
+      const others = [...after].filter(([name, value]) => before.get(name) !== value).map(([name]) => name);
+      expect(others).toEqual(['--audit-policy-file', '--audit-webhook-config-file', '--audit-webhook-mode']);
+      expect(await h.drift(twin)).toEqual([]);
+      expect((await h.bring(BLOCKING)).restarts).toBe(true);
+      await h.bring(null);
+      expect(h.disk.snapshot()).toEqual(untouched);
+    });
+
+    it('finds its files where they were prepared, each for the API server alone', async () => {
+      const h = host();
+      await h.bring(BLOCKING);
+      const dir = revisionDir(twin.digest, DEFAULT_LAYOUT);
+      const plan = await h.plan(twin);
+      if ('refused' in plan) throw new Error('refused');
+      const files = plan.changes.filter((c) => c.do !== 'RestartUnit' && isWithin(pathOf(c), dir));
+      expect(files.flatMap((c) => (c.do === 'WriteFile' ? [baseOf(c.path)] : [])).sort()).toEqual([
+        'policy.yaml',
+        'token',
+        'webhook.yaml',
+      ]);
+      expect(await applyAll(h.disk, files)).toBeNull();
+      const modes = ['policy.yaml', 'token', 'webhook.yaml'].map((f) => h.disk.live.get(`${dir}/${f}`)?.mode);
+      expect(modes).toEqual([0o600, 0o600, 0o600]);
+      const rest = await h.bring(twin);
+      expect(rest.changes.filter((c) => isWithin(pathOf(c), dir))).toEqual([]);
     });
   });
 
