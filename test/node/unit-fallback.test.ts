@@ -134,7 +134,7 @@ describe.each(CASES)('$kind', ({ kind, place, files, file }) => {
     expect([w.args.includes(BATCH), w.isReady]).toEqual([true, true]);
   });
 
-  it('comes to its end from a kill at the first operations on the disk, and at every fifth after them', async () => {
+  it('comes to its end from a kill at the first operations on the disk, and at every seventh after them', async () => {
     const to = hooked('Blocking');
     const twin = batchTwin(to)?.digest;
     const whole = await installed(to);
@@ -142,7 +142,7 @@ describe.each(CASES)('$kind', ({ kind, place, files, file }) => {
     await fallenBack(whole);
     const last = whole.disk.operations.length;
     expect(last - first).toBeGreaterThan(5);
-    for (let at = first; at < last; at += at < first + 6 ? 1 : 5) {
+    for (let at = first; at < last; at += at < first + 4 ? 1 : 7) {
       const w = await installed(to);
       w.disk.fault = { kind: 'kill', at, after: at % 2 === 0 };
       await fallenBack(w).catch((e: unknown) => {
