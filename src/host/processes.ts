@@ -3,7 +3,7 @@
  * milliseconds since boot, so that a clock that jumps changes no verdict. Mirror pods lag (kubernetes#116725), so the
  * process itself is asked. Gives null where this host's processes cannot be seen (no hostPID).
  */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export type ApiServerProcess = {
@@ -66,7 +66,28 @@ async function processAt(proc: string, pid: number): Promise<ApiServerProcess | 
   return program.slice(program.lastIndexOf('/') + 1) === 'kube-apiserver' ? processOf(pid, proc) : null;
 }
 
-/** `proc`: where the host's /proc is. */
+/**
+ * Names the network that a process is in: the kernel keeps these files once for each. `ns/net` would say it too, but only to who
+ * may trace the process. null where it is gone.
+ */
+const networkOf = (proc: string, pid: number): Promise<number | null> =>
+  stat(join(proc, String(pid), 'net/dev')).then(
+    ({ ino }) => ino,
+    () => null,
+  );
+
+/**
+ * Those in the network of the host's first process. A hosted control plane's API server may run here too, in a pod with a
+ * network of its own, and on the same port: its port tells nothing of who it is.
+ */
+async function inHostNetwork(proc: string, found: readonly ApiServerProcess[]): Promise<readonly ApiServerProcess[]> {
+  const host = await networkOf(proc, 1);
+  if (host === null) return found;
+  const networks = await Promise.all(found.map((p) => networkOf(proc, p.pid)));
+  return found.filter((_, i) => networks[i] === null || networks[i] === host);
+}
+
+/** `proc`: where the host's /proc is. Without those of hosted control planes. */
 export async function listApiServers(proc = '/proc'): Promise<ProcessView | null> {
   const [uptime, bootId] = [
     await tryRead(join(proc, 'uptime')),
@@ -76,7 +97,8 @@ export async function listApiServers(proc = '/proc'): Promise<ProcessView | null
   if (uptime === null || !Number.isFinite(seconds)) return null;
   const pids = (await readdir(proc)).filter((n) => /^\d+$/.test(n)).map(Number);
   const found = await Promise.all(pids.map((pid) => processAt(proc, pid)));
-  const apiServers = found.filter((p) => p !== null).sort((a, b) => a.startedAt - b.startedAt);
+  const all = found.filter((p) => p !== null).sort((a, b) => a.startedAt - b.startedAt);
+  const apiServers = await inHostNetwork(proc, all);
   return { now: Math.round(seconds * 1000), bootId: bootId?.trim() ?? '', apiServers };
 }
 

@@ -1,6 +1,6 @@
 /** The host room against a real disk, real processes and a real TLS server. */
 import { spawn } from 'node:child_process';
-import { chmod, lstat, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -104,6 +104,30 @@ describe('processes', () => {
     } finally {
       child.kill('SIGKILL');
     }
+  });
+
+  it('are those of the network of the host: in a pod of its own network is a hosted control plane’s, on whatever port', async () => {
+    const stat = (start: number): string => `1 (kube-apiserver) S ${'0 '.repeat(18)}${start} 0`;
+    const make = async (pid: number, network: string): Promise<void> => {
+      await mkdir(join(dir, `${pid}/net`), { recursive: true });
+      await writeFile(join(dir, `${pid}/cmdline`), `/usr/local/bin/kube-apiserver\0--secure-port=6443\0`);
+      await writeFile(join(dir, `${pid}/stat`), stat(pid));
+      await link(join(dir, network), join(dir, `${pid}/net/dev`));
+    };
+    for (const [file, text] of [
+      ['uptime', '100.00 0'],
+      ['host', ''],
+      ['pod', ''],
+    ] as const)
+      // prettier-ignore
+      await writeFile(join(dir, file), text);
+    for (const [pid, network] of [[10, 'host'], [20, 'pod'], [30, 'host']] as const) await make(pid, network); // prettier-ignore
+    const pids = async (): Promise<unknown> => (await listApiServers(dir))?.apiServers.map((p) => p.pid);
+    // Where the host's own network cannot be seen, all of them may be it.
+    expect(await pids()).toEqual([10, 20, 30]);
+    await mkdir(join(dir, '1/net'), { recursive: true });
+    await link(join(dir, 'host'), join(dir, '1/net/dev'));
+    expect(await pids()).toEqual([10, 30]);
   });
 
   it('are null where there is no such /proc', async () => {

@@ -30,6 +30,8 @@ const SERVICE_DEFAULTS: Readonly<Record<string, string>> = {
   flush: '1',
   grace: '5',
   log_level: 'info',
+  // Seconds that it waits, at the most, until it tries a collector again. Its own default is more than half an hour.
+  'scheduler.cap': '60',
   'storage.backlog.mem_limit': '16M',
   'storage.checksum': 'off',
   // 2 MB each are in memory at once; the rest waits on disk.
@@ -118,7 +120,10 @@ const outputsOf = ({ outputs = [] }: FluentBitSpec): readonly Pairs[] =>
 function serviceOf(service: FluentBitSection): { readonly service: Pairs; readonly include: readonly string[] } {
   const entries = entriesOf(service);
   const own = Object.fromEntries(entries.map((e) => [e.key, e.values]));
-  const { include = [], ...rest } = { ...SERVICE_DEFAULTS, 'storage.path': `${BUFFER_MOUNT}/chunks`, ...own };
+  const { 'scheduler.cap': cap = '', ...defaults } = SERVICE_DEFAULTS;
+  // Each wait is drawn from between base and cap: somebody's own base may be above ours.
+  const waits: Record<string, string> = isSet(entries, 'scheduler.base') ? {} : { 'scheduler.cap': cap };
+  const { include = [], ...rest } = { ...defaults, ...waits, 'storage.path': `${BUFFER_MOUNT}/chunks`, ...own };
   const keys = Object.keys(rest).sort();
   return {
     service: keys.map((k) => [k, rest[k as keyof typeof rest] ?? '']),

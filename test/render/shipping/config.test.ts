@@ -56,6 +56,15 @@ const value = fc
   )
   .filter((v) => codes({ outputs: [{ Name: 'http', Uri: v }] }).length === 0);
 
+it.each([
+  [{}, '60'],
+  [{ 'Scheduler.Cap': 600 }, '600'],
+  [{ 'scheduler.base': 120 }, undefined],
+])('with a service of %j it waits up to %s seconds for a collector', (service, wanted) => {
+  const { service: read } = parse(configOf({ service })) as Read;
+  expect(read['scheduler.cap']).toBe(wanted);
+});
+
 describe('any value that is taken', () => {
   it('is read back as it was written, and is nothing else', () => {
     fc.assert(
@@ -73,9 +82,9 @@ describe('any value that is taken', () => {
         expect(Object.keys(read).sort()).toEqual(['parsers', 'pipeline', 'service']);
         expect(read.pipeline.inputs).toHaveLength(1);
       }),
-      { numRuns: 400 },
+      { numRuns: 200 },
     );
-  });
+  }, 120_000);
 
   it('never holds what fluent-bit itself would take away or end a line with', () => {
     fc.assert(
