@@ -1,8 +1,10 @@
 /**
  * Takes revision folders away that nothing on this node can come back to. Kept: what runs, the last known good, what is
- * in flight or on probation, whatever the manifest names, and what the controller asks to keep (kubeadm-config's). Called by follow.ts when a change has come to its end.
+ * in flight or on probation, whatever the manifest or the record of another place names, and what the controller asks to
+ * keep (kubeadm-config's). Called by follow.ts when a change has come to its end.
  */
 import { removeFolder } from '../host/install.ts';
+import { isOfOthers } from '../targets/bookkeeping.ts';
 import { REVISION_FILES, revisionDir } from '../targets/host-layout.ts';
 import type { NodeHost } from './host.ts';
 import type { Place } from './place.ts';
@@ -41,7 +43,8 @@ export async function pruneRevisions(
   // Without a manifest nobody can say what it names.
   if (edited === null || (there === null && spec.kind === 'StaticPod')) return;
   const text = there === null ? '' : new TextDecoder().decode(there.bytes);
-  for (const dir of old.filter((d) => !text.includes(d))) {
+  const isTheirs = isOfOthers(seen, { of: spec.manifest, layout: spec.layout });
+  for (const dir of old.filter((d) => !text.includes(d) && !isTheirs(d))) {
     for (const name of REVISION_FILES) await disk.remove(`${dir}/${name}`);
     await disk.syncDir(dir);
     await removeFolder(disk, dir);

@@ -237,18 +237,23 @@ export function withText(seen: HostObserved, path: HostPath, text: string | null
   return { ...seen, files: new Map([...seen.files, [path, file]]) };
 }
 
+/** Is a revision folder of another place of this host too? Its API server could not start without it. */
+export function isOfOthers(seen: HostObserved, books: Books): (dir: HostPath) => boolean {
+  const others = otherRecords(seen, books).flatMap((path) => seen.files.get(path)?.bytes ?? []);
+  const said = others.map((bytes) => new TextDecoder().decode(bytes));
+  return (dir) => said.some((text) => text.includes(baseOf(dir)));
+}
+
 /**
  * The revision folders that a removal takes: all of them, also what a change that was cut short left behind. Beside
- * another place only the one that was installed here, and not if that place has it too: its API server could not start.
+ * another place only the one that was installed here, and not if that place has it too.
  */
 function revisionsToTake(seen: HostObserved, books: Books): readonly HostPath[] {
   const { layout } = books;
   const all = (seen.dirs.get(layout.revisionsDir) ?? []).map((n) => `${layout.revisionsDir}/${n}`);
-  const others = otherRecords(seen, books).flatMap((path) => seen.files.get(path)?.bytes ?? []);
-  if (others.length === 0) return all;
+  if (otherRecords(seen, books).length === 0) return all;
   const own = recordOf(seen, books);
-  const said = others.map((bytes) => new TextDecoder().decode(bytes));
-  const isTheirs = (dir: HostPath): boolean => said.some((text) => text.includes(baseOf(dir)));
+  const isTheirs = isOfOthers(seen, books);
   return all.filter((dir) => own !== null && dir === revisionDir(own.digest, layout) && !isTheirs(dir));
 }
 

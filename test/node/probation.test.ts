@@ -376,6 +376,17 @@ describe('revision folders', () => {
     expect(await revisionsOn(w)).toEqual(names(B, C));
   });
 
+  it('that another place of the host was given stay, as long as it is remembered', async () => {
+    const w = await nodeOn(A, B);
+    const record = `${stateDir}/adopted/copy.yaml-01234567.json`;
+    w.disk.put(record, JSON.stringify({ digest: A.digest }));
+    await apply(w, C);
+    expect(await revisionsOn(w)).toEqual(names(A, B, C));
+    await w.disk.remove(record);
+    await watched(w, new ProbationWatch());
+    expect(await revisionsOn(w)).toEqual(names(C));
+  });
+
   it('that are not ours by name stay', async () => {
     const w = await nodeOn(A);
     w.disk.put(`${revisionsDir}/by-hand/policy.yaml`, 'theirs');
