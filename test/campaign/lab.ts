@@ -51,7 +51,9 @@ export const IMPATIENT = { rollout: { minReadySeconds: 0, timeoutSeconds: 30 } }
 const RETENTION = { maxAgeDays: 30, maxBackups: 2, maxSize: '1Mi' };
 const AUDIT_CONFIGS = '/apis/auditconfig.dev/v1alpha1/auditconfigs';
 /** Whatever heals does so in seconds; the rest is a machine with other work. */
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 300_000;
+/** What is in flight when a row ends comes to its end in this time; an agent or a controller that is gone stays so. */
+const ENDING_MS = 60_000;
 
 export class Lab {
   readonly nodes: readonly LabNode[];
@@ -306,20 +308,31 @@ export class Lab {
   }
   /** As untilHealed, of a revision that this row will break: the next row begins with the one before it. */
   async untilSettled(): Promise<void> {
-    await this.untilCondition('Ready', 'True');
-    // Of drift that was seen by nobody yet, only the log tells; and its repair may still be in flight when events are back.
-    await this.untilAudited();
-    for (const node of this.nodes)
-      await this.until(`${node.name} has settled on the newest revision`, async () => {
-        const [file, view] = [await node.state(), await this.view()];
-        const { state, journal } = file ?? {};
-        return journal === null && state?.phase === 'Settled' && state.current === view?.status?.revision?.digest;
-      });
-    await this.untilAudited();
+    // What an agent has just been told, and begins with on a busy machine while events are looked for, is waited for too.
+    do {
+      await this.untilCondition('Ready', 'True');
+      // Of drift that was seen by nobody yet, only the log tells; and its repair may still be in flight when events are back.
+      await this.untilAudited();
+      for (const node of this.nodes)
+        await this.until(`${node.name} has settled on the newest revision`, () => this.#hasSettled(node));
+      await this.untilAudited();
+    } while (!(await Promise.all(this.nodes.map((n) => this.#hasSettled(n)))).every(Boolean));
+  }
+  /** It has done the last that it was told, and that is the newest revision. */
+  async #hasSettled(node: LabNode): Promise<boolean> {
+    const [view, told] = [await this.view(), await this.auditNode(node)];
+    const { state, journal } = (await node.state()) ?? {};
+    const newest = state?.phase === 'Settled' && state.current === view?.status?.revision?.digest;
+    return journal === null && newest && told?.status?.observedGeneration === told?.metadata.generation;
   }
 
-  /** What is not as it should be at the end of a row: nothing, or why this lab heals no more. */
+  /** What is not as it should be at the end of a row, and stays so: nothing, or why this lab heals no more. */
   async faults(): Promise<readonly string[]> {
+    const whole = async (): Promise<boolean> => (await this.#faultsNow()).length === 0;
+    await this.until('the lab is whole', whole, ENDING_MS).catch(() => this.signal.throwIfAborted());
+    return this.#faultsNow();
+  }
+  async #faultsNow(): Promise<readonly string[]> {
     const faults: string[] = [];
     if (this.controller.exit !== undefined) faults.push('the controller is gone');
     for (const node of this.nodes) {
