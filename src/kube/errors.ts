@@ -81,6 +81,9 @@ const HANDLING: Readonly<Record<ErrorCode, Handling>> = {
 
 export const handlingOf = (error: KubeError): Handling => HANDLING[error.code];
 
+/** A JSON patch of which a `test` failed is an Invalid without causes; what a schema refuses has them. */
+export const isFailedTest = (error: KubeError): boolean => error.code === 'Invalid' && error.causes.length === 0;
+
 /** Failures that say nothing about the request, only that the server may be away or going. */
 export const isConnectionError = (error: KubeError): boolean =>
   error.code === 'ConnectionRefused' || error.code === 'ConnectionLost' || error.code === 'Unreachable';

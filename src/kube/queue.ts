@@ -44,6 +44,7 @@ export type WorkOptions<K> = {
 export interface WorkQueue<K extends string> {
   readonly depth: number;
   readonly inFlight: number;
+  /** At once, but for a key that failed several times in a row: that one has its turn within a second. */
   add(key: K): void;
   /** Lets others pass, but for one in eight, so that it has its turn; until `add` says that it is wanted now. */
   addIdle(key: K): void;
@@ -53,6 +54,9 @@ export interface WorkQueue<K extends string> {
   work(options: WorkOptions<K>, signal: AbortSignal): Promise<void>;
 }
 
+/** A key that failed so often in a row is worked on at most once in so long, however often it is added. */
+const CALM_FAILURES = 3;
+const CALM_MS = 1_000;
 /** One in so many that are taken is one that lets others pass. */
 const IDLE_SHARE = 8;
 
@@ -88,6 +92,13 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
 
   add(key: K): void {
     if (this.#closed) return;
+    if (this.#waiting.has(key) || this.#dirty.has(key)) return;
+    // Whoever makes a key fail by writing all the time also adds it all the time.
+    if ((this.#failures.get(key) ?? 0) >= CALM_FAILURES && !this.#working.has(key)) this.addAfter(key, CALM_MS);
+    else this.#addNow(key);
+  }
+
+  #addNow(key: K): void {
     if (this.#waiting.has(key) || this.#dirty.has(key)) return;
     const since = this.#resting.get(key);
     if (since !== undefined) {
@@ -127,7 +138,7 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
     const timer = setTimeout(
       () => {
         this.#later.delete(key);
-        this.add(key);
+        this.#addNow(key);
       },
       Math.min(ms, 2 ** 31 - 1),
     );
@@ -229,7 +240,7 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
         break;
       }
     }
-    // Something changed meanwhile: that is looked at at once, and a success forgets the failures.
+    // Something changed meanwhile: that is looked at at once, as long as it does not fail again and again.
     if (again) this.add(key);
   }
 }

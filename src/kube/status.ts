@@ -3,21 +3,26 @@
  * has them: a controller without memory writes up to half of its statuses twice. One writer owns the whole status: it is
  * set by a JSON patch that first tests the uid, since the status subresource of a custom resource takes a server-side
  * apply for an object that was deleted and made anew (its uid is ignored, seen on 1.35 and 1.36). Called by controllers
- * and agent.
+ * and agent. Somebody else's writing in it is replaced: at once the first time, then ever rarer, since whoever does it
+ * all the time would have us write all the time.
  */
+import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
 import type { KubeClient } from './client.ts';
-import { ok } from './errors.ts';
+import { fail, isFailedTest, ok } from './errors.ts';
 import type { KubeError, Result } from './errors.ts';
 import { isOlder } from './types.ts';
 import type { KubeObject, Resource } from './types.ts';
+import { systemClock } from './wait.ts';
+import type { Clock } from './wait.ts';
 
 export type StatusWriterOptions = {
   readonly client: KubeClient;
   readonly resource: Resource;
   readonly fieldManager: string;
   readonly metrics: KubeMetrics;
+  readonly clock?: Clock;
 };
 
 /** The object that a status is about, as far as it was read: enough of a projection of it. */
@@ -29,7 +34,8 @@ export type StatusTarget = {
 export interface StatusWriter {
   /**
    * True if it was written. `undefined` fields of `next` count as absent. Conflict: the object was deleted and made
-   * anew; NotFound: it is gone; neither needs a retry by itself, a change of the cache is on its way.
+   * anew; NotFound: it is gone; neither needs a retry by itself, a change of the cache is on its way. A Conflict with
+   * `retryAfterMs`: somebody else writes this status again and again, and it is not yet time to replace that.
    */
   apply(target: StatusTarget, next: object, signal: AbortSignal): Promise<Result<boolean>>;
   /** What was written and the cache does not have yet; undefined: what the cache has is the newest. */
@@ -44,17 +50,23 @@ export interface StatusWriter {
  */
 type Written = { readonly over: string | undefined; readonly made: string | undefined; readonly status: unknown };
 
+/** What was written last, and how often somebody else's writing has been replaced by just that. */
+type Restored = { readonly hash: string; readonly times: number; readonly at: number };
+const MAX_PATIENCE_MS = 60_000;
+/** ms before the same is written again: none, a second, two, four. */
+const patience = (times: number): number => (times === 0 ? 0 : Math.min(MAX_PATIENCE_MS, 500 * 2 ** times));
+const hashOf = (status: unknown): string =>
+  createHash('sha256').update(JSON.stringify(status)).digest('base64').slice(0, 16);
+
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? {})) as unknown;
 
-/** A failed `test` is an Invalid without causes; a status that the schema refuses has them. */
 const explained = (error: KubeError): KubeError =>
-  error.code === 'Invalid' && error.causes.length === 0
-    ? { ...error, code: 'Conflict', message: 'the object is not the one that was read' }
-    : error;
+  isFailedTest(error) ? { ...error, code: 'Conflict', message: 'the object is not the one that was read' } : error;
 
 export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
-  const { client, resource, fieldManager, metrics } = options;
+  const { client, resource, fieldManager, metrics, clock = systemClock } = options;
   const written = new Map<string, Written>();
+  const restored = new Map<string, Restored>();
 
   const newer = ({ metadata: { uid = '', resourceVersion } }: StatusTarget): unknown => {
     const memory = written.get(uid);
@@ -72,6 +84,12 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
         metrics.statusWrite('unchanged');
         return ok(false);
       }
+      const hash = hashOf(status);
+      const before = restored.get(uid ?? '');
+      const isAgain = before?.hash === hash;
+      const waitMs = isAgain ? before.at + patience(before.times) - clock.monotonicMs() : 0;
+      if (waitMs > 0)
+        return fail('Conflict', 'somebody else writes this status, again and again', { retryAfterMs: waitMs });
       const same = uid === undefined ? [] : [{ op: 'test' as const, path: '/metadata/uid', value: uid }];
       const ref = namespace === undefined ? { name } : { namespace, name };
       const patch = [...same, { op: 'add' as const, path: '/status', value: status }];
@@ -79,10 +97,16 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       metrics.statusWrite(result.ok ? 'written' : 'failed');
       if (!result.ok) return { ok: false, error: explained(result.error) };
       const made = result.value.metadata.resourceVersion;
-      if (uid !== undefined) written.set(uid, { over: resourceVersion, made, status });
+      if (uid !== undefined) {
+        written.set(uid, { over: resourceVersion, made, status });
+        restored.set(uid, { hash, times: isAgain ? before.times + 1 : 0, at: clock.monotonicMs() });
+      }
       return ok(true);
     },
     newer,
-    forget: (uid) => void written.delete(uid),
+    forget: (uid) => {
+      written.delete(uid);
+      restored.delete(uid);
+    },
   };
 }

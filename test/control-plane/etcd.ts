@@ -24,6 +24,8 @@ export interface Etcd {
   /** Answers nothing, and keeps its connections. */
   pause(): void;
   resume(): void;
+  /** Forgets all versions but the newest. */
+  compact(): Promise<void>;
   end(graceMs: number): Promise<void>;
 }
 
@@ -55,6 +57,23 @@ class OwnEtcd implements Etcd {
   }
   resume(): void {
     this.#process.signal('SIGCONT');
+  }
+  async compact(): Promise<void> {
+    const { root, port } = this.#options;
+    const dispatcher = await agentOf(root);
+    const ask = async (path: string, body: object): Promise<{ header?: { revision?: string } }> => {
+      const url = `https://127.0.0.1:${port}/v3/kv/${path}`;
+      const reply = await request(url, { dispatcher, method: 'POST', body: JSON.stringify(body) });
+      const text = await reply.body.text();
+      if (reply.statusCode !== 200) throw new Error(`etcd: ${reply.statusCode} ${text}`);
+      return JSON.parse(text) as { header?: { revision?: string } };
+    };
+    try {
+      const { header } = await ask('range', { key: 'AA==', limit: '1' });
+      await ask('compaction', { revision: header?.revision, physical: true });
+    } finally {
+      await dispatcher.destroy();
+    }
   }
   async end(graceMs: number): Promise<void> {
     this.resume();
@@ -89,13 +108,7 @@ async function startProcess(options: EtcdOptions): Promise<ServerProcess> {
       '--log-level=warn',
     ],
   });
-  const agent = new Agent({
-    connect: {
-      ca: await readFile(join(pki, 'etcd/ca.crt')),
-      cert: await readFile(join(pki, 'apiserver-etcd-client.crt')),
-      key: await readFile(join(pki, 'apiserver-etcd-client.key')),
-    },
-  });
+  const agent = await agentOf(options.root);
   try {
     while (!(await isHealthy(url, agent))) {
       options.signal.throwIfAborted();
@@ -109,6 +122,18 @@ async function startProcess(options: EtcdOptions): Promise<ServerProcess> {
     await agent.destroy();
   }
   return process;
+}
+
+/** As the API server speaks to it. */
+async function agentOf(root: string): Promise<Agent> {
+  const file = (name: string): Promise<Buffer> => readFile(join(root, 'etc/kubernetes/pki', name));
+  return new Agent({
+    connect: {
+      ca: await file('etcd/ca.crt'),
+      cert: await file('apiserver-etcd-client.crt'),
+      key: await file('apiserver-etcd-client.key'),
+    },
+  });
 }
 
 async function isHealthy(url: string, dispatcher: Agent): Promise<boolean> {

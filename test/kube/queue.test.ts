@@ -103,6 +103,36 @@ describe('the work queue', () => {
     expect(seen).toEqual(['idle-0 as 8', 'idle-1 as 16', 'idle-2 as 24']);
   });
 
+  it('works on a key that fails at most once a second, however often somebody else adds it, until it succeeds', async () => {
+    const queue = make();
+    let fails = true;
+    let calls = 0;
+    const reconcile = (): Promise<Outcome> => {
+      calls += 1;
+      // As an event of the very write that made it fail.
+      if (fails) queue.add('a');
+      return Promise.resolve(fails ? { kind: 'Retry' } : { kind: 'Done' });
+    };
+    const stop = new AbortController();
+    const ended = queue.work({ workers: 2, reconcile }, stop.signal);
+    queue.add('a');
+    for (let ms = 0; ms < 10_000; ms += 20) {
+      await vi.advanceTimersByTimeAsync(20);
+      queue.add('a');
+    }
+    expect(calls).toBeGreaterThanOrEqual(9);
+    expect(calls).toBeLessThanOrEqual(20);
+    // Whatever it failed for is over: it is known within a second, not when its own wait of up to a minute ends.
+    await vi.advanceTimersByTimeAsync(60_000);
+    fails = false;
+    calls = 0;
+    queue.add('a');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(calls).toBeGreaterThanOrEqual(1);
+    stop.abort();
+    await ended;
+  });
+
   it('waits twice as long for each failure of a key, not for other keys, and forgets after a success', async () => {
     const queue = make({ firstRetryMs: 100, maxRetryMs: 300 });
     const at: number[] = [];

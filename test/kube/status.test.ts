@@ -38,6 +38,36 @@ describe('a status', () => {
     ]);
   });
 
+  it('that somebody else writes over is put right at once, then ever rarer, and at once when there is news', async () => {
+    let now = 0;
+    let version = 1;
+    const sent: unknown[] = [];
+    const jsonPatch: KubeClient['jsonPatch'] = (_r, _ref, patch) => {
+      sent.push(patch.at(-1));
+      return Promise.resolve(
+        ok({ apiVersion: '', kind: '', metadata: { name: 'a', resourceVersion: String(++version) } }),
+      );
+    };
+    const clock = { monotonicMs: () => now, wallMs: () => 0 };
+    const client = { jsonPatch } as unknown as KubeClient;
+    const writer = createStatusWriter({ client, resource: THINGS, fieldManager: 'm', metrics: noKubeMetrics, clock });
+    const overwritten = () => at(String(++version), { n: 0 });
+    const at1: number[] = [];
+    // Twenty a second, for a minute.
+    for (; now < 60_000; now += 50) {
+      const before = sent.length;
+      const done = await writer.apply(overwritten(), { n: 1 }, signal);
+      if (sent.length > before) at1.push(now);
+      else expect(done).toMatchObject({ error: { code: 'Conflict', retryAfterMs: expect.any(Number) as number } });
+    }
+    expect(at1).toEqual([0, 50, 1_050, 3_050, 7_050, 15_050, 31_050]);
+    expect(await writer.apply(overwritten(), { n: 2 }, signal)).toEqual(ok(true));
+    expect(await writer.apply(overwritten(), { n: 2 }, signal)).toEqual(ok(true));
+    // Of another object of that name nothing was written before.
+    writer.forget('u');
+    expect(await writer.apply(overwritten(), { n: 2 }, signal)).toEqual(ok(true));
+  });
+
   it('that the schema refuses is Invalid, another object of that name is a Conflict', async () => {
     const causes = [{ field: 'status.n', reason: 'x', message: 'x' }];
     const answers = [fail('Invalid', 'x', { causes }), fail('Invalid', 'x')];

@@ -2,8 +2,8 @@
  * Carries out a decision about a hosted control plane, in the order that makes every interruption harmless: finalizer,
  * revision, the one patch of the workload, pods that it left stuck, status, finalizer again.
  */
-import type { KubeClient } from '../../kube/client.ts';
-import { fail, ok } from '../../kube/errors.ts';
+import type { JsonPatch, KubeClient } from '../../kube/client.ts';
+import { fail, isFailedTest, ok } from '../../kube/errors.ts';
 import type { Result } from '../../kube/errors.ts';
 import type { StatusWriter } from '../../kube/status.ts';
 import { isRecord } from '../../kube/types.ts';
@@ -50,8 +50,8 @@ export async function actHosted(
   if (decision.finalizer === 'Add') steps.push(() => setFinalizer(a, config, true, signal));
   const { publish, rotate, carry, patch, patchMade, status } = decision;
   if (publish !== undefined) steps.push(...publishSteps(a, publish, t, signal));
-  if (rotate !== undefined) steps.push(...rotateSteps(a, rotate, t, signal));
-  if (carry !== undefined) steps.push(...rotateSteps(a, carry, t, signal));
+  if (rotate !== undefined) steps.push(...publishSteps(a, rotate, { ...t, only: isCredentials }, signal));
+  if (carry !== undefined) steps.push(...publishSteps(a, carry, { ...t, only: isCredentials }, signal));
   if (patch !== undefined)
     steps.push(async () => {
       const done = await patchWorkload(a, t, patch, signal);
@@ -85,36 +85,33 @@ function setFinalizer(
   return a.client.mergePatch(AUDIT_CONFIGS, { name, namespace }, patch, { signal, fieldManager: FIELD_MANAGER });
 }
 
-/** A failed `test` says Invalid without causes: somebody wrote meanwhile, and it is planned anew. */
-async function patchWorkload(
+function patchWorkload(
   a: HostedActor,
   { place, workload }: HostedTask,
   patch: NonNullable<HostedDecision['patch']>,
   signal: AbortSignal,
 ): Promise<Result<KubeObject>> {
-  const target = resourceOf(place.spec);
-  const ref = { namespace: place.namespace, name: place.name };
   const same = { op: 'test', path: '/metadata/uid', value: workload?.metadata.uid } as const;
-  const done = await a.client.jsonPatch(target, ref, [same, ...patch], { signal, fieldManager: FIELD_MANAGER });
-  if (!done.ok && done.error.code === 'Invalid' && done.error.causes.length === 0)
-    return fail('Conflict', `${place.spec.kind} ${place.name} was changed meanwhile`);
-  return done;
+  return patchAsRead(a, { of: resourceOf(place.spec), place, patch: [same, ...patch] }, signal);
 }
 
 /** Of the same name, in the same namespace. */
-async function patchMadeDeployment(
+const patchMadeDeployment = (
   a: HostedActor,
-  { place: { namespace, name } }: HostedTask,
+  { place }: HostedTask,
   patch: NonNullable<HostedDecision['patchMade']>,
   signal: AbortSignal,
+): Promise<Result<KubeObject>> => patchAsRead(a, { of: DEPLOYMENTS, place, patch }, signal);
+
+/** Where somebody wrote meanwhile, it is planned anew. */
+async function patchAsRead(
+  a: HostedActor,
+  { of, place, patch }: { readonly of: Resource; readonly place: HostedPlace; readonly patch: JsonPatch },
+  signal: AbortSignal,
 ): Promise<Result<KubeObject>> {
-  const done = await a.client.jsonPatch(DEPLOYMENTS, { namespace, name }, patch, {
-    signal,
-    fieldManager: FIELD_MANAGER,
-  });
-  if (!done.ok && done.error.code === 'Invalid' && done.error.causes.length === 0)
-    return fail('Conflict', `Deployment ${name} was changed meanwhile`);
-  return done;
+  const { namespace, name } = place;
+  const done = await a.client.jsonPatch(of, { namespace, name }, patch, { signal, fieldManager: FIELD_MANAGER });
+  return !done.ok && isFailedTest(done.error) ? fail('Conflict', `${of.kind} ${name} was changed meanwhile`) : done;
 }
 
 type Owner = NonNullable<KubeObject['metadata']['ownerReferences']>[number];
@@ -133,29 +130,22 @@ function bundleOf(revision: Revision, { namespace, name, spec }: HostedPlace): r
   return [...hostedBundle(asSecrets, { namespace, hosting: { kind: spec.kind, name } }), ...beside];
 }
 
+const [CREDENTIALS = ''] = Object.keys(CREDENTIALS_LABEL);
+/** The webhook's credentials alone: pods read them again, and nothing restarts. */
+const isCredentials = (o: BundleObject): boolean => o.metadata.labels[CREDENTIALS] !== undefined;
+
 function publishSteps(
   a: HostedActor,
   revision: Revision,
-  { place, workload }: HostedTask,
+  { place, workload, only = () => true }: HostedTask & { readonly only?: (o: BundleObject) => boolean },
   signal: AbortSignal,
 ): (() => Promise<Result<unknown>>)[] {
   const owner = ownerReferenceOf(workload, place);
   // The policy's object comes first in the list and is written last: who finds it finds all of it.
-  return [...bundleOf(revision, place)].reverse().map((o) => () => publish(a, o, owner, signal));
-}
-
-const [CREDENTIALS] = Object.keys(CREDENTIALS_LABEL);
-
-/** The webhook's credentials alone: pods read them again, and nothing restarts. */
-function rotateSteps(
-  a: HostedActor,
-  revision: Revision,
-  { place, workload }: HostedTask,
-  signal: AbortSignal,
-): (() => Promise<Result<unknown>>)[] {
-  const owner = ownerReferenceOf(workload, place);
-  const those = bundleOf(revision, place).filter((o) => o.metadata.labels[CREDENTIALS ?? ''] !== undefined);
-  return those.map((o) => () => publish(a, o, owner, signal));
+  return bundleOf(revision, place)
+    .filter(only)
+    .reverse()
+    .map((o) => () => publish(a, o, owner, signal));
 }
 
 const sorted = (data: unknown): string =>
