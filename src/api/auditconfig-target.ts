@@ -25,6 +25,7 @@ export const TARGET_MEMBERS = {
   KubeadmControlPlane: 'kubeadmControlPlane',
   TenantControlPlane: 'tenantControlPlane',
   KubermaticCluster: 'kubermaticCluster',
+  Shoot: 'shoot',
 } as const;
 export const TARGET_TYPES = Object.keys(TARGET_MEMBERS) as readonly TargetType[];
 export type TargetType = keyof typeof TARGET_MEMBERS;
@@ -35,7 +36,13 @@ export type NodeTargetType = (typeof NODE_TARGETS)[number];
 export const isNodeTarget = (type: TargetType): type is NodeTargetType => NODE_TARGETS.some((t) => t === type);
 
 /** Those that somebody else rolls out: workloads of Kubernetes, and objects of owners' own APIs. */
-export const MANAGED_TARGETS = ['Hosted', 'KubeadmControlPlane', 'TenantControlPlane', 'KubermaticCluster'] as const;
+export const MANAGED_TARGETS = [
+  'Hosted',
+  'KubeadmControlPlane',
+  'TenantControlPlane',
+  'KubermaticCluster',
+  'Shoot',
+] as const;
 export type ManagedTargetType = (typeof MANAGED_TARGETS)[number];
 export const isManagedTarget = (type: TargetType): type is ManagedTargetType => MANAGED_TARGETS.some((t) => t === type);
 
@@ -80,6 +87,7 @@ const members = z.strictObject({
     .strictObject({ name: objectName })
     .optional()
     .describe('A Cluster of Kubermatic KKP, whose namespace this is.'),
+  shoot: z.strictObject({ name: objectName }).optional().describe('A Shoot of Gardener in this namespace.'),
 });
 
 const matching = TARGET_TYPES.map((type) => {

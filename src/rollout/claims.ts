@@ -40,6 +40,7 @@ export function nodeSelectorOf(object: unknown): Readonly<Record<string, string>
     case 'KubeadmControlPlane':
     case 'TenantControlPlane':
     case 'KubermaticCluster':
+    case 'Shoot':
     case undefined:
       return undefined;
   }

@@ -9,6 +9,7 @@ import type { HostedChange, HostedObserved, HostedTargetSpec, HostedView } from 
 import type { Read } from './hosted/workload.ts';
 import { kubeadmControlPlane } from './owners/kubeadm-control-plane.ts';
 import { kubermaticCluster } from './owners/kubermatic-cluster.ts';
+import { shoot } from './owners/shoot.ts';
 import { planOwner, verifyOwner, viewOwner } from './owners/target.ts';
 import { isOwnerKind } from './owners/types.ts';
 import type { Owner, OwnerKind, OwnerSpec } from './owners/types.ts';
@@ -22,6 +23,7 @@ const OWNERS: Readonly<Record<OwnerKind, Owner>> = {
   KubeadmControlPlane: kubeadmControlPlane,
   TenantControlPlane: tenantControlPlane,
   KubermaticCluster: kubermaticCluster,
+  Shoot: shoot,
 };
 
 export const isOwnerSpec = (spec: ManagedSpec): spec is OwnerSpec => isOwnerKind(spec.kind);

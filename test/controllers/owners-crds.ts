@@ -154,6 +154,24 @@ export const KUBERMATIC_CLUSTER = crd({
   }),
 });
 
+const AUDIT_POLICY = object({
+  configMapRef: object({ name: text, namespace: text, resourceVersion: text, kind: text, apiVersion: text, uid: text }),
+});
+export const SHOOT = crd({
+  group: 'core.gardener.cloud',
+  version: 'v1beta1',
+  kind: 'Shoot',
+  plural: 'shoots',
+  spec: object({
+    cloudProfile: open,
+    kubernetes: object({
+      version: text,
+      enableStaticTokenKubeconfig: { type: 'boolean' },
+      kubeAPIServer: object({ requests: open, auditConfig: object({ auditPolicy: AUDIT_POLICY }) }),
+    }),
+  }),
+});
+
 export const KUBEADM_CONTROL_PLANE = {
   v1beta1: kcp(
     'v1beta1',

@@ -19,7 +19,7 @@ import type { OwnedObject, Playing } from './owner-played.ts';
 import { startController } from './running.ts';
 import { kamaji } from './kamaji-played.ts';
 import { kkp } from './kkp-played.ts';
-import { KUBEADM_CONTROL_PLANE, KUBERMATIC_CLUSTER, TENANT_CONTROL_PLANE } from './owners-crds.ts';
+import { KUBEADM_CONTROL_PLANE, KUBERMATIC_CLUSTER, SHOOT, TENANT_CONTROL_PLANE } from './owners-crds.ts';
 
 type View = {
   readonly metadata: { readonly generation: number; readonly resourceVersion: string };
@@ -84,9 +84,19 @@ const KKP: Case = {
   make: kkp,
   made: 'apiserver',
 };
+const GARDENER: Case = {
+  kind: 'Shoot',
+  version: 'v1beta1',
+  crd: SHOOT,
+  sample: 'shoot',
+  status: ({ metadata }, ready) => ({
+    observedGeneration: metadata.generation,
+    lastOperation: { state: ready ? 'Succeeded' : 'Processing' },
+  }),
+};
 const CASES = [
   [V1BETA2, TENANT],
-  [V1BETA1, KKP],
+  [V1BETA1, KKP, GARDENER],
 ];
 
 describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(

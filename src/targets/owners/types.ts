@@ -10,7 +10,7 @@ import type { Revision } from '../../render/types.ts';
 import type { PatchOp } from '../hosted/patch.ts';
 import type { Json } from '../hosted/workload.ts';
 
-export const OWNER_KINDS = ['KubeadmControlPlane', 'TenantControlPlane', 'KubermaticCluster'] as const;
+export const OWNER_KINDS = ['KubeadmControlPlane', 'TenantControlPlane', 'KubermaticCluster', 'Shoot'] as const;
 export type OwnerKind = (typeof OWNER_KINDS)[number];
 export const isOwnerKind = (kind: string): kind is OwnerKind => OWNER_KINDS.some((k) => k === kind);
 

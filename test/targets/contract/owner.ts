@@ -5,6 +5,7 @@ import { HOSTED_LAYOUT } from '../../../src/targets/hosted/volumes.ts';
 import { DEFAULT_LAYOUT, resolveFlags } from '../../../src/targets/host-layout.ts';
 import type { HostLayout } from '../../../src/targets/host-layout.ts';
 import { kubermaticCluster } from '../../../src/targets/owners/kubermatic-cluster.ts';
+import { shoot } from '../../../src/targets/owners/shoot.ts';
 import type { OwnerSpec } from '../../../src/targets/owners/types.ts';
 import { composePolicy } from '../../../src/policy/compose.ts';
 import { emitPolicy } from '../../../src/policy/emit.ts';
@@ -13,6 +14,7 @@ import type { PresetName } from '../../../src/policy/presets.ts';
 import type { Revision } from '../../../src/render/types.ts';
 import { revision } from '../revisions.ts';
 import type { RevisionSketch } from '../revisions.ts';
+import { A, B } from './common.ts';
 import type { Subject } from './common.ts';
 import { ManagedPlace } from './managed.ts';
 
@@ -91,4 +93,20 @@ const kkp: Subject = {
 };
 const text = (of: Revision): string => new TextDecoder().decode(of.policy);
 
-export const subjects: readonly Subject[] = [...[kcp('v1beta1'), kcp('v1beta2'), tcp].map(subject), kkp];
+const REFERENCE = 'spec.kubernetes.kubeAPIServer.auditConfig.auditPolicy.configMapRef.name';
+const gardener: Subject = {
+  name: 'Shoot v1beta1',
+  place: (as) =>
+    new ManagedPlace(
+      as === 'nothing' ? null : ownerSample(as === 'bare' ? 'shoot' : 'shoot-audited'),
+      { kind: 'Shoot', version: 'v1beta1', config: 'main' },
+      {
+        theirs: (t) => t.replace('"enableStaticTokenKubeconfig":true', '"enableStaticTokenKubeconfig":false'),
+        tamper: (t) => t.replace(/"name":"auditconfig-[^"]*-policy"/, '"name":"another"'),
+      },
+    ),
+  wanted: (of) => new Map([[REFERENCE, shoot.objects?.(of)[0]?.name ?? '']]),
+  revisions: { a: A, b: B, other: ofPreset('minimal'), series: [A, ofPreset('minimal'), B] },
+};
+
+export const subjects: readonly Subject[] = [...[kcp('v1beta1'), kcp('v1beta2'), tcp].map(subject), kkp, gardener];

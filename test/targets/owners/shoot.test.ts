@@ -1,0 +1,57 @@
+/** Shoot beyond the contract of all targets (contract/owner.ts): where its policy comes from, and how its rollout is followed. */
+import { describe, expect, it } from 'vitest';
+import { shoot } from '../../../src/targets/owners/shoot.ts';
+import { A } from '../contract/common.ts';
+import { ManagedPlace } from '../contract/managed.ts';
+import { ownerSample } from '../contract/owner.ts';
+import { revision } from '../revisions.ts';
+
+type Sample = { spec: { kubernetes: { kubeAPIServer?: { auditConfig: { auditPolicy: { configMapRef: object } } } } } };
+const place = (): ManagedPlace =>
+  new ManagedPlace(ownerSample('shoot'), { kind: 'Shoot', version: 'v1beta1', config: 'main' });
+const reference = (p: ManagedPlace): object | undefined =>
+  (p.object as Sample).spec.kubernetes.kubeAPIServer?.auditConfig.auditPolicy.configMapRef;
+
+describe('Shoot', () => {
+  it('reads the policy, all of it, from a ConfigMap of its own under the key that Gardener knows', async () => {
+    const p = place();
+    await p.bring(A);
+    const [map] = shoot.objects?.(A) ?? [];
+    expect(reference(p)).toEqual({ name: map?.name });
+    expect([map?.kind, map?.data]).toEqual(['ConfigMap', { policy: A.policy }]);
+  });
+
+  it('takes the version that Gardener writes beside the name for no edit', async () => {
+    const p = place();
+    await p.bring(A);
+    Object.assign(reference(p) ?? {}, { resourceVersion: '17' });
+    expect(await p.drift(A)).toEqual([]);
+    expect((await p.bring(A)).changes).toEqual([]);
+  });
+
+  it('refuses a policy from a Secret, by the field, and changes nothing', async () => {
+    const p = place();
+    const secret = revision({ confidential: true });
+    expect(await p.refusals(secret)).toEqual(['OwnerCannotExpress']);
+    expect(shoot.judge?.(secret).map((f) => f.path)).toEqual(['spec.policy.secretRef']);
+    expect(p.object).toEqual(ownerSample('shoot'));
+  });
+
+  const seen = { observedGeneration: 2 };
+  it.each([
+    ['Complete', { ...seen, lastOperation: { state: 'Succeeded' } }],
+    ['Progressing', { observedGeneration: 1, lastOperation: { state: 'Succeeded' } }],
+    ['Progressing', { ...seen, lastOperation: { state: 'Processing' } }],
+    ['Progressing', { ...seen, lastOperation: { state: 'Error', description: 'again' } }],
+    ['Progressing', {}],
+    ['Failed', { ...seen, lastOperation: { state: 'Failed', description: 'no' } }],
+  ])('is %s with status %j', (state, status) => {
+    expect(shoot.rollout({ ...(ownerSample('shoot') as object), status }, null).state).toBe(state);
+  });
+
+  it('is paused where Gardener ignores it', () => {
+    const object = ownerSample('shoot') as { metadata: object };
+    Object.assign(object.metadata, { annotations: { 'shoot.gardener.cloud/ignore': 'true' } });
+    expect(shoot.rollout(object, null).state).toBe('Paused');
+  });
+});
