@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { chmod, mkdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { run } from '../control-plane/sources/run.ts';
 
@@ -110,6 +110,17 @@ export async function operatorImage(name: string, root: string): Promise<Image> 
     entrypoint: ['/nodejs/bin/node', '/app/dist/auditconfig.js'],
     env: ['NODE_ENV=production'],
     user: '65532:65532',
+  };
+}
+
+/** An image that holds one dynamically linked program; its libraries are where every loader looks. */
+export async function linkedImage(name: string, program: string, path: string): Promise<Image> {
+  const libraries = await librariesOf(program);
+  const place = (l: string): string => (basename(l).startsWith('ld-') ? l : `/usr/lib/${basename(l)}`);
+  return {
+    name,
+    files: { [path]: program, ...Object.fromEntries(libraries.map((l) => [place(l), l])) },
+    entrypoint: [path],
   };
 }
 
