@@ -123,6 +123,18 @@ class HostedWorld {
     this.settle();
   }
 
+  /** The owner changes an argument of his own in what is there, and leaves ours. */
+  retouch(n: number): void {
+    if (this.object === null) return;
+    const text = JSON.stringify(this.object.spec);
+    const next = text.includes('"--v=')
+      ? text.replace(/"--v=\d+"/, `"--v=${n}"`)
+      : text.replace('"--audit-', `"--v=${n}","--audit-`);
+    this.object = { ...this.object, spec: JSON.parse(next) as Live['spec'] };
+    this.object.metadata.generation += 1;
+    this.settle();
+  }
+
   reason(type: string): string | undefined {
     return this.status.conditions?.find((c) => c.type === type)?.reason;
   }
@@ -467,5 +479,20 @@ describe('a hosted control plane', () => {
       ];
     expect(w.step().patch).toBeDefined();
     expect(w.status.workload?.refused?.message).toContain('late');
+  });
+});
+
+describe('an owner who changes arguments of his own beside ours', () => {
+  it.each(['Deployment', 'StatefulSet'] as const)('is no fight, and restarts nothing more (%s)', (kind) => {
+    const w = new HostedWorld(kind);
+    w.run();
+    for (let n = 1; n <= 6; n++) {
+      w.retouch(n);
+      const { generation } = w.object?.metadata ?? {};
+      w.run();
+      expect(w.object?.metadata.generation).toBe(generation);
+      expect([w.reason('RolledOut'), w.status.workload?.reverts]).toEqual(['Complete', undefined]);
+    }
+    expect(JSON.stringify(w.object)).toContain('"--v=6"');
   });
 });

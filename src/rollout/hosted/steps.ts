@@ -209,6 +209,9 @@ export function install(scene: Scene, to: Revision): Step {
   const plan = planFor(to, facts.workload);
   const inPlace = 'changes' in plan && plan.changes.length === 0;
   if (inPlace && view.digest === to.digest) return follow(scene, to);
+  // Its owner changed arguments of his own and left ours: what is remembered of his is written anew, and nothing restarts.
+  if ('changes' in plan && !plan.restarts && view.digest === to.digest)
+    return { ...follow(scene, to), patch: opsOf(plan) };
   // Where files stay as they were made, other credentials are another rollout, and nobody's revert.
   if (view.digest === to.digest && memory.digest === to.digest && memory.credentials !== credentialsOf(to))
     return patchTo(scene, to, forget(memory));
