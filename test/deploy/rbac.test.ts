@@ -47,7 +47,7 @@ const EVENTS = made('kube/events.ts', 'events.events.k8s.io');
 const HOSTED: Readonly<Record<string, Use>> = {
   'get workload': everywhere(...WORKLOADS),
   'get candidates': everywhere(...WORKLOADS),
-  'jsonPatch target': everywhere(...WORKLOADS),
+  'jsonPatch of': everywhere(...WORKLOADS),
   'reflect referenced': everywhere(...DATA),
   'list histories': everywhere('replicasets.apps', 'controllerrevisions.apps'),
   'list published': everywhere(...DATA),
@@ -59,7 +59,6 @@ const HOSTED: Readonly<Record<string, Use>> = {
   'readMetrics transport': everywhere(),
   'get DEPLOYMENTS': everywhere('deployments.apps'),
   'get policies': everywhere('configmaps'),
-  'jsonPatch DEPLOYMENTS': everywhere('deployments.apps'),
   'list PODS': everywhere('pods'),
   'delete PODS': everywhere('pods'),
   'apply NETWORK_POLICIES': everywhere(NETWORK_POLICIES),
@@ -85,7 +84,7 @@ const HOSTED_BESIDES = [
 /** Rights on an owner's API, of a component that is opt-in: the same sites. */
 const OWNED: Readonly<Record<string, readonly string[]>> = {
   watch: ['reflect owned'],
-  owner: ['get workload', 'jsonPatch target'],
+  owner: ['get workload', 'jsonPatch of'],
 };
 
 const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>>>> = {
