@@ -123,6 +123,11 @@ class HostedWorld {
     this.settle();
   }
 
+  /** Somebody writes an annotation: a new generation, which the workload's controller has not seen. */
+  annotate(): void {
+    if (this.object !== null) this.object.metadata.generation += 1;
+  }
+
   /** The owner changes an argument of his own in what is there, and leaves ours. */
   retouch(n: number): void {
     if (this.object === null) return;
@@ -178,6 +183,30 @@ describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
     w.now += 5_000;
     w.step();
     expect(w.status).toEqual(said);
+  });
+
+  it('is still through while its controller has not seen somebody else’s annotation', () => {
+    const w = new HostedWorld(kind);
+    w.run();
+    const said = w.status;
+    w.annotate();
+    w.step();
+    expect(w.status).toEqual(said);
+  });
+
+  it('is not through where it was changed, and changed back, before its controller saw either', () => {
+    const w = new HostedWorld(kind);
+    w.run();
+    w.change({ policy: { preset: 'minimal' } });
+    w.step();
+    w.change({ policy: {} });
+    w.step();
+    expect([w.patches, w.reason('RolledOut')]).toEqual([3, 'Progressing']);
+    w.step();
+    expect(w.reason('RolledOut')).toBe('Progressing');
+    w.settle();
+    w.step();
+    expect(w.reason('RolledOut')).toBe('Complete');
   });
 
   it('goes back to the last good revision when time is over, and does not try again until something changes', () => {

@@ -104,12 +104,23 @@ function fighting({ facts, memory }: Scene, manager: string): Step {
   };
 }
 
+/**
+ * It was through, and somebody changed something beside: an annotation is a new generation of a Deployment. Its pods of
+ * before and after have our revision, and what becomes of them its controller tells next.
+ */
+const isAsBefore = ({ state, memory }: Scene, { digest }: Revision): boolean =>
+  state.state === 'Progressing' &&
+  state.isUnseen === true &&
+  memory.startedTime === undefined &&
+  memory.digest === digest &&
+  memory.lastKnownGood === digest;
+
 /** It has what is wanted: is it through? */
 function follow(scene: Scene, to: Revision): Step {
   const { facts, state, memory: before } = scene;
   const { fight: _over, ...memory } = before;
   const what = `revision ${short(to.digest)}`;
-  if (state.state === 'Complete') {
+  if (state.state === 'Complete' || isAsBefore(scene, to)) {
     const { startedTime: _done, refused: _old, published = 0, ...rest } = memory;
     const prune = published >= PRUNE_AFTER;
     return {

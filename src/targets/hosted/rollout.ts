@@ -23,7 +23,7 @@ export function rolloutOf(object: unknown, kind: WorkloadKind): RolloutState {
   const replicas = at(object, 'spec', 'replicas') === undefined ? 1 : numberAt(object, 'spec', 'replicas');
   if (kind === 'Deployment' && at(object, 'spec', 'paused') === true) return { state: 'Paused' };
   if (numberAt(object, 'status', 'observedGeneration') < generation)
-    return { state: 'Progressing', message: 'its controller has not seen the change yet' };
+    return { state: 'Progressing', message: 'its controller has not seen the change yet', isUnseen: true };
   const late = kind === 'Deployment' ? deadline(object) : undefined;
   if (late !== undefined) return { state: 'Failed', message: late };
   const updated = numberAt(object, 'status', 'updatedReplicas');

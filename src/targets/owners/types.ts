@@ -66,7 +66,8 @@ export type Wanted = {
 export type RolloutState =
   /** Every replica has what is wanted, and is available. */
   | { readonly state: 'Complete' }
-  | { readonly state: 'Progressing'; readonly message: string }
+  /** `isUnseen`: whoever rolls out has not yet looked at it since it was changed last. */
+  | { readonly state: 'Progressing'; readonly message: string; readonly isUnseen?: true }
   /** Its own deadline has passed, or it has given up. */
   | { readonly state: 'Failed'; readonly message: string }
   /** Nothing happens until somebody unpauses it. */
