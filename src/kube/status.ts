@@ -55,8 +55,11 @@ type Restored = { readonly hash: string; readonly times: number; readonly at: nu
 const MAX_PATIENCE_MS = 60_000;
 /** ms before the same is written again: none, a second, two, four. */
 const patience = (times: number): number => (times === 0 ? 0 : Math.min(MAX_PATIENCE_MS, 500 * 2 ** times));
-const hashOf = (status: unknown): string =>
-  createHash('sha256').update(JSON.stringify(status)).digest('base64').slice(0, 16);
+/** But for when conditions changed: who takes them out has that told anew with each writing. */
+const hashOf = (status: unknown): string => {
+  const text = JSON.stringify(status, (key, value: unknown) => (key === 'lastTransitionTime' ? undefined : value));
+  return createHash('sha256').update(text).digest('base64').slice(0, 16);
+};
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? {})) as unknown;
 

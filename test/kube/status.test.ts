@@ -56,7 +56,9 @@ describe('a status', () => {
     // Twenty a second, for a minute.
     for (; now < 60_000; now += 50) {
       const before = sent.length;
-      const done = await writer.apply(overwritten(), { n: 1 }, signal);
+      // Who takes conditions out has them dated anew.
+      const next = { n: 1, conditions: [{ type: 'Ready', lastTransitionTime: String(now) }] };
+      const done = await writer.apply(overwritten(), next, signal);
       if (sent.length > before) at1.push(now);
       else expect(done).toMatchObject({ error: { code: 'Conflict', retryAfterMs: expect.any(Number) as number } });
     }

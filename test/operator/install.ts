@@ -112,6 +112,16 @@ export async function applyOrThrow(plane: Api, object: Manifest): Promise<void> 
   if (status !== 200 && status !== 201) throw new Error(`${object.kind} ${object.metadata.name}: ${status} ${text}`);
 }
 
+/** Again while the API server has no time, as right after readyz; throws at any other refusal. */
+export async function applyPatiently(plane: Api, object: Manifest): Promise<void> {
+  for (;;) {
+    const reply = await apply(plane, object);
+    if (reply.status < 300) return;
+    if (reply.status < 429) throw new Error(reply.text);
+    await sleep(100);
+  }
+}
+
 /** All of deploy/ but the workloads, which run as processes here; waits until the custom resources are served. */
 export async function installOperator(plane: Api): Promise<void> {
   const objects = kustomized(join(ROOT, 'deploy')).filter((o) => o.kind !== 'Deployment' && o.kind !== 'DaemonSet');
