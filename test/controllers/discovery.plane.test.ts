@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
-import { apply, applyOrThrow } from '../operator/install.ts';
+import { applyOrThrow, applyPatiently } from '../operator/install.ts';
 import { removeAndWait } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
@@ -84,14 +84,7 @@ describe('discovery of hosted control planes', () => {
     await w.settle();
     return w;
   };
-  const put = async (object: Manifest): Promise<void> => {
-    for (;;) {
-      const reply = await apply(plane, object);
-      if (reply.status < 300) return;
-      if (reply.status < 429) throw new Error(reply.text);
-      await sleep(100);
-    }
-  };
+  const put = (object: Manifest): Promise<void> => applyPatiently(plane, object);
 
   it('makes one AuditConfig for each, one after the other, and leaves the rest alone', async () => {
     const workloads = [await place('tenant-a'), await place('tenant-b'), await place('tenant-c')];

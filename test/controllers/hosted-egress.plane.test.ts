@@ -9,7 +9,7 @@ import { egressName } from '../../src/render/egress/policy.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import { apply, applyOrThrow, pathOf, removeAndWait } from '../operator/install.ts';
+import { applyOrThrow, applyPatiently, pathOf, removeAndWait } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
 import { startController } from './running.ts';
@@ -83,14 +83,7 @@ describe.each(PLANE_VERSIONS)('egress of hosted control planes on Kubernetes %s'
   });
   const ours: Manifest = { ...deny, metadata: { name: egressName('Deployment', 'apiserver'), namespace: NS } };
 
-  const put = async (object: Manifest): Promise<void> => {
-    for (;;) {
-      const reply = await apply(plane, object);
-      if (reply.status < 300) return;
-      if (reply.status < 429) throw new Error(reply.text);
-      await sleep(100);
-    }
-  };
+  const put = (object: Manifest): Promise<void> => applyPatiently(plane, object);
   const policy = async (): Promise<Policy | undefined> => {
     const reply = await plane.request('GET', pathOf(ours));
     return reply.status === 200 ? (reply.body as Policy) : undefined;

@@ -7,21 +7,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import { apply, pathOf, removeAndWait } from '../operator/install.ts';
+import { apply, applyPatiently, pathOf, removeAndWait } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { Workload, hostedNamespace } from './hosted-owner.ts';
 import type { Kind } from './hosted-owner.ts';
-import { startController } from './running.ts';
-
-type View = {
-  readonly metadata: { readonly generation: number; readonly resourceVersion: string; readonly finalizers?: string[] };
-  readonly status?: {
-    readonly observedGeneration?: number;
-    readonly revision?: { readonly digest: string };
-    readonly workload?: Record<string, unknown>;
-    readonly conditions?: readonly { type: string; status: string; reason: string; message: string }[];
-  };
-};
+import { configOn, startController, untilSaid } from './running.ts';
+import type { ConfigView } from './running.ts';
 
 describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version) => {
   let plane: ControlPlane;
@@ -55,26 +46,10 @@ describe.each(PLANE_VERSIONS)('hosted control planes on Kubernetes %s', (version
       ...spec,
     },
   });
-  const put = async (object: Manifest): Promise<void> => {
-    for (;;) {
-      const reply = await apply(plane, object);
-      if (reply.status < 300) return;
-      if (reply.status < 429) throw new Error(reply.text);
-      await sleep(100);
-    }
-  };
-  const get = async (object: Manifest): Promise<View> => (await plane.request('GET', pathOf(object))).body as View;
-  const until = async (object: Manifest, type: string, reason: string, ms = 60_000): Promise<View> => {
-    const end = Date.now() + ms;
-    let last: View | undefined;
-    while (Date.now() < end) {
-      last = await get(object);
-      const c = last.status?.conditions?.find((x) => x.type === type);
-      if (c?.reason === reason && last.status?.observedGeneration === last.metadata.generation) return last;
-      await sleep(50);
-    }
-    throw new Error(`${type}=${reason} did not come true: ${JSON.stringify(last?.status, null, 1)}`);
-  };
+  const put = (object: Manifest): Promise<void> => applyPatiently(plane, object);
+  const get = (object: Manifest): Promise<ConfigView> => configOn(plane, object);
+  const until = (object: Manifest, type: string, reason: string, ms = 120_000): Promise<ConfigView> =>
+    untilSaid({ plane, object, ms }, type, reason);
   /** A namespace with a workload whose controller is played. */
   const place = async (name: string, kind: Kind): Promise<Workload> => {
     await hostedNamespace(plane, name);

@@ -10,26 +10,17 @@ import type { OwnerKind } from '../../src/targets/owners/types.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
-import { ROOT, apply, applyOrThrow, installOperator } from '../operator/install.ts';
-import { kustomized, pathOf, removeAndWait } from '../operator/install.ts';
+import { ROOT, applyOrThrow, applyPatiently, installOperator, kustomized, removeAndWait } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { ownerSample } from '../targets/contract/owner.ts';
 import { componentOf, OwnedPlayed, ownerNamespace } from './owner-played.ts';
 import type { OwnedObject, Playing } from './owner-played.ts';
-import { startController } from './running.ts';
+import { configOn, startController, untilSaid } from './running.ts';
+import type { ConfigView } from './running.ts';
 import { kamaji } from './kamaji-played.ts';
 import { kkp } from './kkp-played.ts';
 import { KUBEADM_CONTROL_PLANE, KUBERMATIC_CLUSTER, SHOOT, TENANT_CONTROL_PLANE } from './owners-crds.ts';
 
-type View = {
-  readonly metadata: { readonly generation: number; readonly resourceVersion: string };
-  readonly status?: {
-    readonly observedGeneration?: number;
-    readonly revision?: { readonly digest: string };
-    readonly workload?: Record<string, unknown>;
-    readonly conditions?: readonly { type: string; status: string; reason: string; message: string }[];
-  };
-};
 type Case = {
   readonly kind: OwnerKind;
   readonly version: string;
@@ -136,26 +127,10 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
       metadata: { name: 'main', namespace },
       spec: { target: { type: c.kind, [memberOf(c.kind)]: { name } }, ...spec },
     });
-    const put = async (object: Manifest): Promise<void> => {
-      for (;;) {
-        const reply = await apply(plane, object);
-        if (reply.status < 300) return;
-        if (reply.status < 429) throw new Error(reply.text);
-        await sleep(100);
-      }
-    };
-    const get = async (object: Manifest): Promise<View> => (await plane.request('GET', pathOf(object))).body as View;
-    const until = async (object: Manifest, type: string, reason: string, ms = 120_000): Promise<View> => {
-      const end = Date.now() + ms;
-      let last: View | undefined;
-      while (Date.now() < end) {
-        last = await get(object);
-        const c = last.status?.conditions?.find((x) => x.type === type);
-        if (c?.reason === reason && last.status?.observedGeneration === last.metadata.generation) return last;
-        await sleep(50);
-      }
-      throw new Error(`${type}=${reason} did not come true: ${JSON.stringify(last?.status, null, 1)}`);
-    };
+    const put = (object: Manifest): Promise<void> => applyPatiently(plane, object);
+    const get = (object: Manifest): Promise<ConfigView> => configOn(plane, object);
+    const until = (object: Manifest, type: string, reason: string, ms = 120_000): Promise<ConfigView> =>
+      untilSaid({ plane, object, ms }, type, reason);
     const place = async (c: Case, at: At): Promise<OwnedPlayed> => {
       const { group, plural, home } = ownerOf(c.kind).api;
       await applyOrThrow(plane, c.crd);

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
-import { OPERATOR_NAMESPACE, apply, createNode, pathOf, removeAndWait, tokenOf } from './install.ts';
+import { applyPatiently, createNode, OPERATOR_NAMESPACE, pathOf, removeAndWait, tokenOf } from './install.ts';
 import { startController } from '../controllers/running.ts';
 import type { Manifest } from './install.ts';
 
@@ -57,14 +57,7 @@ describe('shipping of control-plane nodes', () => {
     await plane?.stop();
   });
 
-  const put = async (object: Manifest): Promise<void> => {
-    for (;;) {
-      const reply = await apply(plane, object);
-      if (reply.status < 300) return;
-      if (reply.status < 429) throw new Error(reply.text);
-      await sleep(100);
-    }
-  };
+  const put = (object: Manifest): Promise<void> => applyPatiently(plane, object);
   const shipper = async (): Promise<DaemonSet | undefined> => {
     const list = await plane.request('GET', `${DAEMON_SETS}?labelSelector=auditconfig.dev/shipper-of`);
     return (list.body as { items: DaemonSet[] }).items[0];
