@@ -170,14 +170,25 @@ function grepFindings({ entries, keys }: Section): readonly RenderFinding[] {
 
 /** What fluent-bit calls a line that it did not parse, as everybody does who had it without a parser. */
 const LINE = /^\$?log(\s|\[|\.)/;
+/** A field within a field as kubectl writes it; to fluent-bit it is the name of one field, and no record has it. */
+const DOTTED = /^\$?([A-Za-z_]+(?:\.[A-Za-z_]+)+)\s/;
 
-function unparsedFindings({ entries, keys }: Section): readonly RenderFinding[] {
-  const rules = entries.filter((e) => (e.key === 'regex' || e.key === 'exclude') && e.values.some((v) => LINE.test(v)));
-  return rules.map((e) => {
-    const path = at(...keys, e.written);
-    const why = "records have no field log: they are the event's own fields, such as $user['username'] or verb";
-    return warning('ShippingFieldAbsent', path, `${path}: ${why}`);
-  });
+function absent(value: string): string | undefined {
+  if (LINE.test(value))
+    return "records have no field log: they are the event's own fields, such as $user['username'] or verb";
+  const [first, ...within] = DOTTED.exec(value)?.[1]?.split('.') ?? [];
+  if (first === undefined) return undefined;
+  return `no record has a field of that name with a dot in it; write $${first}${within.map((w) => `['${w}']`).join('')}`;
+}
+
+function absentFindings({ entries, keys }: Section): readonly RenderFinding[] {
+  return entries
+    .filter((e) => e.key === 'regex' || e.key === 'exclude')
+    .flatMap((e) => {
+      const path = at(...keys, e.written);
+      const why = e.values.map(absent).find((w) => w !== undefined);
+      return why === undefined ? [] : [warning('ShippingFieldAbsent', path, `${path}: ${why}`)];
+    });
 }
 
 /** The words that were meant literally, in the field that they were most likely meant for. */
@@ -250,7 +261,7 @@ function pluginFindings(
       ),
     ),
     ...entries.filter((e) => !unknown.includes(e)).flatMap((e) => entryFindings(s, e)),
-    ...(plugin === 'grep' && kind === 'filters' ? [...grepFindings(s), ...unparsedFindings(s)] : []),
+    ...(plugin === 'grep' && kind === 'filters' ? [...grepFindings(s), ...absentFindings(s)] : []),
     ...(kind === 'filters' ? pairFindings(plugin, s) : []),
     ...matchFindings(s, o.hasTags),
   ];

@@ -24,6 +24,7 @@ describe('shipping refuses', () => {
     ['a file that is none', { files: [{ name: '../x', secretKeyRef: REF }] }, 'ShippingFileName files[0].name'],
     ['a file twice', { files: [{ name: 'a', secretKeyRef: REF }, { name: 'a', configMapKeyRef: REF }] }, 'ShippingFileName files[1].name'],
     ['grep in a line that is no line any more, as a warning', filter({ Name: 'grep', Regex: 'log admin' }), 'ShippingFieldAbsent filters[0].Regex'],
+    ['grep in a field that no record has, as a warning', filter({ Name: 'grep', Exclude: 'user.username ^system:' }), 'ShippingFieldAbsent filters[0].Exclude'],
     ['a section without a plugin', filter({ Match: '*' }), 'ShippingPluginUnknown filters[0]'],
     ['a filter among the outputs', out({ Name: 'grep' }), 'ShippingPluginUnknown outputs[0].Name'],
     ['a key of another plugin', out({ Name: 'forward', uri: '/x' }), 'ShippingKeyUnknown outputs[0].uri'],
