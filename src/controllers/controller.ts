@@ -36,7 +36,7 @@ import {
   wireRestarts,
 } from './caches.ts';
 import { credentialsKey } from './credentials-key.ts';
-import { DATACENTER_PAUSE_MS, createDatacenters, datacenterKey, datacenterOfKey } from './datacenters.ts';
+import { createDatacenters, datacenterKey, datacenterOfKey, datacenterPause } from './datacenters.ts';
 import { readerOf } from './gather.ts';
 import { isAtRest } from './first.ts';
 import { GovernedView } from './governed.ts';
@@ -236,12 +236,13 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
     bundlesNamespace: l.o.bundlesNamespace,
     credentialsKey: key,
   };
+  const soon = (name: string): void => queue.addAfter(datacenterKey(name), 0);
+  const later = (name: string): void => queue.addAfter(datacenterKey(name), datacenterPause(caches.configs.store.size));
   const unwireDatacenters = wireDatacenters(
     caches,
-    (name, soon) => queue.addAfter(datacenterKey(name), soon === 'Now' ? 0 : DATACENTER_PAUSE_MS),
+    (name, when) => (when === 'Now' ? soon(name) : later(name)),
     enqueue,
   );
-  const soon = (name: string): void => queue.addAfter(datacenterKey(name), 0);
   const references = new ReferenceWatches({
     kube,
     isWanted: ({ kind, namespace, name }) => {
@@ -263,7 +264,7 @@ async function leadTerm(l: Leader, signal: AbortSignal): Promise<void> {
   queue.add(RESTART_KEY);
   const discovery = new Discovery({
     kube,
-    changed: (name) => queue.addAfter(datacenterKey(name), DATACENTER_PAUSE_MS),
+    changed: later,
     now: () => performance.now(),
     signal,
   });

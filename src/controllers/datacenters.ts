@@ -1,7 +1,7 @@
 /**
  * One DatacenterAuditConfig: gather, decide, act. Publishes its content before its status names it, and tells the
- * AuditConfigs whose turn has come. Reconciled as one more key of the queue, at most every half second, since each
- * status of each of its control planes concerns it.
+ * AuditConfigs whose turn has come. Reconciled as one more key of the queue, at most every half second, and the rarer the
+ * more control planes there are, since each status of each of them concerns it and it looks at all.
  */
 import { auditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
@@ -42,8 +42,8 @@ const PREFIX = 'datacenter:';
 export const datacenterKey = (name: string): string => `${PREFIX}${name}`;
 export const datacenterOfKey = (key: string): string | undefined =>
   key.startsWith(PREFIX) ? key.slice(PREFIX.length) : undefined;
-/** Each control plane says several things during a rollout; once in a while is often enough to hear them. */
-export const DATACENTER_PAUSE_MS = 500;
+/** Each control plane says several things during a rollout; once in a while is often enough to hear them. In ms. */
+export const datacenterPause = (controlPlanes: number): number => Math.max(500, controlPlanes);
 
 const CONTENT_MIN_AGE_MS = 10 * 60_000;
 const CONTENT_LABELS = {

@@ -39,6 +39,7 @@ async function run(verb, args) {
       (await import('./generate.ts')).generate(root);
       return 0;
     case 'unit':
+      if (!(await buildIfStale(root))) return 1;
       return (await import('./vitest.mjs')).vitest(root, ['--project', 'unit', ...args], { planes: false });
     case 'test':
       if (!(await buildIfStale(root))) return 1;
