@@ -16,7 +16,7 @@ class Played {
     this.#run = run;
     return () => (this.#run = undefined);
   };
-  put(object: Omit<KubeObject, 'apiVersion' | 'kind'>): void {
+  put(object: Pick<KubeObject, 'metadata'> & { readonly spec?: object; readonly status?: object }): void {
     const resourceVersion = String(++this.#version);
     const whole = { apiVersion: '', kind: '', ...object, metadata: { ...object.metadata, resourceVersion } };
     this.#tell(this.store.set(object.metadata.name, resourceVersion, whole));
