@@ -112,12 +112,23 @@ function install(to: Revision, s: Seen, spec: HostedTargetSpec): Plan<HostedChan
   const { bare, adopted } = ownersOf(s);
   const flags = resolveFlags(to, HOSTED_LAYOUT);
   const words = flags.map((f) => `${f.name}=${f.value}`);
-  const lists = append(bare, s.flags.into, words);
-  const record = recordOf({ digest: to.digest, config: spec.config, adopted }, bare);
+  const lists = isInEffect(to, s) ? s.w.lists : append(bare, s.flags.into, words);
+  const record = { ...recordOf({ digest: to.digest, config: spec.config, adopted }, bare), ...adoptedAmong(s) };
   const theirs = s.isIn ? new Map<string, string>() : inEffect(s.flags.found);
   const told = adoptionFindings(theirs, new Map(flags.map((f) => [f.name, f.value])));
   return result(s, { lists, to, record }, [...findings, ...told]);
 }
+
+/**
+ * The API server gets each flag of the revision, once, and no other audit flag: where they stand among an owner's own words is
+ * his business. He may write his behind ours, or between them, sort all of them, or say ours in two words.
+ */
+const isInEffect = (to: Revision, { flags: { found } }: Seen): boolean =>
+  found.length === to.flags.length && flagDrift(inEffect(found), to, HOSTED_LAYOUT).length === 0;
+
+/** Among which words the adopted ones stood: among others, a place by number may be between a flag and its value. */
+const adoptedAmong = ({ isIn, record }: Seen): Pick<HostedRecord, 'words'> | undefined =>
+  isIn && record !== undefined ? { words: record.words } : undefined;
 
 const hasLeftovers = ({ w }: Seen): boolean =>
   [...(w.volumes ?? []), ...(w.mounts ?? [])].some(isOwn) ||

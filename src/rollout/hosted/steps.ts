@@ -220,7 +220,7 @@ export function install(scene: Scene, to: Revision): Step {
   const plan = planFor(to, facts.workload);
   const inPlace = 'changes' in plan && plan.changes.length === 0;
   if (inPlace && view.digest === to.digest) return follow(scene, to);
-  // Its owner changed arguments of his own and left ours: what is remembered of his is written anew, and nothing restarts.
+  // What is remembered of it is not what it should be, and its template is: nothing restarts.
   if ('changes' in plan && !plan.restarts && view.digest === to.digest)
     return { ...follow(scene, to), patch: opsOf(plan) };
   // Where files stay as they were made, other credentials are another rollout, and nobody's revert.

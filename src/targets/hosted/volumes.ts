@@ -228,6 +228,11 @@ export function covers(is: Json | undefined, wanted: Json): boolean {
   return is !== undefined && canonicalJson(is) === canonicalJson(wanted);
 }
 
-/** The list as it is where it says the same as the wanted one, which then is no change. */
-export const unlessSame = (is: readonly Json[] | null, wanted: readonly Json[]): readonly Json[] =>
-  is !== null && covers(is, wanted) ? is : wanted;
+/**
+ * The list as it is where it has what the wanted one has, and no more, in whatever order: that is no change. Others put their
+ * volumes and mounts in front of ours too, as a strategic merge patch does.
+ */
+export function unlessSame(is: readonly Json[] | null, wanted: readonly Json[]): readonly Json[] {
+  const same = is?.length === wanted.length && wanted.every((v) => is.some((x) => covers(x, v)));
+  return is !== null && same ? is : wanted;
+}
