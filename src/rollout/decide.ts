@@ -24,6 +24,7 @@ import { acceptedStatus, keptVerdict } from './accepted-status.ts';
 import { carriedStep } from './carried.ts';
 import type { CarriedStep, Rotation } from './carried.ts';
 import { nodeTargetOf } from './claims.ts';
+import { saidIn } from './credentials-waiting.ts';
 import { deliveryVerdict } from './delivery.ts';
 import type { Facts, NodeFact } from './facts.ts';
 import type { Own } from '../render/last-valid.ts';
@@ -31,7 +32,7 @@ import { placeOf, viewOf } from './facts.ts';
 import { kubeadmStep, namedByKubeadm } from './kubeadm.ts';
 import type { KubeadmPatch, KubeadmStep } from './kubeadm.ts';
 import { isAt, nextNode } from './next-node.ts';
-import type { Desired, NextNode } from './next-node.ts';
+import type { Desired, NextNode, NodeView } from './next-node.ts';
 import { proofEndsIn, proofsOf, retentionVerdict, verifiedVerdict } from './proof.ts';
 import type { ProofOf } from './proof.ts';
 import { isDead } from './restart-plan.ts';
@@ -188,7 +189,13 @@ export function decide(facts: Facts): Decision {
     ...(rotate === undefined ? {} : { rotate }),
     forget: gone(facts),
     status,
-    ...requeueOf(work, proofEndsIn(proofs(facts, work), facts.now), work.kubeadm.requeueAfterMs, later),
+    ...requeueOf(
+      work,
+      proofEndsIn(proofs(facts, work), facts.now),
+      work.kubeadm.requeueAfterMs,
+      later,
+      waitsFor(facts, work),
+    ),
     settled: isDone(work.next),
   };
 }
@@ -335,27 +342,39 @@ function deliveryOf(facts: Facts, accepted: Accepted, work: Work): Verdict | und
 }
 
 /** What is known to be wrong comes before what is not known. */
-function degradedOf({ nodes, carried }: Work, views: Parameters<typeof degradedVerdict>[1]): Verdict<'Degraded'> {
-  const degraded = degradedVerdict(nodes, views);
-  return degraded.status === 'True' ? degraded : (carried.verdict ?? degraded);
+function degradedOf(facts: Facts, work: Work, rolled: Verdict<'RolledOut'>): Verdict<'Degraded'> {
+  const degraded = degradedVerdict(work.nodes, viewsOf(facts, work));
+  const { verdict } = work.carried;
+  return verdict === undefined || degraded.status === 'True' || saidIn(rolled, facts.status, facts.now) > 0
+    ? degraded
+    : verdict;
+}
+
+const viewsOf = (facts: Facts, { nodes }: Work): readonly NodeView[] => nodes.map((n) => viewOf(n, facts.meta.uid));
+
+function rolledOf(facts: Facts, work: Work): Verdict<'RolledOut'> {
+  if (work.next === undefined || work.want === undefined) return notAccepted(facts);
+  if (work.kubeadm.holds !== undefined) return held(work.kubeadm.holds);
+  const count = countNodes(viewsOf(facts, work), work.nodes, work.want);
+  return rolledOutVerdict(work.next, work.want, count, facts.now);
+}
+
+/** Of credentials that wait, when that is to be said. */
+function waitsFor(facts: Facts, work: Work): number | undefined {
+  if (work.carried.verdict === undefined) return undefined;
+  return saidIn(rolledOf(facts, work), facts.status, facts.now) || undefined;
 }
 
 function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStatus {
-  const views = work.nodes.map((n) => viewOf(n, facts.meta.uid));
-  const nodes = countNodes(views, work.nodes, work.want);
+  const nodes = countNodes(viewsOf(facts, work), work.nodes, work.want);
   const moment: Moment = { now: timestamp(facts.now), generation: facts.meta.generation };
-  const rolled =
-    work.next === undefined || work.want === undefined
-      ? notAccepted(facts)
-      : work.kubeadm.holds !== undefined
-        ? held(work.kubeadm.holds)
-        : rolledOutVerdict(work.next, work.want, nodes, facts.now);
+  const rolled = rolledOf(facts, work);
   const kept = retentionOf(facts, accepted, work);
   const delivery = deliveryOf(facts, accepted, work);
   const verdicts: readonly Verdict[] = [
     accepted.verdict,
     rolled,
-    keptVerdict(accepted) ?? degradedOf(work, views),
+    keptVerdict(accepted) ?? degradedOf(facts, work, rolled),
     verifiedVerdict(proofs(facts, work), facts.now),
     ...(delivery === undefined ? [] : [delivery]),
     ...(kept === undefined ? [] : [kept.verdict]),

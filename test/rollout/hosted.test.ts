@@ -140,6 +140,15 @@ class HostedWorld {
     this.settle();
   }
 
+  /** The owner writes the words of his container anew, from what is there. */
+  words(change: (words: readonly string[]) => string[]): void {
+    const container = this.object?.spec.template.spec.containers.at(-1);
+    if (this.object === null || container === undefined) return;
+    container.args = change(container.args);
+    this.object.metadata.generation += 1;
+    this.settle();
+  }
+
   reason(type: string): string | undefined {
     return this.status.conditions?.find((c) => c.type === type)?.reason;
   }
@@ -449,6 +458,32 @@ describe('a hosted control plane', () => {
       expect(w.reason('Degraded')).toBe('AsExpected');
     });
 
+    it('has nothing said while another receiver is on its way, and has it where that waits for somebody’s rollout for long', () => {
+      const said: (string | undefined)[] = [];
+      const look = (): number | undefined => {
+        const { requeueAfterMs } = w.step();
+        said.push(w.reason('Degraded'));
+        return requeueAfterMs;
+      };
+      // Somebody else's pods are not through: nothing of ours begins.
+      w.annotate();
+      w.settle(0);
+      token('two', 'https://other.example');
+      const left = look() ?? 0;
+      expect([w.reason('RolledOut'), left]).toEqual(['Waiting', 15 * 60_000]);
+      w.now += left - 1_000;
+      look();
+      w.now += 1_000;
+      look();
+      expect(said).toEqual(['AsExpected', 'AsExpected', 'CredentialsWaiting']);
+      w.settle();
+      look();
+      look();
+      w.settle();
+      look();
+      expect([w.reason('RolledOut'), said.slice(3)]).toEqual(['Complete', ['AsExpected', 'AsExpected', 'AsExpected']]);
+    });
+
     it('has nothing read or said where only another receiver waits, and nothing where the workload went back to it', () => {
       w.change({ rollout: CLOSED });
       token('one', 'https://other.example');
@@ -512,6 +547,36 @@ describe('a hosted control plane', () => {
 });
 
 describe('an owner who changes arguments of his own beside ours', () => {
+  it.each(['in front', 'between', 'behind', 'sorted'])('is no fight wherever he writes them: %s', (where) => {
+    const w = new HostedWorld();
+    w.run();
+    const good = w.status;
+    for (let n = 1; n <= 6; n++) {
+      w.words((words) => {
+        const [first, at] = [words.findIndex((x) => x.startsWith('--audit-')), `--feature-gates=N${n}=true`];
+        if (where === 'sorted') return [...words.slice(0, 2), ...[...words.slice(2), at].reverse()];
+        return words.toSpliced(where === 'in front' ? first : where === 'between' ? first + 3 : words.length, 0, at);
+      });
+      const { generation } = w.object?.metadata ?? {};
+      w.run();
+      expect([w.object?.metadata.generation, w.patches]).toEqual([generation, 1]);
+    }
+    expect(w.status).toEqual(good);
+  });
+
+  it('and takes one of ours out besides is a revert, and the second one a fight', () => {
+    const w = new HostedWorld();
+    w.run();
+    const take = (): void =>
+      w.words((words) => [...words.filter((x) => !x.startsWith('--audit-log-maxage')), '--feature-gates=A=true']);
+    take();
+    w.run();
+    expect([w.reason('RolledOut'), w.status.workload?.reverts?.length, w.patches]).toEqual(['Complete', 1, 2]);
+    take();
+    w.run();
+    expect([w.reason('Degraded'), w.patches]).toEqual(['FieldFight', 2]);
+  });
+
   it.each(['Deployment', 'StatefulSet'] as const)('is no fight, and restarts nothing more (%s)', (kind) => {
     const w = new HostedWorld(kind);
     w.run();

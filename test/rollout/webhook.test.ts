@@ -151,6 +151,44 @@ describe('another certificate or token, while another revision waits', () => {
     expect(w.currents()).not.toContain(digest);
   }); // prettier-ignore
 
+  it('is no alarm while an ordinary rollout to another receiver goes from node to node', () => {
+    const w = hooked(['a', 'b', 'c'], kubeconfig({ token: 'one' }));
+    w.run();
+    const digest = w.status.revision?.digest;
+    give(w, kubeconfig({ token: 'two' }, 'https://other'));
+    const said = new Set<string | undefined>();
+    const seen = new Set<number>();
+    for (let i = 0; i < 12; i++) {
+      w.act(decide(w.facts()));
+      said.add(w.condition('Degraded')?.reason);
+      seen.add(w.currents().filter((c) => c === digest).length);
+      w.runAgents();
+      w.now += 30_000;
+    }
+    expect([[...said], [...seen].sort()]).toEqual([['AsExpected'], [0, 1, 2, 3]]);
+  });
+
+  it('is an alarm where such a rollout takes longer than any should, without anybody who tells that time has passed', () => {
+    const w = hooked(['a', 'b'], kubeconfig({ token: 'one' }));
+    w.run();
+    give(w, kubeconfig({ token: 'two' }, 'https://other'));
+    w.act(decide(w.facts()));
+    // The first node's agent is at it, and does not end.
+    const node = w.nodes.get('a');
+    if (node?.spec === undefined) throw new Error('it was told');
+    node.status = { ...node.status, observedGeneration: node.generation, phase: 'Probing' };
+    w.act(decide(w.facts()));
+    expect([w.condition('RolledOut')?.reason, w.condition('Degraded')?.reason]).toEqual(['Progressing', 'AsExpected']);
+    const { requeueAfterMs = 0 } = decide(w.facts());
+    expect(requeueAfterMs).toBeGreaterThan(0);
+    w.now += requeueAfterMs - 1_000;
+    w.act(decide(w.facts()));
+    expect(w.condition('Degraded')?.reason).toBe('AsExpected');
+    w.now += 1_000;
+    w.act(decide(w.facts()));
+    expect(w.condition('Degraded')).toMatchObject({ status: 'Unknown', reason: 'CredentialsWaiting' });
+  });
+
   it('says nothing where none of them is another one, or where no webhook is wanted any more', () => {
     const same = waiting(kubeconfig({ token: 'one' }, 'https://r', { 'disable-compression': true }));
     const moved = waiting(kubeconfig({ token: 'one' }, 'https://other'));

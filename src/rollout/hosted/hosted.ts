@@ -17,6 +17,7 @@ import { isOwnerSpec, ownerFor, ownerOf } from '../../targets/managed.ts';
 import type { RolloutState } from '../../targets/owners/types.ts';
 import { accept, hostedViewOf, sentence } from '../accept.ts';
 import type { Accepted } from '../accept.ts';
+import { saidIn } from '../credentials-waiting.ts';
 import { UNKNOWN_RETRY_MS, laterIn } from '../decide.ts';
 import type { WorkloadFact } from '../facts.ts';
 import { withCarried } from './carried.ts';
@@ -110,6 +111,15 @@ function withCredentials(step: Step, { revision }: Accepted, { workload }: Hoste
   return { ...step, ...rotate, memory: { ...memory, credentials: digest } };
 }
 
+/** What is on its way needs no alarm. */
+function unhurried(step: Step, { status, now }: HostedFacts): Step {
+  if (step.doubt?.reason !== 'CredentialsWaiting') return step;
+  const afterMs = saidIn(step.rolled, status, now);
+  if (afterMs === 0) return step;
+  const { doubt: _later, ...rest } = step;
+  return { ...rest, requeueAfterMs: Math.min(afterMs, step.requeueAfterMs ?? afterMs) };
+}
+
 const mine = ({ workload, meta }: HostedFacts): boolean => workload.claimant.uid === meta.uid;
 
 function egressOf(facts: HostedFacts, accepted: Accepted, { memory, settled }: Step): EgressWish {
@@ -137,7 +147,7 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   if (meta.deleting && !mine(facts)) return { finalizer: 'Remove', settled: false };
   const acts = meta.deleting || accepted.verdict.status === 'True' || accepted.keeps !== undefined;
   const decided: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
-  const rotated = acts ? withCarried(withCredentials(decided, accepted, facts), accepted, facts) : decided;
+  const rotated = acts ? unhurried(withCarried(withCredentials(decided, accepted, facts), accepted, facts), facts) : decided;
   const { found, kubeconfig } = facts.workload;
   const known = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig) };
   const step = acts ? tidied(known, facts) : known;
