@@ -147,7 +147,9 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   if (meta.deleting && !mine(facts)) return { finalizer: 'Remove', settled: false };
   const acts = meta.deleting || accepted.verdict.status === 'True' || accepted.keeps !== undefined;
   const decided: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
-  const rotated = acts ? unhurried(withCarried(withCredentials(decided, accepted, facts), accepted, facts), facts) : decided;
+  const rotated = acts
+    ? unhurried(withCarried(withCredentials(decided, accepted, facts), accepted, facts), facts)
+    : decided;
   const { found, kubeconfig } = facts.workload;
   const known = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig) };
   const step = acts ? tidied(known, facts) : known;
