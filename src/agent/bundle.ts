@@ -1,6 +1,6 @@
 /**
  * Fetches the revision that an AuditNode names. The digest in the spec is all that is trusted: what the API gives must
- * hash to it, and is judged again (src/render/bundle.ts). Called by agent.ts.
+ * hash to it, and is judged again (src/render/bundle/read.ts). Called by agent.ts.
  */
 import type { AuditNodeSpec } from '../api/auditnode.ts';
 import type { Finding } from '../api/findings.ts';
@@ -8,7 +8,8 @@ import type { Minor } from '../api/versions.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ok } from '../kube/errors.ts';
 import type { KubeError, Result } from '../kube/errors.ts';
-import { credentialsName, fromBundle, webhookName } from '../render/bundle.ts';
+import { credentialsName, webhookName } from '../render/bundle/names.ts';
+import { fromBundle } from '../render/bundle/read.ts';
 import type { Digest, Revision } from '../render/types.ts';
 import { CONFIG_MAPS, SECRETS } from './resources.ts';
 

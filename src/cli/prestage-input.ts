@@ -16,11 +16,11 @@ import type { KubeObject, Resource } from '../kube/types.ts';
 import {
   bundleName,
   BUNDLES_NAMESPACE,
-  claimedDigest,
   CREDENTIALS_LABEL,
   credentialsPrefix,
   webhookName,
-} from '../render/bundle.ts';
+} from '../render/bundle/names.ts';
+import { claimedDigest } from '../render/bundle/read.ts';
 import { readDocuments } from '../render/documents.ts';
 import type { Digest } from '../render/types.ts';
 import { KUBEADM_ANNOTATION, KUBEADM_CONFIG, kubeadmRecord } from '../targets/kubeadm-config.ts';

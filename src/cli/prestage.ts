@@ -12,7 +12,7 @@ import type { Disk } from '../host/types.ts';
 import { applyAll } from '../node/apply.ts';
 import { REVISION_CHECKS, runChecks } from '../node/checks.ts';
 import { gather } from '../node/gather.ts';
-import { fromBundle } from '../render/bundle.ts';
+import { fromBundle } from '../render/bundle/read.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_LAYOUT } from '../targets/host-layout.ts';
 import { prestage } from '../targets/prestage.ts';

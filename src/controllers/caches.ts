@@ -6,6 +6,7 @@ import { RESTART_LEASE } from '../api/restart-lease.ts';
 import type { Kube } from '../kube/connect.ts';
 import { LEASES } from '../kube/lease.ts';
 import type { Reflector } from '../kube/reflector.ts';
+import type { Change, ReadStore } from '../kube/store.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { isRecord, keyOf, refOf } from '../kube/types.ts';
 import { SHIPPER_LABEL } from '../render/shipping/daemonset.ts';
@@ -137,6 +138,22 @@ export function referredByDatacenters(
   }
 }
 
+/** Tells of a change, once, whether it came, went, or changed in what `view` sees of it. */
+function differs<T>(store: ReadStore<T>, view: (object: T) => unknown): (change: Change) => boolean {
+  const seen = (key: ObjectKey): string | undefined => {
+    const object = store.get(key);
+    return object === undefined ? undefined : JSON.stringify(view(object));
+  };
+  const known = new Map([...store.keys()].map((key) => [key, seen(key)]));
+  return ({ key }) => {
+    const now = seen(key);
+    if (known.get(key) === now) return false;
+    if (now === undefined) known.delete(key);
+    else known.set(key, now);
+    return true;
+  };
+}
+
 /**
  * Calls `enqueue` with the name of every datacenter that a change may concern, and `configs` with every AuditConfig that
  * has a datacenter whose ConfigMap or Secret changed. What else a datacenter changes is told by its plan (datacenters.ts):
@@ -150,33 +167,22 @@ export function wireDatacenters(
   const all = (): void => {
     for (const { metadata } of caches.datacenters.store.values()) enqueue(metadata.name);
   };
-  const labels = (key: ObjectKey): string => JSON.stringify(caches.namespaces.store.get(key)?.metadata.labels);
-  const known = new Map([...caches.namespaces.store.keys()].map((key) => [key, labels(key)]));
   const datacenter = (name: string): void => enqueue(name, 'Now');
+  const labelled = differs(caches.namespaces.store, ({ metadata }) => metadata.labels);
   // Its status is ours: thousands of control planes would have it written, and read again, without a pause.
-  const asked = (key: ObjectKey): string => {
-    const object = caches.datacenters.store.get(key);
-    return JSON.stringify([{ ...object?.metadata, resourceVersion: '' }, object?.['spec']]);
-  };
-  const last = new Map([...caches.datacenters.store.keys()].map((key) => [key, asked(key)]));
+  const asked = differs(caches.datacenters.store, ({ metadata, spec }) => [{ ...metadata, resourceVersion: '' }, spec]);
   const referred = (key: ObjectKey): void =>
     referredByDatacenters(caches, refOf(key).name, { datacenter, config: configs });
   const unhooks = [
-    caches.datacenters.onChange(({ type, key }) => {
-      const now = asked(key);
-      const isStatus = type === 'Updated' && last.get(key) === now;
-      if (type === 'Deleted') last.delete(key);
-      else last.set(key, now);
-      if (isStatus) return enqueue(key);
-      enqueue(key, 'Now');
+    caches.datacenters.onChange((change) => {
+      if (!asked(change)) return enqueue(change.key);
+      enqueue(change.key, 'Now');
       // Who it conflicts with has something to say too.
       all();
     }),
     caches.configs.onChange(all),
-    caches.namespaces.onChange(({ key }) => {
-      if (known.get(key) === labels(key)) return;
-      known.set(key, labels(key));
-      all();
+    caches.namespaces.onChange((change) => {
+      if (labelled(change)) all();
     }),
     caches.configMaps.onChange(({ key }) => referred(key)),
     caches.secrets.onChange(({ key }) => referred(key)),
@@ -186,13 +192,9 @@ export function wireDatacenters(
 
 /** Its kubelet touches a Node every few minutes; only its identity and labels concern anybody. */
 function onNodeChange(caches: Caches, all: () => void): () => void {
-  const view = (key: ObjectKey): string => JSON.stringify(caches.nodes.store.get(key)?.metadata);
-  const known = new Map([...caches.nodes.store.keys()].map((key) => [key, view(key)]));
-  return caches.nodes.onChange(({ type, key }) => {
-    if (type === 'Deleted') known.delete(key);
-    else if (known.get(key) === view(key)) return;
-    else known.set(key, view(key));
-    all();
+  const concerns = differs(caches.nodes.store, ({ metadata }) => metadata);
+  return caches.nodes.onChange((change) => {
+    if (concerns(change)) all();
   });
 }
 

@@ -3,7 +3,8 @@
  * is published by digest never changes, and a few of them kept. Called by reconcile.ts.
  */
 import type { KubeClient } from '../kube/client.ts';
-import { webhookBytes, webhookName } from '../render/bundle.ts';
+import { webhookName } from '../render/bundle/names.ts';
+import { webhookBytes } from '../render/bundle/read.ts';
 import { Secret } from '../render/types.ts';
 import type { Digest } from '../render/types.ts';
 import type { Facts } from '../rollout/facts.ts';

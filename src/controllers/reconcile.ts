@@ -7,7 +7,7 @@ import type { EventRecorder } from '../kube/events.ts';
 import type { Outcome } from '../kube/queue.ts';
 import type { StatusWriter } from '../kube/status.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
-import { bundleName, credentialsName, credentialsPrefix, webhookName } from '../render/bundle.ts';
+import { bundleName, credentialsName, credentialsPrefix, webhookName } from '../render/bundle/names.ts';
 import { parseKept } from '../render/last-valid.ts';
 import type { Digest } from '../render/types.ts';
 import { blocked } from '../rollout/accepted-status.ts';

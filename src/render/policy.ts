@@ -17,7 +17,7 @@ import { presetPolicy } from '../policy/presets.ts';
 import { redactSensitive } from '../policy/redact.ts';
 import type { Loaded } from '../policy/types.ts';
 import { advise, ownerOf } from './advice.ts';
-import { MAX_BUNDLE_BYTES } from './bundle.ts';
+import { MAX_BUNDLE_BYTES } from './bundle/names.ts';
 import { error, warning } from './findings.ts';
 import type { RenderFinding, Source } from './findings.ts';
 import { POLICY_KEYS, readReference } from './references.ts';

@@ -8,7 +8,7 @@ import type { Condition, Moment, Verdict } from '../api/conditions.ts';
 import { binds, contentDigest } from '../config/datacenter.ts';
 import { layerName } from '../config/merge.ts';
 import type { DatacenterEffect } from '../config/types.ts';
-import { bundleName } from '../render/bundle.ts';
+import { bundleName } from '../render/bundle/names.ts';
 import { keptName } from '../render/last-valid.ts';
 import type { Revision } from '../render/types.ts';
 import type { Accepted } from './accept.ts';

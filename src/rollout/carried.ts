@@ -4,6 +4,7 @@
  * cannot be told whether it belongs to what they run, they keep what they have, and that is said. Pure; called by decide.ts.
  */
 import type { Verdict } from '../api/conditions.ts';
+import { shortDigest } from '../render/digest.ts';
 import { Secret } from '../render/types.ts';
 import type { Credentials, Digest, Revision } from '../render/types.ts';
 import { carryOver } from '../render/webhook/carry.ts';
@@ -68,11 +69,12 @@ function judge(digest: Digest, facts: Facts, newest: Revision): Judged {
   return { isUnknown: false, rotation: { digest, credentials: new Secret(credentials), credentialsDigest: as } };
 }
 
-const waiting = (node: string, digest: string): Verdict<'Degraded'> => ({
+/** `who` is a node or a workload; `newest` what is rolled out to it when it is its turn. */
+export const credentialsWaiting = (who: string, newest: Digest): Verdict<'Degraded'> => ({
   type: 'Degraded',
   status: 'Unknown',
   reason: 'CredentialsWaiting',
-  message: `node ${node} sends with the webhook's certificate or token of before until revision ${digest.slice(0, 16)} is rolled out: the newest ones are of another server, authority or user than those of what it runs`,
+  message: `${who} sends with the webhook's certificate or token of before until revision ${shortDigest(newest)} is rolled out: the newest ones are of another server, authority or user than those of what it runs`,
 });
 
 /** `nodes`: those that the question is about. */
@@ -91,5 +93,7 @@ export function carriedStep(facts: Facts, nodes: readonly NodeFact[], newest: Re
     return { needs: [], next: { node, spec: { ...spec, desired }, rotation } };
   }
   const stale = older.find((o) => judged.get(o.digest)?.isUnknown === true && judged.get(o.digest)?.newest !== o.has);
-  return stale === undefined ? { needs: [] } : { needs: [], verdict: waiting(stale.node.name, newest.digest) };
+  return stale === undefined
+    ? { needs: [] }
+    : { needs: [], verdict: credentialsWaiting(`node ${stale.node.name}`, newest.digest) };
 }

@@ -15,7 +15,7 @@ import type { AuditNodeSpec } from '../api/auditnode.ts';
 import type { Condition, Moment, Verdict } from '../api/conditions.ts';
 import { removeCondition, setCondition, withSummary } from '../api/conditions.ts';
 import { BUILT_IN } from '../config/defaults.ts';
-import { bundleName } from '../render/bundle.ts';
+import { bundleName } from '../render/bundle/names.ts';
 import type { Digest, Revision } from '../render/types.ts';
 import { credentialsDigest } from '../render/webhook/credentials.ts';
 import { accept } from './accept.ts';

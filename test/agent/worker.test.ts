@@ -9,7 +9,7 @@ import { fail, ok } from '../../src/kube/errors.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
 import { applyRevision } from '../../src/node/apply-revision.ts';
 import { readState } from '../../src/node/state-file.ts';
-import { toBundle } from '../../src/render/bundle.ts';
+import { toBundle } from '../../src/render/bundle/write.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { credentialsDigest } from '../../src/render/webhook/credentials.ts';
 import type { Turn } from '../../src/rollout/turn.ts';

@@ -5,7 +5,8 @@
 import { applyRevision } from '../../src/node/apply-revision.ts';
 import { realHost } from '../../src/node/host.ts';
 import { staticPodPlace } from '../../src/node/place.ts';
-import { bundleName, toBundle } from '../../src/render/bundle.ts';
+import { bundleName } from '../../src/render/bundle/names.ts';
+import { toBundle } from '../../src/render/bundle/write.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
 import { BUNDLES_NAMESPACE, pathOf } from '../operator/install.ts';

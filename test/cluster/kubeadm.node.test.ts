@@ -7,7 +7,7 @@ import { join as path } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { fromBundle } from '../../src/render/bundle.ts';
+import { fromBundle } from '../../src/render/bundle/read.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
 import { planKubeadmConfig } from '../../src/targets/kubeadm-config.ts';

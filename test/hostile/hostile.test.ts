@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { auditConfigStatus } from '../../src/api/auditconfig.ts';
 import { notesOf } from '../../src/controllers/notes.ts';
-import { toBundle } from '../../src/render/bundle.ts';
+import { toBundle } from '../../src/render/bundle/write.ts';
 import { decide } from '../../src/rollout/decide.ts';
 import { World } from '../rollout/world.ts';
 import { CANARY, TRACES, hostile, leaksIn, referencesOf } from './generate.ts';

@@ -2,8 +2,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toBase64 } from '../../src/render/base64.ts';
-import { bundleName, credentialsName, fromBundle, toBundle, webhookName } from '../../src/render/bundle.ts';
-import type { BundleObject } from '../../src/render/bundle.ts';
+import { bundleName, credentialsName, webhookName } from '../../src/render/bundle/names.ts';
+import { fromBundle } from '../../src/render/bundle/read.ts';
+import { toBundle } from '../../src/render/bundle/write.ts';
+import type { BundleObject } from '../../src/render/bundle/write.ts';
 import { digestOf } from '../../src/render/digest.ts';
 import type { AuditFlag, FlagValue, Revision } from '../../src/render/types.ts';
 import { Secret } from '../../src/render/types.ts';

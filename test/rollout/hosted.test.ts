@@ -1,7 +1,7 @@
 /** Decisions about a hosted control plane: a workload in memory, its controller played, an owner, and a controller that obeys. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { AuditConfigStatus } from '../../src/api/auditconfig.ts';
-import { hostedCredentialsName } from '../../src/render/bundle.ts';
+import { hostedCredentialsName } from '../../src/render/bundle/names.ts';
 import { Secret } from '../../src/render/types.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { decideHosted } from '../../src/rollout/hosted/hosted.ts';
@@ -281,6 +281,16 @@ describe.each(['Deployment', 'StatefulSet'] as const)('a hosted %s', (kind) => {
   });
 });
 
+/** What it is asked to run next does not become available in time, and what ran before does. */
+function goBack(w: HostedWorld): void {
+  w.step();
+  w.settle(0);
+  w.step();
+  w.now += 300_000;
+  w.step();
+  w.settle();
+}
+
 describe('a hosted control plane', () => {
   it('that its owner writes back is put right once; the second time in ten minutes names him, and stops', () => {
     const w = new HostedWorld();
@@ -399,12 +409,7 @@ describe('a hosted control plane', () => {
 
     it('has that published also where it went back: both revisions read the same file', () => {
       w.change({ policy: { preset: 'minimal' } });
-      w.step();
-      w.settle(0);
-      w.step();
-      w.now += 300_000;
-      w.step();
-      w.settle();
+      goBack(w);
       expect([w.step().rotate, w.reason('Degraded')]).toEqual([undefined, 'NodeHeld']);
       token('two');
       const d = w.step();
@@ -489,12 +494,7 @@ describe('a hosted control plane', () => {
       token('one', 'https://other.example');
       expect([carried(w.step()), w.reason('Degraded')]).toEqual([undefined, 'AsExpected']);
       w.change({ rollout: {} });
-      w.step();
-      w.settle(0);
-      w.step();
-      w.now += 300_000;
-      w.step();
-      w.settle();
+      goBack(w);
       w.step();
       expect(w.reason('Degraded')).toBe('NodeHeld');
       // What it went back from is of another server: its credentials are not for what runs.

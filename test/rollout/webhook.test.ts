@@ -1,6 +1,6 @@
 /** A webhook in the life of an AuditConfig: its credentials rotate beside every rollout, its certificate ends, its condition comes and goes. */
 import { describe, expect, it } from 'vitest';
-import { credentialsName } from '../../src/render/bundle.ts';
+import { credentialsName } from '../../src/render/bundle/names.ts';
 import { Secret } from '../../src/render/types.ts';
 import type { Digest } from '../../src/render/types.ts';
 import type { DatacenterContent } from '../../src/config/types.ts';

@@ -8,17 +8,10 @@ import type { Result } from '../../kube/errors.ts';
 import type { StatusWriter } from '../../kube/status.ts';
 import { isRecord } from '../../kube/types.ts';
 import type { KubeObject, Resource } from '../../kube/types.ts';
-import {
-  CREDENTIALS_LABEL,
-  besideBundle,
-  bundleName,
-  fromBundle,
-  hostedBundle,
-  hostedCredentialsName,
-  webhookBytes,
-  webhookName,
-} from '../../render/bundle.ts';
-import type { BundleObject } from '../../render/bundle.ts';
+import { CREDENTIALS_LABEL, bundleName, hostedCredentialsName, webhookName } from '../../render/bundle/names.ts';
+import { fromBundle, webhookBytes } from '../../render/bundle/read.ts';
+import { besideBundle, hostedBundle } from '../../render/bundle/write.ts';
+import type { BundleObject } from '../../render/bundle/write.ts';
 import type { Digest, Revision } from '../../render/types.ts';
 import type { Minor } from '../../api/versions.ts';
 import { FIELD_MANAGER } from '../../rollout/hosted/field-managers.ts';

@@ -9,7 +9,7 @@ import { ok } from '../../kube/errors.ts';
 import type { Result } from '../../kube/errors.ts';
 import { isRecord } from '../../kube/types.ts';
 import type { KubeObject, ObjectMeta, Resource } from '../../kube/types.ts';
-import { BUNDLE_LABELS } from '../../render/bundle.ts';
+import { BUNDLE_LABELS } from '../../render/bundle/names.ts';
 import { shortDigest } from '../../render/digest.ts';
 import type { Digest } from '../../render/types.ts';
 import { CONFIG_MAPS, SECRETS } from '../resources.ts';

@@ -7,11 +7,10 @@ import { Secret } from '../../render/types.ts';
 import type { Revision } from '../../render/types.ts';
 import { carryOver } from '../../render/webhook/carry.ts';
 import { credentialsDigest } from '../../render/webhook/credentials.ts';
-import type { Verdict } from '../../api/conditions.ts';
 import { hostedViewOf } from '../accept.ts';
 import type { Accepted } from '../accept.ts';
-import { saltedFor } from '../carried.ts';
-import { nameOf, short } from './scene.ts';
+import { credentialsWaiting, saltedFor } from '../carried.ts';
+import { nameOf } from './scene.ts';
 import type { HostedFacts, Memory, Step } from './scene.ts';
 
 type Carried = NonNullable<Memory['carried']>;
@@ -31,13 +30,6 @@ function carriedTo(running: Revision | 'Lost', newest: Revision, { settings }: H
   return { result: 'Carried', carry: { ...running, credentials: new Secret(credentials) } };
 }
 
-const doubtOf = ({ workload }: HostedFacts, newest: Revision): Verdict<'Degraded'> => ({
-  type: 'Degraded',
-  status: 'Unknown',
-  reason: 'CredentialsWaiting',
-  message: `${nameOf(workload)} sends with the webhook's certificate or token of before until revision ${short(newest.digest)} is rolled out: the newest ones are of another server, authority or user than those of what it runs`,
-});
-
 export function withCarried(step: Step, { revision }: Accepted, facts: HostedFacts): Step {
   const { carried: before, ...rest } = step.memory;
   const from = hostedViewOf(facts)?.digest;
@@ -54,7 +46,7 @@ export function withCarried(step: Step, { revision }: Accepted, facts: HostedFac
   return {
     ...step,
     ...(carry === undefined ? {} : { carry }),
-    ...(result === 'Unknown' ? { doubt: doubtOf(facts, revision) } : {}),
+    ...(result === 'Unknown' ? { doubt: credentialsWaiting(nameOf(facts.workload), revision.digest) } : {}),
     memory: { ...rest, carried },
   };
 }

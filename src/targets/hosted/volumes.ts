@@ -5,8 +5,8 @@
  */
 import type { Finding } from '../../api/findings.ts';
 import { canonicalJson } from '../../config/canonical.ts';
-import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle.ts';
-import type { Hosting } from '../../render/bundle.ts';
+import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle/names.ts';
+import type { Hosting } from '../../render/bundle/names.ts';
 import type { Revision } from '../../render/types.ts';
 import { CONFIG_FILE } from '../../render/shipping/config.ts';
 import { BUFFER_VOLUME, CONFIG_VOLUME, FILES_VOLUME, filesVolumes } from '../../render/shipping/container.ts';

@@ -7,7 +7,7 @@
  * v1beta1 has extraArgs as a map, v1beta2 as a list of name and value, and refuses empty lists and objects. Inline content
  * ends at 10 KiB there, so that nothing is inline.
  */
-import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle.ts';
+import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle/names.ts';
 import type { Revision } from '../../render/types.ts';
 import { CREDENTIAL_FILES, credentialsDigest } from '../../render/webhook/credentials.ts';
 import { logFileOf, refusal } from '../bookkeeping.ts';

@@ -5,7 +5,7 @@
  *
  * Gardener refuses a ConfigMap that is not there, and writes its version beside the name.
  */
-import { bundleName } from '../../render/bundle.ts';
+import { bundleName } from '../../render/bundle/names.ts';
 import type { Revision } from '../../render/types.ts';
 import { refusal } from '../bookkeeping.ts';
 import { at } from '../hosted/workload.ts';

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { hosted, hostedView } from '../../../src/targets/hosted.ts';
 import type { Revision, Shipping } from '../../../src/render/types.ts';
-import { fromBundle, hostedBundle } from '../../../src/render/bundle.ts';
+import { fromBundle } from '../../../src/render/bundle/read.ts';
+import { hostedBundle } from '../../../src/render/bundle/write.ts';
 import { digestOf } from '../../../src/render/digest.ts';
 import { sample } from '../contract/hosted.ts';
 import { ManagedPlace } from '../contract/managed.ts';

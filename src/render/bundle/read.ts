@@ -1,176 +1,23 @@
 /**
- * A revision as Kubernetes objects and back. To publish: an immutable ConfigMap with policy and flags, or an immutable
- * Secret where the policy came from one, and an immutable Secret for the webhook's kubeconfig; named by digest, so that
- * a name never changes its content. To read: trusts nothing but the digest that was asked for. An agent runs what
- * comes out as root, so flags, paths, policy and kubeconfig are judged again as if a stranger had written them.
- * Called by the controller (to) and the agent (from).
+ * A published revision read back. Trusts nothing but the digest that was asked for: an agent runs what comes out as root, so
+ * flags, paths, policy and kubeconfig are judged again as if a stranger had written them. Called by the agent.
  */
 import { z } from 'zod';
-import { hasErrors } from '../api/findings.ts';
-import type { Finding } from '../api/findings.ts';
-import type { Minor } from '../api/versions.ts';
-import { canonicalJson, sha256 } from '../config/canonical.ts';
-import { loadForVersions } from '../policy/load.ts';
-import { decodeBase64 } from '../yaml/base64.ts';
-import { toBase64 } from './base64.ts';
-import { digestOf, shortDigest } from './digest.ts';
-import { error } from './findings.ts';
-import { KNOWN_FLAGS } from './flags.ts';
-import { checkLogPath } from './log-path.ts';
-import { CONFIG_FILE } from './shipping/config.ts';
-import { Secret } from './types.ts';
-import type { AuditFlag, Credentials, Digest, FlagValue, Revision, Shipping } from './types.ts';
-import { isRendered } from './webhook.ts';
-import { CREDENTIAL_FILES, credentialFiles, credentialsDigest, SALT_KEY } from './webhook/credentials.ts';
+import { hasErrors } from '../../api/findings.ts';
+import type { Finding } from '../../api/findings.ts';
+import type { Minor } from '../../api/versions.ts';
+import { loadForVersions } from '../../policy/load.ts';
+import { decodeBase64 } from '../../yaml/base64.ts';
+import { digestOf } from '../digest.ts';
+import { error } from '../findings.ts';
+import { KNOWN_FLAGS } from '../flags.ts';
+import { checkLogPath } from '../log-path.ts';
+import { Secret } from '../types.ts';
+import type { AuditFlag, Credentials, Digest, FlagValue, Revision } from '../types.ts';
+import { isRendered } from '../webhook.ts';
+import { CREDENTIAL_FILES, credentialsDigest, SALT_KEY } from '../webhook/credentials.ts';
+import { KEYS } from './names.ts';
 
-export type BundleObject = {
-  readonly apiVersion: 'v1';
-  readonly kind: 'ConfigMap' | 'Secret';
-  readonly metadata: {
-    readonly name: string;
-    readonly namespace: string;
-    readonly labels: Readonly<Record<string, string>>;
-  };
-  /** False for what is changed in place: a hosted webhook's credentials. */
-  readonly immutable: boolean;
-  readonly type?: 'Opaque';
-  /** Base64 where it is a Secret. */
-  readonly data: Readonly<Record<string, string>>;
-};
-
-/** Objects above 1 MiB are refused by the API server; what is rendered stays below, with room for metadata. */
-export const MAX_BUNDLE_BYTES = 1_000_000;
-
-export const bundleName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}`;
-export const webhookName = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-webhook`;
-/** All credentials of a revision's webhook begin so. */
-export const credentialsPrefix = (digest: Digest): string => `auditconfig-${shortDigest(digest)}-credentials-`;
-export const credentialsName = (digest: Digest, credentials: Digest): string =>
-  `${credentialsPrefix(digest)}${shortDigest(credentials)}`;
-/** A Deployment or StatefulSet; several in one namespace may have the same revision. */
-export type Hosting = { readonly kind: string; readonly name: string };
-/**
- * In a hosted control plane's namespace the object is changed in place: its pods see the new files, and restart for nothing.
- * Named by workload and kubeconfig, not by revision: what is rotated reaches also pods that went back to an older revision.
- */
-export const hostedCredentialsName = (kubeconfig: Uint8Array, { kind, name }: Hosting): string =>
-  `auditconfig-${shortDigest(sha256(canonicalJson([kind, name, sha256(kubeconfig)])) as Digest)}-credentials`;
-
-/** Where the controller publishes, unless it is told otherwise. */
-export const BUNDLES_NAMESPACE = 'auditconfig-bundles';
-
-/** Labels of all that is published; the controller prunes by them. */
-export const BUNDLE_LABELS = {
-  'app.kubernetes.io/managed-by': 'auditconfig',
-  'auditconfig.dev/bundle': 'revision',
-} as const;
-
-/** How a published object of a webhook's credentials is told from the others of its revision. */
-export const CREDENTIALS_LABEL = { 'auditconfig.dev/part': 'credentials' } as const;
-
-const KEYS = {
-  policy: 'policy.yaml',
-  revision: 'revision.json',
-  webhook: 'webhook.yaml',
-  shipping: CONFIG_FILE,
-} as const;
-
-const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
-
-const labelled = (name: string, digest: Digest, namespace: string): BundleObject['metadata'] => ({
-  name,
-  namespace,
-  labels: { ...BUNDLE_LABELS, 'auditconfig.dev/revision': shortDigest(digest) },
-});
-
-function secretOf(
-  metadata: BundleObject['metadata'],
-  of: Readonly<Record<string, Uint8Array>>,
-  labels: Readonly<Record<string, string>> = {},
-): BundleObject {
-  return {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { ...metadata, labels: { ...metadata.labels, ...labels } },
-    immutable: true,
-    type: 'Opaque',
-    data: Object.fromEntries(Object.entries(of).map(([k, v]) => [k, toBase64(v)])),
-  };
-}
-
-/** Of the webhook of a revision, whichever of its credentials they are: named by both. */
-export function credentialsObject(digest: Digest, credentials: Credentials, namespace: string): BundleObject {
-  const files = credentialFiles(credentials).map((f) => [f.name, f.bytes] as const);
-  const salt = credentials.salt === undefined ? {} : { [SALT_KEY]: credentials.salt };
-  const metadata = labelled(credentialsName(digest, credentialsDigest(credentials)), digest, namespace);
-  return secretOf(metadata, { ...Object.fromEntries(files), ...salt }, CREDENTIALS_LABEL);
-}
-
-/** The policy's object first, then the webhook's and its credentials' where there are any. */
-export function toBundle(revision: Revision, namespace: string): readonly BundleObject[] {
-  const { digest, flags, logDir, readerGroup, webhook, shipping } = revision;
-  const content = {
-    digest,
-    flags: flags.map((f) => [f.name, f.value]),
-    logDir,
-    readerGroup,
-    webhook: webhook !== undefined,
-    ...(shipping === undefined ? {} : { shipping: storedShipping(shipping) }),
-  };
-  const data = {
-    [KEYS.policy]: revision.policy,
-    [KEYS.revision]: bytesOf(`${canonicalJson(content)}\n`),
-    ...(shipping === undefined ? {} : { [KEYS.shipping]: shipping.config }),
-  };
-  const metadata = (name: string): BundleObject['metadata'] => labelled(name, digest, namespace);
-  const secret = (name: string, of: Readonly<Record<string, Uint8Array>>): BundleObject => secretOf(metadata(name), of);
-  const configMap = (): BundleObject => ({
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: metadata(bundleName(digest)),
-    immutable: true,
-    data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, new TextDecoder().decode(v)])),
-  });
-  const credentials = revision.credentials?.reveal();
-  return [
-    revision.confidential ? secret(bundleName(digest), data) : configMap(),
-    ...(webhook === undefined ? [] : [secret(webhookName(digest), { [KEYS.webhook]: webhook.reveal() })]),
-    ...(credentials === undefined ? [] : [credentialsObject(digest, credentials, namespace)]),
-  ];
-}
-
-/** As published beside a hosted API server: its webhook's credentials have one name, and are changed in place. */
-export function hostedBundle(
-  revision: Revision,
-  at: { readonly namespace: string; readonly hosting: Hosting },
-): readonly BundleObject[] {
-  const { webhook } = revision;
-  return toBundle(revision, at.namespace).map((o) => {
-    if (webhook === undefined || !o.metadata.name.startsWith(credentialsPrefix(revision.digest))) return o;
-    const name = hostedCredentialsName(webhook.reveal(), at.hosting);
-    const { 'auditconfig.dev/revision': _several, ...labels } = o.metadata.labels;
-    return { ...o, immutable: false, metadata: { ...o.metadata, name, labels } };
-  });
-}
-
-/** What an owner's own API reads of a revision, under names and keys of its own; it is pruned with the revision. */
-export function besideBundle(
-  { kind, name, data }: { kind: 'ConfigMap' | 'Secret'; name: string; data: Readonly<Record<string, Uint8Array>> },
-  { digest, namespace }: { readonly digest: Digest; readonly namespace: string },
-): BundleObject {
-  const labels = { ...BUNDLE_LABELS, 'auditconfig.dev/revision': shortDigest(digest) };
-  const text = (v: Uint8Array): string => (kind === 'Secret' ? toBase64(v) : new TextDecoder().decode(v));
-  return {
-    apiVersion: 'v1',
-    kind,
-    metadata: { name, namespace, labels },
-    immutable: true,
-    ...(kind === 'Secret' ? { type: 'Opaque' } : {}),
-    data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, text(v)])),
-  };
-}
-
-const storedShipping = ({ config: _beside, ...rest }: Shipping): object => rest;
 const quantities = z.record(z.string(), z.string().max(24));
 const keyRefIn = z.strictObject({ name: z.string().max(253), key: z.string().max(253) });
 const shippingIn = z.strictObject({
@@ -331,7 +178,7 @@ export function claimedDigest(bundle: unknown): Digest | undefined {
 function bytesAt({ kind, data }: Outer, key: string): Uint8Array | undefined {
   const text = Object.hasOwn(data, key) ? data[key] : undefined;
   if (text === undefined) return undefined;
-  return kind === 'Secret' ? decodeBase64(text) : bytesOf(text);
+  return kind === 'Secret' ? decodeBase64(text) : new TextEncoder().encode(text);
 }
 
 /** The kubeconfig that a published Secret holds; undefined where it holds none. */
