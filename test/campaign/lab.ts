@@ -4,32 +4,25 @@
  * it back to that, and says so where it cannot.
  */
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditNode } from '../../src/api/auditnode.ts';
-import { startControlPlanes, stopControlPlanes } from '../control-plane/plane.ts';
-import type { ControlPlane, PlaneOptions } from '../control-plane/plane.ts';
+import { startControlPlanes } from '../control-plane/plane.ts';
+import type { PlaneOptions } from '../control-plane/plane.ts';
 import type { Method, Reply, RequestOptions } from '../control-plane/client.ts';
 import { ServerProcess } from '../control-plane/process.ts';
 import { temporaryFolder } from '../control-plane/reaper.ts';
-import {
-  OPERATOR_NAMESPACE,
-  ROOT,
-  apply,
-  createNode,
-  installOperator,
-  kubeconfigOf,
-  pathOf,
-  tokenOf,
-} from '../operator/install.ts';
+import { OPERATOR_NAMESPACE, ROOT, apply, pathOf } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { conditionOf } from '../operator/operator.ts';
 import type { AuditConfigView } from '../operator/operator.ts';
 import { Disks } from './disks.ts';
 import { Meter } from './meter.ts';
-import { LabNode, guardProgram } from './node.ts';
-import { Relay } from './relay.ts';
+import { guardProgram } from './node.ts';
+import type { LabNode } from './node.ts';
+import { partsOf, stopParts } from './parts.ts';
+import type { Folder } from './parts.ts';
+import type { Relay } from './relay.ts';
 
 export type AuditNodeView = Pick<AuditNode, 'spec' | 'status'> & {
   readonly metadata: { readonly name: string; readonly generation: number; readonly uid: string };
@@ -63,7 +56,7 @@ export class Lab {
   controller: ServerProcess;
   /** What the agents and the controller said of the row that runs. */
   evidence: Evidence | undefined;
-  readonly #folder: ReturnType<typeof temporaryFolder>;
+  readonly #folder: Folder;
   #policies = 0;
   #before = '';
   #spec: Record<string, unknown> = {};
@@ -72,7 +65,7 @@ export class Lab {
   private constructor(parts: {
     nodes: readonly LabNode[];
     controllerRelay: Relay;
-    folder: ReturnType<typeof temporaryFolder>;
+    folder: Folder;
     signal: AbortSignal;
   }) {
     this.nodes = parts.nodes;
@@ -84,44 +77,24 @@ export class Lab {
     for (const n of parts.nodes) n.startAgent();
   }
 
-  /** Up, audited and settled. */
+  /** Up, audited and settled. Throws where it does not become so, and leaves nothing behind then. */
   static async start(count: 1 | 3, signal: AbortSignal): Promise<Lab> {
     const disks = new Map<string, Disks>();
     const onRoot = async (root: string): Promise<void> => void disks.set(root, await Disks.mount(root));
     const options: PlaneOptions = { version: '1.36', run: 'manifest', pods: guardProgram, onRoot, signal };
     const planes = await startControlPlanes(count, options);
     const folder = temporaryFolder('auditconfig-campaign');
-    const [first] = planes;
-    if (first === undefined) throw new Error('a lab has a node');
-    await installOperator(first);
-    const relay = (): Promise<Relay> => Relay.start(planes.map(({ host, port }) => ({ host, port })));
-    const credentials = async (name: string, by: Relay, token: string): Promise<string> => {
-      const path = join(folder.path, `${name}.kubeconfig`);
-      await writeFile(path, kubeconfigOf({ url: by.url, ca: first.ca }, token), { mode: 0o600 });
-      return path;
-    };
-    const controllerRelay = await relay();
-    await credentials('controller', controllerRelay, await tokenOf(first, 'auditconfig-controller'));
-    const nodes: LabNode[] = [];
-    for (const [i, plane] of planes.entries()) {
-      const node = await createNode(first, `cp-${i + 1}`, plane.host);
-      const by = await relay();
-      const token = await tokenOf(first, 'auditconfig-agent', node);
-      const mounted = disks.get(plane.root);
-      if (mounted === undefined) throw new Error('a node without its disks');
-      const kubeconfig = await credentials(node.name, by, token);
-      const original = await readFile(plane.manifestPath, 'utf8');
-      nodes.push(new LabNode({ name: node.name, plane, disks: mounted, relay: by, kubeconfig, original }));
-    }
-    const lab = new Lab({ nodes, controllerRelay, folder, signal });
+    const relays: Relay[] = [];
+    let lab: Lab | undefined;
     try {
+      lab = new Lab({ ...(await partsOf({ planes, disks, folder, relays })), folder, signal });
       await lab.roll();
+      return lab;
     } catch (e) {
-      const words = lab.words();
-      await lab.stop();
+      const words = lab?.words() ?? '';
+      await (lab?.stop() ?? stopParts({ planes, disks, folder, relays }));
       throw new Error(`a lab did not come up: ${String(e)}\n${words}`, { cause: e });
     }
-    return lab;
   }
 
   get first(): LabNode {
@@ -393,10 +366,12 @@ export class Lab {
     await this.meter.stop();
     const processes = [this.controller, ...this.nodes.map((n) => n.agent)];
     await Promise.all(processes.map((p) => p?.end(0) ?? Promise.resolve()));
-    for (const relay of [this.controllerRelay, ...this.nodes.map((n) => n.relay)]) await relay.close();
     this.first.plane.etcd.resume();
-    for (const node of this.nodes) await node.disks.unmount();
-    await stopControlPlanes(this.nodes.map((n): ControlPlane => n.plane));
-    await this.#folder.remove();
+    await stopParts({
+      planes: this.nodes.map((n) => n.plane),
+      disks: new Map(this.nodes.map((n) => [n.plane.root, n.disks])),
+      folder: this.#folder,
+      relays: [this.controllerRelay, ...this.nodes.map((n) => n.relay)],
+    });
   }
 }

@@ -1,10 +1,11 @@
 /**
  * Runs breakages one after the other in labs that serve as long as they can be brought back to where they began; a row
- * that leaves a lab which cannot is not as expected, whatever it showed. Called by main.ts.
+ * that leaves a lab which cannot is not as expected, whatever it showed. The few that were not as expected are run once
+ * more from nothing when all others are done. Called by main.ts.
  */
-import { Lab } from './lab.ts';
+import type { Lab } from './lab.ts';
 import type { Breakage } from './types.ts';
-import { verdictOf } from './verdict.ts';
+import { isAsExpected, toRunAgain, verdictOf } from './verdict.ts';
 import type { Row, Seen } from './verdict.ts';
 
 const messageOf = (e: unknown): string => (e instanceof Error ? e.message : String(e));
@@ -35,18 +36,26 @@ async function look(lab: Lab, breakage: Breakage): Promise<Seen> {
   };
 }
 
+export type Campaign = {
+  readonly say: (line: string) => void;
+  /** Told of each row as it ends; of one that is run twice, twice. */
+  readonly done: (row: Row) => void;
+  readonly startLab: (nodes: Breakage['nodes'], signal: AbortSignal) => Promise<Lab>;
+  readonly signal: AbortSignal;
+};
+
 /** A lane's lab, made anew where the last one is worn. */
 class LaneLab {
   #lab: Lab | undefined;
-  readonly #signal: AbortSignal;
+  readonly #campaign: Campaign;
 
-  constructor(signal: AbortSignal) {
-    this.#signal = signal;
+  constructor(campaign: Campaign) {
+    this.#campaign = campaign;
   }
 
   async get(b: Breakage): Promise<Lab> {
     if (b.fresh === true) await this.drop();
-    return (this.#lab ??= await Lab.start(b.nodes, this.#signal));
+    return (this.#lab ??= await this.#campaign.startLab(b.nodes, this.#campaign.signal));
   }
   async drop(): Promise<void> {
     const lab = this.#lab;
@@ -54,8 +63,6 @@ class LaneLab {
     await lab?.stop();
   }
 }
-
-export type Campaign = { readonly say: (line: string) => void; readonly signal: AbortSignal };
 
 async function runOne(lane: LaneLab, breakage: Breakage, { say, signal }: Campaign): Promise<Row> {
   let lab: Lab;
@@ -83,25 +90,37 @@ async function runOne(lane: LaneLab, breakage: Breakage, { say, signal }: Campai
 /** Rows that mostly wait have a lane and a lab of their own; so have those that need three nodes. */
 const laneOf = (b: Breakage): string => `${b.nodes}${b.waits === true ? ' waiting' : ''}`;
 
-async function runLane(breakages: readonly Breakage[], done: (row: Row) => void, c: Campaign): Promise<void> {
-  const lane = new LaneLab(c.signal);
+/** One after the other in one lab. */
+async function runLane(breakages: readonly Breakage[], c: Campaign): Promise<void> {
+  const lane = new LaneLab(c);
   try {
-    for (const breakage of breakages) done(await runOne(lane, breakage, c));
+    for (const breakage of breakages) c.done(await runOne(lane, breakage, c));
   } finally {
     await lane.drop();
   }
 }
 
-/** Lanes side by side, the rows of each one after the other; rows come back in the order given. */
-export async function runCampaign(breakages: readonly Breakage[], c: Campaign): Promise<readonly Row[]> {
+/** Lanes side by side. One that fails ends the campaign, and the others have cleared up by then. */
+async function runLanes(breakages: readonly Breakage[], c: Campaign): Promise<void> {
+  const lanes = [...new Set(breakages.map(laneOf))].map((lane) => breakages.filter((b) => laneOf(b) === lane));
+  const ends = await Promise.allSettled(lanes.map((lane) => runLane(lane, c)));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
+/** Rejects where its signal ends it; nothing runs any more by then. */
+export async function runCampaign(breakages: readonly Breakage[], campaign: Campaign): Promise<void> {
+  const { say } = campaign;
   const rows: Row[] = [];
   const done = (row: Row): void => {
     rows.push(row);
-    c.say(`${row.verdict.outcome.padEnd(12)} ${row.seconds.toFixed(1).padStart(6)} s  ${row.breakage.id}`);
+    campaign.done(row);
+    say(`${row.verdict.outcome.padEnd(12)} ${row.seconds.toFixed(1).padStart(6)} s  ${row.breakage.id}`);
   };
-  const lanes = [...new Set(breakages.map(laneOf))].map((lane) => breakages.filter((b) => laneOf(b) === lane));
-  // One that fails ends the campaign, and the others have cleared up by then.
-  const ends = await Promise.allSettled(lanes.map((lane) => runLane(lane, done, c)));
-  for (const end of ends) if (end.status === 'rejected') throw end.reason;
-  return rows.sort((a, b) => breakages.indexOf(a.breakage) - breakages.indexOf(b.breakage));
+  const c = { ...campaign, done };
+  await runLanes(breakages, c);
+  const again = toRunAgain(rows);
+  if (again.length > 0) say(`\nonce more, from nothing: ${again.map((b) => b.id).join(', ')}`);
+  else if (!rows.every(isAsExpected)) say('\nso many are not as expected that none is run once more');
+  // Each in a lab of its own, with the machine to itself.
+  for (const breakage of again) await runLane([breakage], c);
 }

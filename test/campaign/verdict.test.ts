@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { BREAKAGES } from './breakages.ts';
 import { overlapping } from './meter.ts';
 import { KINDS } from './types.ts';
-import { isAsExpected, tableOf, verdictOf } from './verdict.ts';
-import type { Seen } from './verdict.ts';
+import { isAsExpected, isGreen, summaryOf, tableOf, verdictOf } from './verdict.ts';
+import type { Row, Seen } from './verdict.ts';
 
 const whole: Seen = { evidence: undefined, down: [0], overlaps: [], faults: [] };
 
@@ -34,6 +34,28 @@ describe('two at once', () => {
     expect(overlapping([down('a', 0, 10), down('a', 5, 20)], 0)).toEqual([]);
     expect(overlapping([down('a', 0, 10), down('b', 5, 20)], 10)).toEqual([]);
     expect(overlapping([down('a', 0, 12), down('b', 5, 20)], 10)).toHaveLength(1);
+  });
+});
+
+describe('the last lines', () => {
+  const row = (nodes: 1 | 3, seen: Partial<Seen>): Row => {
+    const [breakage] = BREAKAGES.filter((b) => b.nodes === nodes && b.expect === 'healed');
+    if (breakage === undefined) throw new Error('no such breakage');
+    const all = { ...whole, ...seen };
+    return { breakage, seen: all, verdict: verdictOf(all), seconds: 1 };
+  };
+  it('have two API servers that were down at once, of a row that was repeated too', () => {
+    const rows = [row(3, { overlaps: ['cp-1 and cp-2 at once for 1.0 s'] }), row(3, { down: [1, 3, 8] })];
+    const asked = [row(3, {}).breakage];
+    const summary = summaryOf({ asked, rows, minutes: 9, stopped: false });
+    expect(summary).toContain(`on three nodes: 2 runs, two down at once in 1: ${asked[0]?.id}`);
+    expect(summary).toContain(`down for 3.0 s (median), at most 8.0 s (${asked[0]?.id})`);
+    expect(isGreen(asked, rows)).toBe(true);
+    expect(summaryOf({ asked, rows: rows.slice(1), minutes: 9, stopped: false })).toContain('never two down at once');
+  });
+  it('are not green where nothing was asked or something was not run', () => {
+    expect(isGreen([], [])).toBe(false);
+    expect(isGreen([row(1, {}).breakage, row(3, {}).breakage], [row(1, {})])).toBe(false);
   });
 });
 

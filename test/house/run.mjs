@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildIfStale } from './bundle.mjs';
 import { installDependencies, isNodeAtLeast } from './install.mjs';
+import { stopOnSignals } from './stop.mjs';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -19,12 +20,18 @@ const PROGRAMS = {
   fuzz: 'test/judge/fuzz.ts',
 };
 
-async function program(file, args) {
+async function program(verb, args) {
   await import('./typescript.mjs');
-  const { main } = await import(join(root, file));
-  const stop = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => stop.abort());
-  return main(args, stop.signal);
+  const { main } = await import(join(root, PROGRAMS[verb]));
+  const signal = stopOnSignals(process);
+  const code = await main(args, signal).catch((error) => {
+    if (!signal.aborted) throw error;
+    console.error(`${verb} was stopped from outside`);
+    return 1;
+  });
+  // What was being started when it was stopped may still hold the event loop; nothing outlives this process.
+  if (signal.aborted) process.exit(code);
+  return code;
 }
 
 async function run(verb, args) {
@@ -55,7 +62,7 @@ async function run(verb, args) {
     case 'demo':
     case 'fuzz':
       if (!(await buildIfStale(root))) return 1;
-      return program(PROGRAMS[verb], args);
+      return program(verb, args);
     default:
       console.error(`unknown command ${verb}`);
       return 2;
