@@ -7,6 +7,7 @@ import { mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
+import { isAlive } from './alive.ts';
 
 /** A living holder touches its lock every two seconds; one that is silent this long is taken for dead. */
 const SILENT_MS = 30_000;
@@ -25,15 +26,6 @@ async function create(file: string): Promise<boolean> {
   const holder: Holder = { pid: process.pid, host: hostname() };
   await writeFile(file, JSON.stringify(holder));
   return true;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
-  }
 }
 
 async function isStale(file: string): Promise<boolean> {

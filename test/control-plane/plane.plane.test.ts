@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isAlive } from './alive.ts';
 import { startControlPlane } from './plane.ts';
 import type { ControlPlane } from './plane.ts';
 import { PINNED, PLANE_VERSIONS } from './versions.ts';
@@ -14,14 +15,6 @@ const isThere = (path: string): Promise<boolean> =>
     () => true,
     () => false,
   );
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   const end = Date.now() + 30_000;
   while (!(await what())) {

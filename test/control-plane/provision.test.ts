@@ -5,6 +5,7 @@ import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isAlive } from './alive.ts';
 import { tryLock } from './lock.ts';
 import { temporaryFolder } from './reaper.ts';
 
@@ -80,14 +81,6 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
     await sleep(20);
   }
 }
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
 const BOTH = ['v1.35.4-go-KEY', 'v1.36.3-go-KEY'];
 
 describe('providing the binaries', { timeout: 60_000 }, () => {

@@ -5,6 +5,9 @@
  * which the system does for a dead process too, it kills what is still on its list, with the process group
  * of each (compilers below `go build`), and removes the folders. It is in a session of
  * its own, so that Ctrl-C does not reach it. Everything that test/control-plane starts is spawned here.
+ *
+ * Each process puts itself on the list before it becomes its program: told by its parent afterwards, one whose parent is
+ * killed in between would run on. (Seen on a busy machine: the program had written its first lines by then.)
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
@@ -29,9 +32,12 @@ for pid in $pids; do kill -9 "-$pid" 2>/dev/null || kill -9 "$pid" 2>/dev/null; 
 printf '%s' "$dirs" | while read -r dir; do [ -d "$dir" ] && rm -rf "$dir"; done
 `;
 
+const REGISTERED = 'echo "pid $$" >&3; exec "$@" 3>&-';
+
 let reaper: ChildProcess | undefined;
 
-function tell(line: string): void {
+/** The pipe to it, open for as long as this process and whoever has not registered yet. */
+function pipeToReaper(): NonNullable<ChildProcess['stdin']> {
   if (reaper === undefined) {
     reaper = spawn('/bin/sh', ['-c', SCRIPT], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
     reaper.unref();
@@ -40,17 +46,26 @@ function tell(line: string): void {
     if (pipe instanceof Socket) pipe.unref();
     pipe?.on('error', () => undefined);
   }
-  reaper.stdin?.write(`${line}\n`);
+  if (reaper.stdin === null) throw new Error('the reaper has no pipe');
+  return reaper.stdin;
 }
 
-/** spawn() of a child that dies with this process at the latest. */
+const tell = (line: string): void => void pipeToReaper().write(`${line}\n`);
+
+/**
+ * spawn() of a child that dies with this process at the latest, in a process group of its own. A program that is not there
+ * ends with 127 and a line on standard error, as in a shell.
+ */
 export function spawnReaped(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
-  const child = spawn(command, args, { ...options, detached: true });
+  const { stdio = 'pipe' } = options;
+  const [stdin, stdout, stderr] = typeof stdio === 'string' ? [stdio, stdio, stdio] : stdio;
+  const child = spawn('/bin/sh', ['-c', REGISTERED, 'sh', command, ...args], {
+    ...options,
+    stdio: [stdin, stdout, stderr, pipeToReaper()],
+    detached: true,
+  });
   const { pid } = child;
-  if (pid !== undefined) {
-    tell(`pid ${pid}`);
-    child.once('exit', () => tell(`gone ${pid}`));
-  }
+  if (pid !== undefined) child.once('exit', () => tell(`gone ${pid}`));
   return child;
 }
 

@@ -216,7 +216,7 @@ describe('Docker (a shell script in its place: no daemon runs in these tests)', 
   });
 
   it('is not there without a program, a daemon or the image', async () => {
-    expect(reason(await docker.get(ask()))).toContain('ENOENT');
+    expect(reason(await docker.get(ask()))).toContain('not found');
     expect(reason(await docker.get(await dockerAsk({ NO_DAEMON: '1' })))).toBe('Cannot connect to the Docker daemon');
     expect(reason(await docker.get(await dockerAsk({ NO_IMAGE: '1' })))).toContain('manifest unknown');
   });
