@@ -3,6 +3,7 @@
  * (a manifest, a unit, a drop-in of K3s or RKE2), of which every other byte stays; `--remove` gives back what was there.
  * Restarts nothing itself and waits for nothing: that is the agent's job. Findings of error severity change no file.
  */
+import { randomUUID } from 'node:crypto';
 import { applyAll } from '../node/apply.ts';
 import { recordPath, backupsDir } from '../targets/record.ts';
 import { withPlaceFlags } from './node-place.ts';
@@ -63,7 +64,7 @@ async function write(plan: Extract<PatchPlan, { kind: 'Plan' }>, stderr: string)
   const { disk, at, shown } = plan.place;
   if (plan.changes.length === 0) return { code: 0, stdout: 'Nothing to change.\n', stderr };
   const files = plan.changes.filter((c) => c.do !== 'RestartUnit');
-  const guarded = await applyAll(disk, files);
+  const guarded = await applyAll(disk, files, randomUUID());
   if (guarded !== null)
     return {
       code: 1,

@@ -3,6 +3,7 @@
  * for the first time: before `kubeadm join --control-plane`, where kubeadm-config is kept in step. Judges the bundle as the
  * agent would, writes nothing that is there already, starts nothing, and touches no manifest. Errors change no file.
  */
+import { randomUUID } from 'node:crypto';
 import { hasErrors } from '../api/findings.ts';
 import type { Finding } from '../api/findings.ts';
 import { NEWEST } from '../api/versions.ts';
@@ -141,7 +142,7 @@ async function place(bundles: Bundles, at: At): Promise<CommandResult> {
   const names = loaded.map((l) => l.revision?.digest.slice(0, 16)).join(' and ');
   if (changes.length === 0) return { code: 0, stdout: `Revision ${names} is here already.\n`, stderr };
   if (at.o.dryRun) return { code: 0, stdout: lines.join(''), stderr };
-  const guarded = await applyAll(at.disk, changes);
+  const guarded = await applyAll(at.disk, changes, randomUUID());
   if (guarded !== null)
     return {
       code: 1,

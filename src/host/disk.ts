@@ -3,7 +3,7 @@
  * disk, the host's file system inside the agent's container, or a test's folder. It decides nothing.
  */
 import { constants } from 'node:fs';
-import { chown, link, lstat, mkdir, open, readdir, readFile, rename, rmdir, statfs, unlink } from 'node:fs/promises';
+import { link, lstat, mkdir, open, readdir, readFile, rename, rmdir, statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Disk, DiskOwner, DiskStat } from './types.ts';
 
@@ -59,9 +59,22 @@ async function own(change: (o: DiskOwner) => Promise<void>, owner: DiskOwner): P
   if (process.getuid?.() === 0) await change(owner);
 }
 
+/**
+ * Gives a folder away by a handle on it, never by its name: who may write beside it could have put a link in its place since
+ * it was made (a log's folder lies in what the API server's user owns), and root would give away what the link names.
+ */
+export async function giveFolder(path: string, owner: DiskOwner): Promise<void> {
+  const dir = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    await own((o) => dir.chown(o.uid, o.gid), owner);
+  } finally {
+    await dir.close();
+  }
+}
+
 async function makeDir(path: string, mode: number, owner: DiskOwner | null): Promise<void> {
   await mkdir(path, { mode });
-  if (owner !== null) await own((o) => chown(path, o.uid, o.gid), owner);
+  if (owner !== null) await giveFolder(path, owner);
 }
 
 async function syncDir(path: string): Promise<void> {

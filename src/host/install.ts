@@ -14,13 +14,32 @@ export type FileWrite = {
   readonly owner: DiskOwner;
   /** False stops the rename: the file is not what the plan was made for. Given null where no file is. */
   readonly guard: (now: Uint8Array | null) => boolean;
+  /**
+   * A name of whoever may run beside others of its kind: what it stages is then nobody else's to rename, whole or half
+   * written. Agent and guard have none, since only one of them acts at a time.
+   */
+  readonly stagedBy?: string | undefined;
 };
 
 const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')));
 const baseOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 /** The same name each time, so that what a kill left behind is found and replaced, never collected. */
-export const stagingPath = (path: string): string => `${parentOf(path)}/.${baseOf(path)}.auditconfig-staged`;
+export const stagingPath = (path: string, by?: string): string =>
+  `${parentOf(path)}/.${baseOf(path)}.auditconfig-staged${by === undefined ? '' : `-${by}`}`;
+
+/** A write takes moments; what somebody staged so long ago he will not rename any more. */
+const ABANDONED_MS = 600_000;
+
+/** What those with a name of their own left behind when they were killed. */
+async function removeAbandoned(disk: Disk, path: string): Promise<void> {
+  const folder = parentOf(path);
+  const names = (await disk.list(folder)) ?? [];
+  for (const name of names.filter((n) => n.startsWith(`${baseOf(stagingPath(path))}-`))) {
+    const changedAt = (await disk.stat(`${folder}/${name}`))?.changedAt;
+    if (changedAt !== undefined && Date.now() - changedAt > ABANDONED_MS) await disk.remove(`${folder}/${name}`);
+  }
+}
 
 /** Creates a folder and those above it that are missing; each is durable before the next. */
 export async function makeFolder(disk: Disk, path: string, mode: number, owner: DiskOwner | null): Promise<void> {
@@ -31,8 +50,9 @@ export async function makeFolder(disk: Disk, path: string, mode: number, owner: 
 }
 
 async function stage(disk: Disk, w: FileWrite, old: DiskStat | null): Promise<string> {
-  const staged = stagingPath(w.path);
+  const staged = stagingPath(w.path, w.stagedBy);
   const keep = old?.kind === 'file' ? old : null;
+  if (w.stagedBy !== undefined) await removeAbandoned(disk, w.path);
   await disk.remove(staged);
   await disk.create(staged, w.bytes, { kind: 'file', mode: keep?.mode ?? w.mode, owner: keep?.owner ?? w.owner });
   return staged;
@@ -43,12 +63,18 @@ export async function installFile(disk: Disk, w: FileWrite): Promise<'Written' |
   const old = await disk.stat(w.path);
   if (!w.guard(await disk.read(w.path))) return 'Guarded';
   await makeFolder(disk, parentOf(w.path), 0o755, null);
-  const staged = await stage(disk, w, old);
-  if (!w.guard(await disk.read(w.path))) {
-    await disk.remove(staged);
-    return 'Guarded';
+  try {
+    const staged = await stage(disk, w, old);
+    if (!w.guard(await disk.read(w.path))) {
+      await disk.remove(staged);
+      return 'Guarded';
+    }
+    await disk.rename(staged, w.path);
+  } catch (e) {
+    // Under a name of its own nobody would find it again.
+    if (w.stagedBy !== undefined) await disk.remove(stagingPath(w.path, w.stagedBy)).catch(() => undefined);
+    throw e;
   }
-  await disk.rename(staged, w.path);
   await disk.syncDir(parentOf(w.path));
   return 'Written';
 }

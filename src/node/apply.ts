@@ -20,10 +20,14 @@ const isAt =
     (now === null ? null : sha256(now)) === digest;
 
 /** A file that is already as the change wants it is done, whatever it was before: so a plan can be carried on. */
-async function writeFile(disk: Disk, c: Extract<HostChange, { do: 'WriteFile' }>): Promise<Guarded | null> {
+async function writeFile(
+  disk: Disk,
+  c: Extract<HostChange, { do: 'WriteFile' }>,
+  stagedBy?: string,
+): Promise<Guarded | null> {
   const bytes = bytesOf(c.after);
   if (isAt(sha256(bytes))(await disk.read(c.path))) return null;
-  const w = { path: c.path, bytes, mode: c.mode, owner: c.owner ?? ROOT_OWNER, guard: isAt(c.before) };
+  const w = { path: c.path, bytes, mode: c.mode, owner: c.owner ?? ROOT_OWNER, guard: isAt(c.before), stagedBy };
   return (await installFile(disk, w)) === 'Guarded' ? { path: c.path } : null;
 }
 
@@ -32,14 +36,14 @@ async function takeFile(disk: Disk, c: Extract<HostChange, { do: 'RemoveFile' }>
   return (await removeFile(disk, c.path, isAt(c.before))) === 'Guarded' ? { path: c.path } : null;
 }
 
-/** null when the change is done. Disk errors throw, with the file whole. */
-export async function applyChange(disk: Disk, change: HostChange): Promise<Guarded | null> {
+/** null when the change is done. Disk errors throw, with the file whole. `stagedBy`: see FileWrite. */
+export async function applyChange(disk: Disk, change: HostChange, stagedBy?: string): Promise<Guarded | null> {
   switch (change.do) {
     case 'MakeDir':
       await makeFolder(disk, change.path, change.mode, change.owner ?? null);
       return null;
     case 'WriteFile':
-      return writeFile(disk, change);
+      return writeFile(disk, change, stagedBy);
     case 'RemoveFile':
       return takeFile(disk, change);
     case 'RemoveDir':
@@ -51,9 +55,9 @@ export async function applyChange(disk: Disk, change: HostChange): Promise<Guard
 }
 
 /** All changes, until one is guarded. */
-export async function applyAll(disk: Disk, changes: readonly HostChange[]): Promise<Guarded | null> {
+export async function applyAll(disk: Disk, changes: readonly HostChange[], stagedBy?: string): Promise<Guarded | null> {
   for (const change of changes) {
-    const guarded = await applyChange(disk, change);
+    const guarded = await applyChange(disk, change, stagedBy);
     if (guarded !== null) return guarded;
   }
   return null;

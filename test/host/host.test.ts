@@ -1,13 +1,14 @@
 /** The host room against a real disk, real processes and a real TLS server. */
 import { spawn } from 'node:child_process';
-import { chmod, link, lstat, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { realDisk } from '../../src/host/disk.ts';
+import { giveFolder, realDisk } from '../../src/host/disk.ts';
 import { installFile, makeFolder, stagingPath } from '../../src/host/install.ts';
+import type { Disk } from '../../src/host/types.ts';
 import { readLastWords, readStarts, tellingLines } from '../../src/host/pod-logs.ts';
 import { isOwnAddress, probeApiServer } from '../../src/host/probe.ts';
 import { listApiServers, podsWithProcesses } from '../../src/host/processes.ts';
@@ -70,6 +71,77 @@ describe('a real disk', () => {
     expect([(await disk.stat('/a/b'))?.mode, (await disk.stat('/a'))?.kind]).toEqual([0o700, 'dir']);
     await disk.removeDir('/a');
     expect(await disk.stat('/a/b')).not.toBeNull();
+  });
+
+  it('gives a folder away, and never what a link in its place names', async () => {
+    await mkdir(join(dir, 'theirs'));
+    await mkdir(join(dir, 'secret'));
+    const { uid } = await lstat(join(dir, 'secret'));
+    await giveFolder(join(dir, 'theirs'), { uid: uid + 1, gid: 7 });
+    if (process.getuid?.() === 0) expect(await lstat(join(dir, 'theirs'))).toMatchObject({ uid: uid + 1, gid: 7 });
+    for (const target of ['secret', 'none']) {
+      await symlink(target, join(dir, `to-${target}`));
+      await expect(giveFolder(join(dir, `to-${target}`), { uid: uid + 1, gid: 7 })).rejects.toThrow(/E[A-Z]+:/);
+    }
+    expect((await lstat(join(dir, 'secret'))).uid).toBe(uid);
+  });
+});
+
+describe('two programs that change one file at once', () => {
+  function gate(): { readonly passed: Promise<void>; readonly open: () => void } {
+    let open = (): void => undefined;
+    const passed = new Promise<void>((resolve) => (open = resolve));
+    return { passed, open: () => open() };
+  }
+
+  /** Whoever creates first goes on when the other has created too, and the other when the first is through. */
+  it('never rename what the other has staged: one is whole, the other is told, and nothing is left', async () => {
+    const real = realDisk(dir);
+    await writeFile(join(dir, 'm.yaml'), 'old');
+    const [secondCreated, firstDone] = [gate(), gate()];
+    const after =
+      (then: () => Promise<void>): Disk['create'] =>
+      async (...args) => {
+        await real.create(...args);
+        await then();
+      };
+    const isOld = (now: Uint8Array | null): boolean => new TextDecoder().decode(now ?? bytes('')) === 'old';
+    const write = (who: string, create: Disk['create']): ReturnType<typeof installFile> => {
+      const w = { path: '/m.yaml', bytes: bytes(who), mode: 0o600, owner: OWNER, guard: isOld, stagedBy: who };
+      return installFile({ ...real, create }, w);
+    };
+    const first = write(
+      'first',
+      after(() => secondCreated.passed),
+    );
+    const second = write(
+      'second',
+      after(() => {
+        secondCreated.open();
+        return firstDone.passed;
+      }),
+    );
+    expect(await first).toBe('Written');
+    expect(await readFile(join(dir, 'm.yaml'), 'utf8')).toBe('first');
+    firstDone.open();
+    expect(await second).toBe('Guarded');
+    expect(await readFile(join(dir, 'm.yaml'), 'utf8')).toBe('first');
+    expect(await readdir(dir)).toEqual(['m.yaml']);
+  });
+
+  it('leave nothing where the disk refuses, and take away what one that was killed left long ago', async () => {
+    const memory = new MemoryDisk({ '/etc/m.yaml': 'old' });
+    const w = { path: '/etc/m.yaml', bytes: bytes('new'), mode: 0o600, owner: OWNER, guard: always, stagedBy: 'me' };
+    const full = Object.assign(new Error('ENOSPC: full'), { code: 'ENOSPC' });
+    const rename = (): Promise<void> => Promise.reject(full);
+    await expect(installFile({ ...memory, rename }, w)).rejects.toBe(full);
+    expect(Object.keys(memory.snapshot())).toEqual(['/', '/etc', '/etc/m.yaml']);
+    memory.clock = () => Date.now() - 3_600_000;
+    memory.put(stagingPath('/etc/m.yaml', 'dead'), 'half');
+    memory.clock = () => Date.now();
+    memory.put(stagingPath('/etc/m.yaml', 'alive'), 'half');
+    expect(await installFile(memory, w)).toBe('Written');
+    expect(Object.keys(memory.snapshot())).toEqual(['/', '/etc', stagingPath('/etc/m.yaml', 'alive'), '/etc/m.yaml']);
   });
 });
 
