@@ -81,7 +81,8 @@ export class Lab {
   static async start(count: 1 | 3, signal: AbortSignal): Promise<Lab> {
     const disks = new Map<string, Disks>();
     const onRoot = async (root: string): Promise<void> => void disks.set(root, await Disks.mount(root));
-    const options: PlaneOptions = { version: '1.36', run: 'manifest', pods: guardProgram, onRoot, signal };
+    const onEnd = async (root: string): Promise<void> => disks.get(root)?.unmount();
+    const options: PlaneOptions = { version: '1.36', run: 'manifest', pods: guardProgram, onRoot, onEnd, signal };
     const planes = await startControlPlanes(count, options);
     const folder = temporaryFolder('auditconfig-campaign');
     const relays: Relay[] = [];
@@ -92,7 +93,7 @@ export class Lab {
       return lab;
     } catch (e) {
       const words = lab?.words() ?? '';
-      await (lab?.stop() ?? stopParts({ planes, disks, folder, relays }));
+      await (lab?.stop() ?? stopParts({ planes, folder, relays }));
       throw new Error(`a lab did not come up: ${String(e)}\n${words}`, { cause: e });
     }
   }
@@ -369,7 +370,6 @@ export class Lab {
     this.first.plane.etcd.resume();
     await stopParts({
       planes: this.nodes.map((n) => n.plane),
-      disks: new Map(this.nodes.map((n) => [n.plane.root, n.disks])),
       folder: this.#folder,
       relays: [this.controllerRelay, ...this.nodes.map((n) => n.relay)],
     });

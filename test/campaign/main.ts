@@ -25,6 +25,8 @@ const USAGE = `Usage: npm run campaign -- [--only ID,ID] [--kind N] [--list]
   --list        names the rows, and runs none`;
 
 const INSIDE = 'AUDITCONFIG_CAMPAIGN_INSIDE';
+/** A lab that is just being started cannot be stopped before it is up, which may take minutes on a busy machine. */
+const CLEARING_MS = 10_000;
 
 type Asked = { readonly breakages: readonly Breakage[]; readonly list: boolean };
 
@@ -65,7 +67,8 @@ async function runInside(args: readonly string[], signal: AbortSignal): Promise<
     });
     child.once('close', (c) => resolve(c ?? 1));
   });
-  await folder.remove();
+  // What was killed may still be ending; the reaper looks again.
+  await folder.remove().catch(() => undefined);
   return code;
 }
 
@@ -83,6 +86,12 @@ export async function main(args: readonly string[], signal: AbortSignal): Promis
   return run(asked.breakages, signal);
 }
 
+/** Some seconds after the end of the signal: what is not cleared up by then, the reaper clears up (reaper.ts). */
+const untilStopped = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    signal.addEventListener('abort', () => setTimeout(resolve, CLEARING_MS), { once: true });
+  });
+
 async function run(asked: readonly Breakage[], signal: AbortSignal): Promise<number> {
   // Each wait of each lane listens to its end.
   setMaxListeners(0, signal);
@@ -95,12 +104,16 @@ async function run(asked: readonly Breakage[], signal: AbortSignal): Promise<num
   };
   // At once, and before anything is cleared up: whoever stops it may not wait for that.
   signal.addEventListener('abort', tell, { once: true });
-  const say = (line: string): void => console.log(line);
+  const campaign = runCampaign(asked, {
+    say: (line) => console.log(line),
+    done: (row) => rows.push(row),
+    startLab: (nodes, s) => Lab.start(nodes, s),
+    signal,
+  });
   try {
-    await runCampaign(asked, { say, done: (row) => rows.push(row), startLab: (n, s) => Lab.start(n, s), signal });
+    await Promise.race([campaign, untilStopped(signal)]);
   } catch (e) {
-    if (signal.aborted) return 1;
-    tell();
+    if (!signal.aborted) tell();
     throw e;
   } finally {
     signal.removeEventListener('abort', tell);

@@ -55,9 +55,8 @@ export async function partsOf({
   return { nodes, controllerRelay };
 }
 
-export async function stopParts({ planes, disks, folder, relays }: Beginnings): Promise<void> {
+export async function stopParts({ planes, folder, relays }: Omit<Beginnings, 'disks'>): Promise<void> {
   for (const relay of relays) await relay.close();
-  for (const mounted of disks.values()) await mounted.unmount();
   await stopControlPlanes(planes);
   await folder.remove();
 }

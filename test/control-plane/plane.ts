@@ -51,6 +51,8 @@ export type PlaneOptions = {
   readonly host?: (typeof HOSTS)[number];
   /** Called when the root's folders are there, before anything runs from them. */
   readonly onRoot?: (root: string) => Promise<void>;
+  /** Called when nothing runs from them any more, and before they are removed. */
+  readonly onEnd?: (root: string) => Promise<void>;
 };
 
 export interface ControlPlane {
@@ -253,7 +255,12 @@ const founderOf = ({ root, ca, tokens }: ControlPlane): Founder => ({
 export async function startControlPlane(options: PlaneOptions): Promise<ControlPlane> {
   const ended = new AbortController();
   const signal = options.signal === undefined ? ended.signal : AbortSignal.any([options.signal, ended.signal]);
-  const folder = temporaryFolder('auditconfig-plane');
+  const made = temporaryFolder('auditconfig-plane');
+  const remove = async (): Promise<void> => {
+    await options.onEnd?.(made.path);
+    await made.remove();
+  };
+  const folder = { path: made.path, remove };
   let plane: Plane;
   try {
     const parts = await prepare(options, folder.path, signal);
