@@ -327,6 +327,30 @@ describe('a hosted control plane', () => {
     expect([w.reason('Ready'), w.patches]).toEqual(['Ready', 6]);
   });
 
+  it('that is paused meanwhile has all of its time when it goes on', () => {
+    const w = new HostedWorld();
+    w.run();
+    w.change({ policy: { preset: 'minimal' } });
+    w.step();
+    w.settle(0);
+    w.step();
+    const pause = (paused: boolean): void => {
+      Object.assign(w.object?.spec ?? {}, { paused });
+      w.settle(0);
+    };
+    pause(true);
+    for (let i = 0; i < 3; i++) {
+      expect([w.step().patch, w.reason('RolledOut')]).toEqual([undefined, 'Waiting']);
+      w.now += 3_600_000;
+    }
+    pause(false);
+    expect(w.step()).toMatchObject({ requeueAfterMs: 300_000 });
+    w.now += 299_000;
+    expect(w.step().patch).toBeUndefined();
+    w.now += 1_000;
+    expect(w.step().patch).toBeDefined();
+  });
+
   it('is not changed while somebody else’s rollout is on its way, while it is paused, or outside of its window', () => {
     const w = new HostedWorld();
     w.settle(0);

@@ -17,6 +17,9 @@ const BUSY_MS = 10_000;
 /** Looking for what may be deleted takes four lists, and what is left lying until then is small. */
 const PRUNE_AFTER = 5;
 
+const whyNot = (state: Exclude<Scene['state'], { readonly state: 'Complete' }>): string =>
+  state.state === 'Paused' ? (state.message ?? 'spec.paused is set') : state.message;
+
 /** Why nothing may begin now; undefined where it may. */
 function holdBack({
   facts,
@@ -38,7 +41,7 @@ function holdBack({
   // A change of ours on its way is pre-empted, and so is that of whoever took ours out.
   const ours = view.digest === undefined ? memory.digest !== undefined : view.digest !== memory.lastKnownGood;
   if (state.state === 'Complete' || rollout.allowDegraded || facts.meta.deleting || ours) return undefined;
-  const why = state.state === 'Paused' ? 'spec.paused is set' : state.message;
+  const why = whyNot(state);
   return {
     rolled: rolled('False', 'Waiting', `${what} is not through with what it has: ${why}`),
     ...(view.digest === undefined ? { requeueAfterMs: BUSY_MS } : {}),
@@ -140,17 +143,22 @@ function follow(scene: Scene, to: Revision): Step {
     memory.digest === to.digest && memory.startedTime !== undefined ? memory.startedTime : timestamp(facts.now);
   const left = Date.parse(began) + timeoutOf(scene) - facts.now;
   const proven = memory.lastKnownGood === to.digest;
-  const failed = state.state === 'Failed' || (left <= 0 && state.state !== 'Paused');
-  const why = state.state === 'Paused' ? 'spec.paused is set' : state.message;
+  // Its time begins when it may go on.
+  const { startedTime: _until, ...halted } = memory;
+  const isHalted = state.state === 'Paused';
+  const failed = state.state === 'Failed' || (left <= 0 && !isHalted);
+  const why = whyNot(state);
   if (failed && !proven) return goBack(scene, to, why);
   return {
     rolled:
-      state.state === 'Paused'
+      isHalted
         ? rolled('False', 'Waiting', `${what} in ${nameOf(facts.workload)}: ${why}`)
         : progressing(what, facts),
-    memory: { ...memory, digest: to.digest, ...(proven ? {} : { startedTime: began }) },
+    memory: isHalted
+      ? { ...halted, digest: to.digest }
+      : { ...memory, digest: to.digest, ...(proven ? {} : { startedTime: began }) },
     // No watch tells that time has passed.
-    ...(proven || state.state === 'Paused' ? {} : { requeueAfterMs: Math.max(1_000, left) }),
+    ...(proven || isHalted ? {} : { requeueAfterMs: Math.max(1_000, left) }),
   };
 }
 

@@ -140,9 +140,20 @@ const numberAt = (object: unknown, ...keys: readonly string[]): number => {
 const replicasOf = (object: unknown): number =>
   at(object, 'spec', 'replicas') === undefined ? 1 : numberAt(object, 'spec', 'replicas');
 
+/** Of the object, or of its Cluster: that is said by a condition only, in v1beta1 at a place of its own. */
+function pausedBy(object: unknown): string | undefined {
+  if (at(object, 'metadata', 'annotations', PAUSED) !== undefined) return `the annotation ${PAUSED} is set`;
+  const lists = [at(object, 'status', 'conditions'), at(object, 'status', 'v1beta2', 'conditions')];
+  const said = lists
+    .flatMap((l) => (Array.isArray(l) ? (l as readonly Json[]) : []))
+    .find((c) => at(c, 'type') === 'Paused' && at(c, 'status') === 'True');
+  return said === undefined ? undefined : `Cluster API says that it is paused: ${String(at(said, 'message') ?? '')}`;
+}
+
 function rollout(object: unknown): RolloutState {
   const status = (key: string): number => numberAt(object, 'status', key);
-  if (at(object, 'metadata', 'annotations', PAUSED) !== undefined) return { state: 'Paused' };
+  const paused = pausedBy(object);
+  if (paused !== undefined) return { state: 'Paused', message: paused.slice(0, 512) };
   const failure =
     at(object, 'status', 'failureMessage') ?? at(object, 'status', 'deprecated', 'v1beta1', 'failureMessage');
   if (typeof failure === 'string') return { state: 'Failed', message: failure };

@@ -9,6 +9,7 @@ import { bundleName } from '../../render/bundle/names.ts';
 import type { Revision } from '../../render/types.ts';
 import { refusal } from '../bookkeeping.ts';
 import { at } from '../hosted/workload.ts';
+import type { Json } from '../hosted/workload.ts';
 import type { Inexpressible, Owner, OwnerObject, RolloutState, Slots } from './types.ts';
 
 const REFERENCE = ['spec', 'kubernetes', 'kubeAPIServer', 'auditConfig', 'auditPolicy', 'configMapRef'];
@@ -28,17 +29,43 @@ const policyMap = (to: Revision): OwnerObject => ({
   data: { policy: to.policy },
 });
 
+/**
+ * When the policy's name was written, by whom ever. A Shoot with `confineSpecUpdateRollout` gets no new generation by a new
+ * spec: Gardener comes in the maintenance window, and only its last operation's time tells that it was there since.
+ */
+function writtenAt(object: unknown): string {
+  const fields = at(object, 'metadata', 'managedFields');
+  return (Array.isArray(fields) ? (fields as readonly Json[]) : [])
+    .filter((f) => at(f, 'fieldsV1', ...REFERENCE.map((k) => `f:${k}`)) !== undefined)
+    .map((f) => String(at(f, 'time') ?? ''))
+    .reduce((a, b) => (a > b ? a : b), '');
+}
+
+function awaitsWindow(object: unknown): boolean {
+  if (at(object, 'spec', 'maintenance', 'confineSpecUpdateRollout') !== true) return false;
+  // Both in whole seconds, of one form: an operation that ended in the second of the edit has not seen it for certain.
+  return String(at(object, 'status', 'lastOperation', 'lastUpdateTime') ?? '') <= writtenAt(object);
+}
+
+const IGNORE = 'shoot.gardener.cloud/ignore';
+const GIVEN_UP = ['Failed', 'Aborted'];
+
 function rollout(object: unknown): RolloutState {
   const generation = Number(at(object, 'metadata', 'generation') ?? 0);
   const isSeen = Number(at(object, 'status', 'observedGeneration') ?? 0) >= generation;
   const last = at(object, 'status', 'lastOperation');
   const state = String(at(last, 'state') ?? '');
   const said = String(at(last, 'description') ?? '').slice(0, 512);
-  if (at(object, 'metadata', 'annotations', 'shoot.gardener.cloud/ignore') === 'true') return { state: 'Paused' };
+  const awaits = awaitsWindow(object);
+  if (isSeen && state === 'Succeeded' && !awaits) return { state: 'Complete' };
+  // Not every gardenlet heeds it: one that does not has been there all the same.
+  if (at(object, 'metadata', 'annotations', IGNORE) === 'true')
+    return { state: 'Paused', message: `the annotation ${IGNORE} is set` };
   if (!isSeen) return { state: 'Progressing', message: 'Gardener has not seen the change yet' };
-  if (state === 'Succeeded') return { state: 'Complete' };
+  if (awaits && (state === 'Succeeded' || GIVEN_UP.includes(state)))
+    return { state: 'Paused', message: 'Gardener brings it in the maintenance window (confineSpecUpdateRollout)' };
   // What Gardener itself gives up; an Error is one that it tries again.
-  if (state === 'Failed' || state === 'Aborted') return { state: 'Failed', message: `Gardener gave up: ${said}` };
+  if (GIVEN_UP.includes(state)) return { state: 'Failed', message: `Gardener gave up: ${said}` };
   return { state: 'Progressing', message: `Gardener's last operation is ${state === '' ? 'none' : state}: ${said}` };
 }
 

@@ -70,8 +70,8 @@ export type RolloutState =
   | { readonly state: 'Progressing'; readonly message: string; readonly isUnseen?: true }
   /** Its own deadline has passed, or it has given up. */
   | { readonly state: 'Failed'; readonly message: string }
-  /** Nothing happens until somebody unpauses it. */
-  | { readonly state: 'Paused' };
+  /** Nothing happens until somebody unpauses it, or until its owner's own time comes. Unset: spec.paused is set. */
+  | { readonly state: 'Paused'; readonly message?: string };
 
 /** A field of an AuditConfig that this owner's API has no place for. `path` is below spec, and stands for all beneath it. */
 export type Inexpressible = {

@@ -95,6 +95,10 @@ describe('KubeadmControlPlane', () => {
     ['Progressing', {}, {}],
     ['Failed', { ...status, failureMessage: 'no' }, {}],
     ['Paused', status, { annotations: { 'cluster.x-k8s.io/paused': '' } }],
+    // Of its Cluster; observedGeneration stays behind then.
+    ['Paused', { ...status, observedGeneration: 2, conditions: [{ type: 'Paused', status: 'True' }] }, {}],
+    ['Paused', { ...status, v1beta2: { conditions: [{ type: 'Paused', status: 'True' }] } }, {}],
+    ['Complete', { ...status, conditions: [{ type: 'Paused', status: 'False' }] }, {}],
   ] as const)('is %s with status %j %j', (state, s, metadata) => {
     const object = { ...sample('v1beta2'), status: s };
     Object.assign(object.metadata, metadata);

@@ -49,9 +49,46 @@ describe('Shoot', () => {
     expect(shoot.rollout({ ...(ownerSample('shoot') as object), status }, null).state).toBe(state);
   });
 
-  it('is paused where Gardener ignores it', () => {
-    const object = ownerSample('shoot') as { metadata: object };
+  it('is paused where Gardener ignores it, unless its gardenlet came all the same', () => {
+    const object = ownerSample('shoot') as { metadata: object; status?: object };
     Object.assign(object.metadata, { annotations: { 'shoot.gardener.cloud/ignore': 'true' } });
     expect(shoot.rollout(object, null).state).toBe('Paused');
+    object.status = { ...seen, lastOperation: { state: 'Succeeded' } };
+    expect(shoot.rollout(object, null).state).toBe('Complete');
+  });
+
+  describe('whose owner confines changes to the maintenance window, so that its generation stays', () => {
+    const name = { 'f:auditConfig': { 'f:auditPolicy': { 'f:configMapRef': { 'f:name': {} } } } };
+    const written = {
+      manager: 'auditconfig-controller',
+      time: '2026-01-02T10:00:00Z',
+      fieldsV1: { 'f:spec': { 'f:kubernetes': { 'f:kubeAPIServer': name } } },
+    };
+    const other = { manager: 'gitops', time: '2026-01-03T00:00:00Z', fieldsV1: { 'f:spec': { 'f:region': {} } } };
+    const confined = (lastOperation: object, managedFields: readonly object[] = [other, written]): unknown => {
+      const { metadata, spec } = ownerSample('shoot') as { metadata: object; spec: object };
+      return {
+        metadata: { ...metadata, managedFields },
+        spec: { ...spec, maintenance: { confineSpecUpdateRollout: true } },
+        status: { ...seen, lastOperation },
+      };
+    };
+    const [before, then, after] = ['2026-01-02T09:00:00Z', '2026-01-02T10:00:00Z', '2026-01-02T22:10:00Z'];
+
+    it.each([
+      ['Paused', { state: 'Succeeded', lastUpdateTime: before }],
+      ['Paused', { state: 'Succeeded', lastUpdateTime: then }],
+      ['Paused', { state: 'Failed', lastUpdateTime: before }],
+      ['Progressing', { state: 'Processing', lastUpdateTime: after }],
+      ['Failed', { state: 'Failed', lastUpdateTime: after }],
+      ['Complete', { state: 'Succeeded', lastUpdateTime: after }],
+    ])('is %s with last operation %j', (state, operation) => {
+      expect(shoot.rollout(confined(operation), null).state).toBe(state);
+    });
+
+    it('is through where nobody wrote a policy', () => {
+      const operation = { state: 'Succeeded', lastUpdateTime: before };
+      expect(shoot.rollout(confined(operation, [other]), null).state).toBe('Complete');
+    });
   });
 });
