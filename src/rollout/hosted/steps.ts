@@ -150,10 +150,9 @@ function follow(scene: Scene, to: Revision): Step {
   const why = whyNot(state);
   if (failed && !proven) return goBack(scene, to, why);
   return {
-    rolled:
-      isHalted
-        ? rolled('False', 'Waiting', `${what} in ${nameOf(facts.workload)}: ${why}`)
-        : progressing(what, facts),
+    rolled: isHalted
+      ? rolled('False', 'Waiting', `${what} in ${nameOf(facts.workload)}: ${why}`)
+      : progressing(what, facts),
     memory: isHalted
       ? { ...halted, digest: to.digest }
       : { ...memory, digest: to.digest, ...(proven ? {} : { startedTime: began }) },

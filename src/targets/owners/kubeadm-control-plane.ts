@@ -4,8 +4,9 @@
  * change: KCP replaces them one after the other, so that every change here costs a new machine each. Refused: one that a
  * ClusterClass makes, whose template is the place for it.
  *
- * v1beta1 has extraArgs as a map, v1beta2 as a list of name and value, and refuses empty lists and objects. Inline content
- * ends at 10 KiB there, so that nothing is inline.
+ * v1beta1 has extraArgs as a map, v1beta2 as a list of name and value, and refuses empty lists and objects. Whoever writes
+ * v1beta1 where v1beta2 is stored gets that list sorted by name, and other order is another machine to KCP: so ours are
+ * sorted in where the owner's are. Inline content ends at 10 KiB there, so that nothing is inline.
  */
 import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle/names.ts';
 import type { Revision } from '../../render/types.ts';
@@ -37,11 +38,12 @@ const slots = (version: string): Slots => ({
       : {
           as: 'List',
           at: [...API_SERVER, 'extraArgs'],
+          key: 'name',
           isOurs: never,
           flag: (v) => textOf(at(v, 'name'), at(v, 'value')),
         },
-  volumes: { as: 'List', at: [...API_SERVER, 'extraVolumes'], isOurs: isOurVolume },
-  files: { as: 'List', at: [...CONFIG, 'files'], isOurs: isOurFile },
+  volumes: { as: 'List', at: [...API_SERVER, 'extraVolumes'], key: 'name', isOurs: isOurVolume },
+  files: { as: 'List', at: [...CONFIG, 'files'], key: 'path', isOurs: isOurFile },
 });
 
 const file = (path: string, from: Json): Json => ({

@@ -5,7 +5,7 @@
  */
 import { canonicalJson } from '../../config/canonical.ts';
 import type { PatchOp } from '../hosted/patch.ts';
-import { covers } from '../hosted/volumes.ts';
+import { covers, unlessSame } from '../hosted/volumes.ts';
 import { at, isJsonRecord } from '../hosted/workload.ts';
 import type { Json } from '../hosted/workload.ts';
 import type { FlagText, Kept, Slot, Slots, Values } from './types.ts';
@@ -87,6 +87,27 @@ export function giveBack(bare: Values, kept: readonly Kept[], exact: boolean): V
   return out;
 }
 
+const sortedBy = (items: readonly Json[], key: string): readonly Json[] => {
+  const keyOf = (v: Json): string => String(at(v, key) ?? '');
+  return [...items].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+};
+
+/** As one reader sees it like another: for comparison. */
+export const unordered = (values: Values, slots: Slots): Values =>
+  each(slots, (slot, name) => {
+    const value = values[name];
+    return slot.as === 'List' && slot.key !== undefined && Array.isArray(value)
+      ? sortedBy(itemsOf(value), slot.key)
+      : value;
+  });
+
+/** Ours behind theirs; among them by key, where that is how theirs are sorted. */
+function together(theirs: readonly Json[], mine: readonly Json[], key: string | undefined): readonly Json[] {
+  if (key === undefined) return [...theirs, ...mine];
+  const isSorted = sortedBy(theirs, key).every((v, i) => v === theirs[i]);
+  return isSorted ? sortedBy([...theirs, ...mine], key) : [...theirs, ...sortedBy(mine, key)];
+}
+
 /** With what is ours in each slot. */
 export const withOurs = (bare: Values, ours: Readonly<Record<string, Json>>, slots: Slots): Values =>
   each(slots, (slot, name) => {
@@ -94,7 +115,7 @@ export const withOurs = (bare: Values, ours: Readonly<Record<string, Json>>, slo
     if (mine === undefined) return theirs;
     switch (slot.as) {
       case 'List':
-        return itemsOf(mine).length === 0 ? theirs : [...itemsOf(theirs), ...itemsOf(mine)];
+        return itemsOf(mine).length === 0 ? theirs : together(itemsOf(theirs), itemsOf(mine), slot.key);
       case 'Map':
         return { ...(isJsonRecord(theirs) ? theirs : {}), ...(isJsonRecord(mine) ? mine : {}) };
       case 'Whole':
@@ -140,7 +161,8 @@ export function withValues(
   made: Readonly<Record<string, number>> = {},
 ): Json {
   let out = object;
-  for (const [name, { as, at: path }] of Object.entries(slots)) {
+  for (const [name, slot] of Object.entries(slots)) {
+    const { as, at: path } = slot;
     const [now, wanted] = [at(out, ...path), values[name]];
     const gone = made[name] !== undefined && isEmpty(wanted);
     if (now === undefined && (wanted === undefined || gone)) continue;
@@ -148,7 +170,7 @@ export function withValues(
       now !== undefined &&
       wanted !== undefined &&
       !gone &&
-      covers(now, wanted) &&
+      hasAll(now, wanted, slot) &&
       (as === 'Whole' || sameSize(now, wanted))
     )
       continue;
@@ -161,6 +183,11 @@ export function withValues(
   }
   return out;
 }
+
+const hasAll = (now: Json, wanted: Json, slot: Slot): boolean =>
+  slot.as === 'List' && slot.key !== undefined && Array.isArray(now) && Array.isArray(wanted)
+    ? unlessSame(now as readonly Json[], wanted as readonly Json[]) === now
+    : covers(now, wanted);
 
 /** `covers` lets an API server fill things in beneath items and entries, not beside them. */
 const sameSize = (a: Json, b: Json): boolean =>

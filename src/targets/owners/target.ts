@@ -18,7 +18,18 @@ import type { Json, Read } from '../hosted/workload.ts';
 import type { Plan } from '../types.ts';
 import { encodeOwnerRecord, hashOf, parseOwnerRecord } from './record.ts';
 import type { OwnerRecord } from './record.ts';
-import { bareOf, depthsOf, difference, flagsIn, giveBack, keptFrom, valuesOf, withOurs, withValues } from './slots.ts';
+import {
+  bareOf,
+  depthsOf,
+  difference,
+  flagsIn,
+  giveBack,
+  keptFrom,
+  unordered,
+  valuesOf,
+  withOurs,
+  withValues,
+} from './slots.ts';
 import type { Kept, Owner, OwnerSpec, Slots, Values } from './types.ts';
 
 type Seen = {
@@ -62,7 +73,7 @@ function theirsOf({ values, slots, isIn, record }: Seen): { readonly bare: Value
 function withoutUs(s: Seen): Values {
   const { bare, kept } = theirsOf(s);
   if (!s.isIn) return giveBack(bare, kept, true);
-  return giveBack(bare, kept, s.record !== undefined && s.record.bare === hashOf(bare));
+  return giveBack(bare, kept, s.record !== undefined && s.record.bare === hashOf(unordered(bare, s.slots)));
 }
 
 const objectWithoutUs = (s: Seen): Json => withValues(s.object, s.slots, withoutUs(s), s.record?.made ?? {});
@@ -108,7 +119,7 @@ function install(owner: Owner, to: Revision, s: Seen, spec: OwnerSpec): Plan<Cha
     config: spec.config,
     kept,
     made: s.isIn && s.record !== undefined ? s.record.made : depthsOf(s.object, s.slots),
-    bare: hashOf(bare),
+    bare: hashOf(unordered(bare, s.slots)),
   };
   const theirs = s.isIn ? new Map<string, string>() : s.settings;
   const told = adoptionFindings(theirs, settingsOf(values, s.slots));

@@ -31,6 +31,8 @@ export type Slot =
       readonly at: readonly string[];
       readonly isOurs: (item: Json) => boolean;
       readonly flag?: (item: Json) => FlagText | undefined;
+      /** The field by which an item is known, once in the list: then their order says nothing, and another one is no edit. */
+      readonly key?: string;
     }
   | {
       readonly as: 'Map';

@@ -55,6 +55,44 @@ describe('KubeadmControlPlane', () => {
     expect(JSON.stringify(p.object)).not.toContain('hunter');
   });
 
+  type Arg = { readonly name: string; readonly value: string };
+  const argsOf = (o: unknown): Arg[] =>
+    ((o as Kcp).spec.kubeadmConfigSpec?.clusterConfiguration?.apiServer?.['extraArgs'] ?? []) as Arg[];
+  const byName = (args: readonly Arg[]): Arg[] => [...args].sort((a, b) => (a.name < b.name ? -1 : 1));
+
+  it('takes it for no edit that a writer of v1beta1 leaves the flags sorted by name, and gives all back', async () => {
+    const object = sample('v1beta2');
+    argsOf(object).reverse();
+    const before = structuredClone(argsOf(object));
+    expect(before).not.toEqual(byName(before));
+    const p = placeOf(object);
+    await p.bring(A);
+    const args = argsOf(p.object);
+    args.splice(0, args.length, ...byName(args));
+    expect(await p.drift(A)).toEqual([]);
+    expect(await p.bring(A)).toMatchObject({ changes: [], restarts: false });
+    await p.bring(null);
+    expect(argsOf(p.object)).toEqual(byName(before));
+  });
+
+  it('writes sorted flags where its owner’s are sorted, so that a writer of v1beta1 changes nothing', async () => {
+    const p = placeOf(sample('v1beta2'));
+    expect(argsOf(p.object).length).toBeGreaterThan(1);
+    await p.bring(A);
+    expect(argsOf(p.object)).toEqual(byName(argsOf(p.object)));
+  });
+
+  it('leaves flags of its owner that are not sorted where they are', async () => {
+    const object = sample('v1beta2');
+    argsOf(object).reverse();
+    const before = structuredClone(argsOf(object));
+    const p = placeOf(object);
+    await p.bring(A);
+    expect(argsOf(p.object).slice(0, before.length)).toEqual(before);
+    await p.bring(null);
+    expect(argsOf(p.object)).toEqual(before);
+  });
+
   it('refuses one that a ClusterClass makes, and changes nothing', async () => {
     const object = sample('v1beta2');
     object.metadata['labels'] = { 'topology.cluster.x-k8s.io/owned': '' };
