@@ -1,13 +1,14 @@
 /**
  * Kubernetes events for people who run `kubectl describe`: best effort, never in the way. Repeats of one event become a
- * count in its series; each object has a budget, so that a loop cannot fill etcd; a full queue drops. Events are no
- * record: what must not get lost is in status. Called by controllers and agent. Notes must hold no secrets.
+ * count in its series; each object has a budget, so that a loop cannot fill etcd; a full queue drops. Where thousands of
+ * objects have something to say at once, most of the time is left to what they say it about. Events are no record: what must
+ * not get lost is in status. Called by controllers and agent. Notes must hold no secrets.
  */
 import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { KubeClient } from './client.ts';
 import type { ApiHealth } from './health.ts';
-import type { KubeObject, Resource } from './types.ts';
+import type { KubeObject, ObjectMeta, Resource } from './types.ts';
 import { delay, onAbort, systemClock } from './wait.ts';
 import type { Clock } from './wait.ts';
 
@@ -59,12 +60,32 @@ export interface EventRecorder {
 const MAX_QUEUED = 1_000;
 const MAX_NOTE_BYTES = 1_024;
 const TRIES = 3;
+/** After each it waits so many times as long as that took: of a server that has much to do, they take little. */
+const REST = 4;
+const MAX_REST_MS = 1_000;
 /** An event repeated within this is the same series (client-go's six minutes). */
 const SERIES_MS = 6 * 60_000;
 /** Each object may have this many events at once, and one more each refill. */
 const BURST = 25;
 const REFILL_MS = 5 * 60_000;
 const MAX_REMEMBERED = 4_096;
+
+/** The object itself is not kept until its turn has come: only what an Event says of it. */
+type Waiting = Omit<EventNote, 'regarding'> & {
+  readonly regarding: Pick<KubeObject, 'apiVersion' | 'kind'> &
+    Pick<ObjectMeta, 'name'> & {
+      readonly [K in 'namespace' | 'uid' | 'resourceVersion']: string | undefined;
+    };
+  /** When it happened, in ms since the epoch. */
+  readonly at: number;
+};
+
+function waiting({ regarding, ...event }: EventNote, at: number): Waiting {
+  const { apiVersion, kind, metadata } = regarding;
+  const { name, namespace, uid, resourceVersion } = metadata;
+  const note = cutBytes(event.note, MAX_NOTE_BYTES);
+  return { ...event, note, regarding: { apiVersion, kind, name, uid, resourceVersion, namespace }, at };
+}
 
 type Sent = { readonly namespace: string; readonly name: string; count: number; at: number };
 type Budget = { tokens: number; at: number };
@@ -92,7 +113,7 @@ function remember<V>(map: Map<string, V>, key: string, value: V): void {
 class Recorder implements EventRecorder {
   readonly #o: EventRecorderOptions;
   readonly #clock: Clock;
-  readonly #queue: EventNote[] = [];
+  readonly #queue: Waiting[] = [];
   readonly #sent = new Map<string, Sent>();
   readonly #budgets = new Map<string, Budget>();
   #wake: (() => void) | undefined;
@@ -109,7 +130,7 @@ class Recorder implements EventRecorder {
       event.done?.('Lost');
       return;
     }
-    this.#queue.push({ ...event, note: cutBytes(event.note, MAX_NOTE_BYTES) });
+    this.#queue.push(waiting(event, this.#clock.wallMs()));
     this.#wake?.();
   }
 
@@ -126,7 +147,12 @@ class Recorder implements EventRecorder {
     while (!signal.aborted) {
       const event = this.#queue.shift();
       if (event === undefined) await this.#next(signal);
-      else await this.#send(event, signal);
+      else {
+        const begun = this.#clock.monotonicMs();
+        await this.#send(event, signal);
+        const took = this.#clock.monotonicMs() - begun;
+        if (this.#queue.length > 0 && took > 0) await delay(Math.min(REST * took, MAX_REST_MS), signal);
+      }
     }
   }
 
@@ -141,7 +167,7 @@ class Recorder implements EventRecorder {
     this.#wake = undefined;
   }
 
-  async #send(event: EventNote, signal: AbortSignal): Promise<void> {
+  async #send(event: Waiting, signal: AbortSignal): Promise<void> {
     const { metrics, health } = this.#o;
     for (let attempt = 0; attempt < TRIES && !signal.aborted; attempt++) {
       await health.whenUp(60_000, signal);
@@ -157,13 +183,13 @@ class Recorder implements EventRecorder {
     if (!signal.aborted) this.#failed(event, 'Lost');
   }
 
-  #failed({ reason, done }: EventNote, how: EventEnd): void {
+  #failed({ reason, done }: Waiting, how: EventEnd): void {
     this.#o.metrics.eventSent('failed');
     this.#o.log.debug({ reason }, 'an event could not be written');
     done?.(how);
   }
 
-  async #once(event: EventNote, signal: AbortSignal): Promise<'created' | 'updated' | 'again' | 'stop'> {
+  async #once(event: Waiting, signal: AbortSignal): Promise<'created' | 'updated' | 'again' | 'stop'> {
     const { client } = this.#o;
     const key = this.#keyOf(event);
     const now = this.#clock.monotonicMs();
@@ -190,14 +216,14 @@ class Recorder implements EventRecorder {
     return created.error.code === 'Invalid' || created.error.code === 'Forbidden' ? 'stop' : 'again';
   }
 
-  #keyOf({ regarding, type, reason, action, note }: EventNote): string {
-    const { uid, namespace, name } = regarding.metadata;
+  #keyOf({ regarding, type, reason, action, note }: Waiting): string {
+    const { uid, namespace, name } = regarding;
     return JSON.stringify([regarding.kind, namespace, name, uid, type, reason, action, note]);
   }
 
-  #objectOf({ regarding, type, reason, action, note, id }: EventNote): KubeObject {
-    const { name, uid, resourceVersion, namespace } = regarding.metadata;
-    const at = microTime(this.#clock.wallMs());
+  #objectOf({ regarding, type, reason, action, note, id, at: happened }: Waiting): KubeObject {
+    const { name, namespace } = regarding;
+    const at = microTime(happened);
     // Unique for this process; client-go's form. Names hold 253 characters.
     const suffix = id ?? `${this.#clock.wallMs().toString(16)}${(this.#serial++).toString(16).padStart(4, '0')}`;
     return {
@@ -212,7 +238,7 @@ class Recorder implements EventRecorder {
       note,
       reportingController: this.#o.reportingController,
       reportingInstance: this.#o.reportingInstance,
-      regarding: { apiVersion: regarding.apiVersion, kind: regarding.kind, name, uid, resourceVersion, namespace },
+      regarding,
     };
   }
 }

@@ -24,12 +24,13 @@ function make() {
   const created: KubeObject[] = [];
   const patched: { name: string; patch: unknown }[] = [];
   const outcomes: string[] = [];
-  const state: { failWith?: KubeError['code']; patchFails?: KubeError['code'] } = {};
+  const state: { failWith?: KubeError['code']; patchFails?: KubeError['code']; takesMs?: number } = {};
   const client = {
-    create: (_r: unknown, object: KubeObject) => {
-      if (state.failWith !== undefined) return Promise.resolve(fail(state.failWith, 'x'));
+    create: async (_r: unknown, object: KubeObject) => {
+      if (state.takesMs !== undefined) await new Promise((resolve) => setTimeout(resolve, state.takesMs));
+      if (state.failWith !== undefined) return fail(state.failWith, 'x');
       created.push(object);
-      return Promise.resolve(ok(object));
+      return ok(object);
     },
     mergePatch: (_r: unknown, ref: { name: string }, patch: unknown) => {
       if (state.patchFails !== undefined) return Promise.resolve(fail(state.patchFails, 'x'));
@@ -159,6 +160,27 @@ describe('events', () => {
     await vi.advanceTimersByTimeAsync(5_000);
     expect(outcomes).toEqual(['failed', 'created']);
     expect(created).toHaveLength(1);
+  });
+
+  it('of thousands of objects leave an API server that has much to do most of its time, and say when it was', async () => {
+    const { recorder, created, state } = make();
+    state.takesMs = 20;
+    const at = new Date().toISOString().replace('Z', '000Z');
+    for (let i = 0; i < 500; i++) recorder.record(note('x', `object-${i}`));
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(created.length).toBeGreaterThan(90);
+    expect(created.length).toBeLessThan(110);
+    expect(new Set(created.map((e) => e['eventTime']))).toEqual(new Set([at]));
+  });
+
+  it('wait for nothing where there are no others', async () => {
+    const { recorder, created, state } = make();
+    state.takesMs = 5;
+    for (let i = 0; i < 3; i++) {
+      recorder.record(note('x', `object-${i}`));
+      await flush();
+    }
+    expect(created).toHaveLength(3);
   });
 
   it('are cut to what the API takes, between characters', async () => {
