@@ -2,7 +2,8 @@
  * A queue of keys for reconciling, with the guarantees of client-go's: a key waits at most once however often it is
  * added; it is never worked on twice at a time; what is added while it is worked on is worked on afterwards; failures
  * of one key wait longer each time without holding up others. What is only looked at to be sure (all keys, when a leader
- * begins) lets pass what changed. Nothing else is promised: no order, no persistence.
+ * begins) lets pass what changed; and between two keys everything else in this process has its turn. Nothing else is
+ * promised: no order, no persistence.
  * Reconcilers look at the world, not at the number of their calls. Called by controllers and agent.
  */
 import type { KubeMetrics } from '../telemetry/kube-metrics.ts';
@@ -30,6 +31,8 @@ export type QueueOptions = {
   readonly maxRetryMs?: number;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** Runs it when everything else that is due has run; default: in the next round of the event loop. */
+  readonly nextRound?: (run: () => void) => void;
 };
 
 export type WorkOptions<K> = {
@@ -64,6 +67,7 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
   readonly #o: QueueOptions;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #nextRound: (run: () => void) => void;
   /** Waiting keys in order, with the time they were added. */
   readonly #waiting = new Map<K, number>();
   /** The same, of those that let others pass. */
@@ -75,12 +79,15 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
   readonly #later = new Map<K, { readonly at: number; readonly timer: NodeJS.Timeout }>();
   readonly #failures = new Map<K, number>();
   readonly #idle: (() => void)[] = [];
+  /** Workers that are about to take a key. */
+  readonly #turns: (() => void)[] = [];
   #closed = false;
 
   constructor(options: QueueOptions) {
     this.#o = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
+    this.#nextRound = options.nextRound ?? setImmediate;
   }
 
   get depth(): number {
@@ -179,11 +186,28 @@ class KeyQueue<K extends string> implements WorkQueue<K> {
   async #worker(options: WorkOptions<K>, signal: AbortSignal, inner: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (options.gate !== undefined) await options.gate(signal);
+      await this.#turn();
       if (signal.aborted) return;
       const key = this.#take();
       if (key === undefined) await new Promise<void>((resolve) => void this.#idle.push(resolve));
       else await this.#one(key, options, inner);
     }
+  }
+
+  /**
+   * One key for each round of the event loop: work that asks nobody for anything would hold up everything else until no key
+   * is left, the renewal of a lease and the news of watches among it.
+   */
+  #turn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#turns.push(resolve);
+      if (this.#turns.length === 1) this.#nextRound(() => this.#nextTurn());
+    });
+  }
+
+  #nextTurn(): void {
+    this.#turns.shift()?.();
+    if (this.#turns.length > 0) this.#nextRound(() => this.#nextTurn());
   }
 
   #take(): K | undefined {

@@ -8,7 +8,14 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 const make = (more: object = {}): WorkQueue<string> =>
-  createWorkQueue({ name: 'q', log: silentLogger, metrics: noKubeMetrics, random: () => 0, ...more });
+  createWorkQueue({
+    name: 'q',
+    log: silentLogger,
+    metrics: noKubeMetrics,
+    random: () => 0,
+    nextRound: queueMicrotask,
+    ...more,
+  });
 const flush = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
 
 /** A reconciler whose calls end when the test says so. */
@@ -232,5 +239,32 @@ describe('the work queue', () => {
     expect(calls).toEqual(['a', 'b']);
     expect(vi.getTimerCount()).toBe(0);
     expect(queue.depth).toBe(0);
+  });
+});
+
+describe('a work queue of thousands of keys that ask nobody for anything', () => {
+  it('works on one in each round of the event loop, so that timers and answers have their turn', async () => {
+    vi.useRealTimers();
+    const queue = createWorkQueue({ name: 'q', log: silentLogger, metrics: noKubeMetrics });
+    for (let i = 0; i < 100; i++) queue.add(`key-${i}`);
+    const stop = new AbortController();
+    let most = 0;
+    let thisRound = 0;
+    let done = 0;
+    let rounds = 0;
+    const round = (): void => {
+      [most, thisRound, rounds] = [Math.max(most, thisRound), 0, rounds + 1];
+      if (done < 100) setImmediate(round);
+      else stop.abort();
+    };
+    setImmediate(round);
+    const reconcile = (): Promise<Outcome> => {
+      thisRound += 1;
+      done += 1;
+      return Promise.resolve({ kind: 'Done' });
+    };
+    await queue.work({ workers: 8, reconcile }, stop.signal);
+    expect([done, most]).toEqual([100, 1]);
+    expect(rounds).toBeGreaterThanOrEqual(100);
   });
 });
