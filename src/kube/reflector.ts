@@ -335,7 +335,9 @@ class ResourceReflector<T, I extends string> implements Reflector<T, I> {
 
   #keep(object: KubeObject): ObjectKey {
     const key = keyOf(object.metadata);
-    this.#tell(this.store.set(key, object.metadata.resourceVersion ?? '', this.#o.project(object)));
+    const version = object.metadata.resourceVersion ?? '';
+    // After an outage most of thousands are as they were: what is kept of those is not made anew.
+    if (!this.store.has(key, version)) this.#tell(this.store.set(key, version, this.#o.project(object)));
     return key;
   }
 

@@ -58,6 +58,11 @@ export class Store<T, I extends string = string> implements ReadStore<T, I> {
     return this.keysBy(index, value).flatMap((key) => this.#entries.get(key)?.value ?? []);
   }
 
+  /** Is it there in just this version? */
+  has(key: ObjectKey, version: string): boolean {
+    return this.#entries.get(key)?.version === version;
+  }
+
   /** What changed, or undefined when this very version was there already. */
   set(key: ObjectKey, version: string, value: T): Change | undefined {
     const before = this.#entries.get(key);

@@ -3,6 +3,7 @@
  * the edit itself sets, so that nothing crosses the wire of the thousands of others. A workload that loses the label (its
  * owner wrote it back) goes from the cache, which is told like any change. The others are asked for by name.
  */
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { auditConfig } from '../../api/auditconfig.ts';
 import { MANAGED_TARGETS, TARGET_MEMBERS } from '../../api/auditconfig-target.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -52,15 +53,21 @@ export function ownedPlaceKey(kind: OwnerKind, key: ObjectKey): string {
 }
 
 /**
- * A workload as it is kept: its bytes, read again when it is worked on. Thousands of them as objects would be most of the
- * controller's memory, and all of what its garbage collector has to walk through.
+ * A workload as it is kept: its bytes, packed, and read again when it is worked on. Thousands of them as objects would be most
+ * of the controller's memory, and all of what its garbage collector has to walk through; as plain bytes, still the largest part.
  */
 export type KeptWorkload = {
   readonly kind: string;
   readonly metadata: Pick<ObjectMeta, 'name' | 'namespace' | 'uid' | 'generation'>;
-  readonly json: Uint8Array;
+  readonly packed: Uint8Array;
 };
 export type Workloads = Readonly<Record<WorkloadKind, Reflector<KeptWorkload>>>;
+
+/** A third to a quarter of the bytes for a twentieth of a millisecond, with little memory meanwhile. */
+const PACKING = { level: 1, memLevel: 5, windowBits: 13 } as const;
+
+/** A copy, since zlib gives a part of a larger buffer, all of which would be kept. */
+const pack = (object: KubeObject): Uint8Array => new Uint8Array(deflateRawSync(JSON.stringify(object), PACKING));
 
 /** What people and other programs did to it (managedFields) is only looked at when they are to be named. */
 export function keepWorkload(object: KubeObject): KeptWorkload {
@@ -74,12 +81,12 @@ export function keepWorkload(object: KubeObject): KeptWorkload {
       ...(uid === undefined ? {} : { uid }),
       ...(generation === undefined ? {} : { generation }),
     },
-    json: Buffer.from(JSON.stringify({ ...object, metadata }), 'utf8'),
+    packed: pack({ ...object, metadata }),
   };
 }
 
-export const readKept = ({ json }: KeptWorkload): KubeObject =>
-  JSON.parse(new TextDecoder().decode(json)) as KubeObject;
+export const readKept = ({ packed }: KeptWorkload): KubeObject =>
+  JSON.parse(inflateRawSync(packed, { windowBits: PACKING.windowBits }).toString('utf8')) as KubeObject;
 
 /** Some 12 kB each, and ten times as much while a page is read. */
 const PAGE_SIZE = 100;
