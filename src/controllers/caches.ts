@@ -11,7 +11,7 @@ import type { KubeObject, ObjectKey } from '../kube/types.ts';
 import { isRecord, keyOf, refOf } from '../kube/types.ts';
 import { SHIPPER_LABEL } from '../render/shipping/daemonset.ts';
 import { hadBy } from './datacenters-had.ts';
-import { placeKey, reflectWorkloads, workloadKeys } from './hosted/workloads.ts';
+import { isHosted, placeKey, reflectWorkloads, workloadKeys } from './hosted/workloads.ts';
 import type { KeptWorkload } from './hosted/workloads.ts';
 import { reflectKubeadm } from './kubeadm.ts';
 import {
@@ -191,17 +191,27 @@ export function wireDatacenters(
 }
 
 /** Its kubelet touches a Node every few minutes; only its identity and labels concern anybody. */
-function onNodeChange(caches: Caches, all: () => void): () => void {
+function onNodeChange(caches: Pick<Caches, 'nodes'>, all: () => void): () => void {
   const concerns = differs(caches.nodes.store, ({ metadata }) => metadata);
   return caches.nodes.onChange((change) => {
     if (concerns(change)) all();
   });
 }
 
-/** Calls `run` when anything changes that the Lease for restarts may have to say. Returns the unhook. */
-export function wireRestarts(caches: Caches, run: () => void): () => void {
+/**
+ * Calls `run` when anything changes that the Lease for restarts may have to say: nothing that is hosted, of which there may
+ * be thousands. Returns the unhook.
+ */
+export function wireRestarts(
+  caches: Pick<Caches, 'configs' | 'auditNodes' | 'leases' | 'nodes'>,
+  run: () => void,
+): () => void {
   const unhooks = [
-    caches.configs.onChange(run),
+    caches.configs.onChange(({ key }) => {
+      const config = caches.configs.store.get(key);
+      // One that is gone may have been of either kind.
+      if (config === undefined || !isHosted(config)) run();
+    }),
     caches.auditNodes.onChange(run),
     caches.leases.onChange(run),
     onNodeChange(caches, run),

@@ -88,7 +88,8 @@ export function createDatacenters(o: DatacentersOptions): (name: string, signal:
       o.log.info({ datacenter: name, reason: note.reason }, note.note);
     }
     const released = o.governed.plan(name, decision.takes ?? new Map());
-    measure(o, name, decision, released.filter((key) => decision.admit.includes(key)).length);
+    const admitted = new Set(decision.admit);
+    measure(o, name, decision, released.filter((key) => admitted.has(key)).length);
     for (const key of released) o.wake(key);
     if (decision.settled === true && !wasSettled(facts)) await pruneContents(o, signal);
     const refused = await makeDiscovered(o, object, decision, signal);
@@ -116,9 +117,10 @@ async function makeDiscovered(
 ): Promise<boolean> {
   let refused = false;
   const { name } = datacenter.metadata;
+  const admitted = new Set(admit);
   for (const candidate of discoveredBy(o, datacenter)) {
     const auditConfig = configKeyOf(candidate);
-    if (candidate.isLeft || !admit.includes(auditConfig)) continue;
+    if (candidate.isLeft || !admitted.has(auditConfig)) continue;
     const made = await o.discovery.make(name, candidate, signal);
     if (!made.ok) {
       o.log.warn({ datacenter: name, auditConfig, code: made.error.code }, made.error.message);

@@ -21,6 +21,7 @@ import type { Governed } from '../rollout/facts.ts';
 import { contentName } from '../rollout/datacenter.ts';
 import type { Caches } from './caches.ts';
 import { hadBy } from './datacenters-had.ts';
+import { isHosted } from './hosted/workloads.ts';
 import { CONFIG_MAPS } from './resources.ts';
 
 export const CONTENT_KEY = 'content.json';
@@ -49,7 +50,7 @@ export class GovernedView {
   /** Objects of a store are replaced, never changed. */
   readonly #specs = new WeakMap<KubeObject, { readonly spec?: DatacenterAuditConfigSpec }>();
   readonly #contents = new Map<string, DatacenterContent>();
-  /** As they were when it was last decided about an AuditConfig. */
+  /** As they were when it was last decided about an AuditConfig whose target is nodes. */
   readonly #last = new Map<ObjectKey, readonly Datacenter[]>();
 
   constructor(options: GovernedOptions) {
@@ -97,13 +98,18 @@ export class GovernedView {
       if (content === undefined) unreadable.push(name);
       else counting.push({ name, content });
     }
-    const before = JSON.stringify(this.rolloutOf(config));
-    this.#last.set(keyOf(config.metadata), counting);
-    if (JSON.stringify(this.rolloutOf(config)) !== before) this.#o.rolloutChanged();
+    if (!isHosted(config)) this.#remember(config, counting);
     return { datacenters: counting, unreadable, references: await this.references(counting, read, signal) };
   }
 
-  /** Its rollout settings as they count, for what only wants to know those. */
+  /** API servers that are hosted restart without a Lease of ours. */
+  #remember(config: KubeObject, counting: readonly Datacenter[]): void {
+    const before = JSON.stringify(this.rolloutOf(config));
+    this.#last.set(keyOf(config.metadata), counting);
+    if (JSON.stringify(this.rolloutOf(config)) !== before) this.#o.rolloutChanged();
+  }
+
+  /** The rollout settings of one whose target is nodes, as they count, for what only wants to know those. */
   rolloutOf(config: KubeObject): unknown {
     const spec = isRecord(config['spec']) ? config['spec'] : {};
     const counting = this.#last.get(keyOf(config.metadata)) ?? [];

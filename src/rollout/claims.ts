@@ -2,7 +2,7 @@
  * Whose node is it? Two AuditConfigs may match one node; the older one has it, and keeps it until its removal is done.
  * Deterministic, from creation times and names alone: every controller gives the same answer.
  */
-import { isNodeTarget } from '../api/auditconfig-target.ts';
+import { NODE_TARGETS, isNodeTarget } from '../api/auditconfig-target.ts';
 import type { TargetSpec } from '../api/auditconfig-target.ts';
 import { auditConfig } from '../api/auditconfig.ts';
 import type { AuditNodeSpec } from '../api/auditnode.ts';
@@ -26,6 +26,9 @@ const targetIn = (object: unknown): TargetSpec | undefined =>
 
 /** The node selector of an AuditConfig object whose target is nodes; undefined for every other object. */
 export function nodeSelectorOf(object: unknown): Readonly<Record<string, string>> | undefined {
+  // Asked of all AuditConfigs again and again, most of which may be hosted.
+  const type = (object as { spec?: { target?: { type?: unknown } } } | undefined)?.spec?.target?.type;
+  if (!NODE_TARGETS.some((t) => t === type)) return undefined;
   const target = targetIn(object);
   switch (target?.type) {
     case 'StaticPod':

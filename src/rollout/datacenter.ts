@@ -83,7 +83,8 @@ export function decideDatacenter(facts: DatacenterFacts): DatacenterDecision {
   }));
   const plan = planFleet(members, rulesOf(accepted.spec), now);
   if (meta.deleting && members.every((m) => m.has === null)) return { finalizer: 'Remove', admit: plan.admit };
-  const takes = new Map(members.filter((m) => plan.admit.includes(m.key)).map((m) => [m.key, m.wants]));
+  const admitted = new Set(plan.admit);
+  const takes = new Map(members.filter((m) => admitted.has(m.key)).map((m) => [m.key, m.wants]));
   const status = statusOf(facts, accepted, { digest, members, plan });
   if (!meta.hasFinalizer && !meta.deleting)
     return { finalizer: 'Add', admit: [], status: { ...status, content: undefined } };

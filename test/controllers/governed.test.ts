@@ -143,6 +143,13 @@ describe('what counts for an AuditConfig', () => {
     await countsFor(having(OLD_DIGEST));
     expect(told.rollouts).toBe(1);
   });
+
+  it('of a hosted one tells the Lease for restarts nothing', async () => {
+    const { countsFor, told } = viewOf({ datacenters: [eu(OLD)] });
+    const spec = { target: { type: 'Hosted' }, rollout: { paused: true } };
+    expect(await countsFor({ ...having(OLD_DIGEST), spec })).toEqual([[OLD_DIGEST], []]);
+    expect(told.rollouts).toBe(0);
+  });
 });
 
 describe('an AuditConfig is new', () => {

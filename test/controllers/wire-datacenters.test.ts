@@ -1,6 +1,6 @@
 /** When a datacenter is looked at: at once for what somebody asks of it, later for its own status and for its control planes. */
 import { describe, expect, it } from 'vitest';
-import { wireDatacenters } from '../../src/controllers/caches.ts';
+import { wireDatacenters, wireRestarts } from '../../src/controllers/caches.ts';
 import type { Caches } from '../../src/controllers/caches.ts';
 import { datacenterPause } from '../../src/controllers/datacenters.ts';
 import { Store } from '../../src/kube/store.ts';
@@ -67,5 +67,25 @@ describe('a datacenter', () => {
 
   it('has two looks a second at its control planes, and fewer the more there are', () => {
     expect([1, 500, 2_000].map(datacenterPause)).toEqual([500, 500, 2_000]);
+  });
+});
+
+describe('the Lease for restarts', () => {
+  it('is looked at when an AuditConfig of nodes changes, or one goes, and not for thousands of hosted ones', () => {
+    const configs = new Played();
+    const none = new Played();
+    const caches = { configs, auditNodes: none, leases: none, nodes: none };
+    let looks = 0;
+    wireRestarts(caches as unknown as Caches, () => (looks += 1));
+    const of = (name: string, type: string): void => configs.put({ metadata: { name }, spec: { target: { type } } });
+    of('hosted', 'Hosted');
+    of('owned', 'TenantControlPlane');
+    of('hosted', 'Hosted');
+    expect(looks).toBe(0);
+    of('nodes', 'StaticPod');
+    of('nodes', 'StaticPod');
+    expect(looks).toBe(2);
+    configs.remove('nodes');
+    expect(looks).toBe(3);
   });
 });
