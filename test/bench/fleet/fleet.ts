@@ -21,6 +21,13 @@ import type { Manifest } from '../../operator/install.ts';
 import { AUDIT_POLICY, AuditLog } from './log.ts';
 import { DATACENTER_LABEL, auditConfig, availableStatus, datacenter, namespaceOf, workload } from './workload.ts';
 
+/** ms that all processors of this machine have worked, and have been there for, since it started. */
+export function machine(): { readonly busy: number; readonly all: number } {
+  const [, ...ticks] = (/^cpu .*$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[0] ?? '').split(/ +/).map(Number);
+  const all = ticks.slice(0, 8).reduce((sum, t) => sum + t, 0);
+  return { busy: (all - (ticks[3] ?? 0) - (ticks[4] ?? 0)) * 10, all: all * 10 };
+}
+
 /** Calls `work` with 0 to count-1, `width` at a time. */
 export async function each(count: number, width: number, work: (i: number) => Promise<void>): Promise<void> {
   let next = 0;
@@ -53,6 +60,8 @@ export class Fleet {
   readonly log: AuditLog;
   readonly token: string;
   readonly #kubeconfig: string;
+  /** Where the controller leaves a profile of its processor time when it ends; undefined: nowhere. */
+  profile: string | undefined;
   controller: ServerProcess | undefined;
   /** Where the controller that was started last says how it is. */
   #port = 0;
@@ -135,7 +144,9 @@ export class Fleet {
 
   /** Measured is the one that was started last. */
   startController(identity = 'controller-0'): ServerProcess {
-    const [, ...nodeArgs] = entrypoint();
+    const [, ...options] = entrypoint();
+    const profiled = this.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${this.profile}`];
+    const nodeArgs = [...options, ...profiled];
     const bundle = join(ROOT, 'dist/auditconfig.js');
     const args = ['controller', '--kubeconfig', this.#kubeconfig, '--port', '0', '--identity', identity];
     // Said once, before thousands of other lines.

@@ -25,6 +25,8 @@ export type Entry = {
   readonly code: number;
   /** When it was answered; ms since the epoch. */
   readonly at: number;
+  /** How long the API server took, in ms. */
+  readonly took: number;
   readonly bare: boolean;
   readonly name: string;
 };
@@ -34,6 +36,7 @@ type Line = {
   readonly verb: string;
   readonly requestURI: string;
   readonly userAgent?: string;
+  readonly requestReceivedTimestamp: string;
   readonly stageTimestamp: string;
   readonly responseStatus?: { readonly code?: number };
   readonly objectRef?: { readonly resource?: string; readonly subresource?: string; readonly namespace?: string };
@@ -48,6 +51,7 @@ function entryOf(text: string): Entry {
     what: subresource === undefined ? what : `${what}/${subresource}`,
     code: line.responseStatus?.code ?? 0,
     at: Date.parse(line.stageTimestamp),
+    took: Date.parse(line.stageTimestamp) - Date.parse(line.requestReceivedTimestamp),
     bare: line.userAgent?.startsWith(BARE_AGENT) === true,
     name: namespace,
   };
@@ -91,6 +95,13 @@ export class AuditLog {
     }
     return all;
   }
+}
+
+/** Requests that the API server was working on at a time, on average, between the first and the last of these. */
+export function inFlight(entries: readonly Entry[]): number {
+  const first = Math.min(...entries.map((e) => e.at - e.took));
+  const last = Math.max(...entries.map((e) => e.at));
+  return entries.reduce((sum, e) => sum + e.took, 0) / Math.max(1, last - first);
 }
 
 /** `patch deployments` and how often; only what was answered well, unless `bad`. */

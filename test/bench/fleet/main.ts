@@ -2,7 +2,8 @@
  * `npm run bench:fleet`: a whole datacenter of hosted control planes in a real API server, and the controller that ships.
  * How long a changed enforced preset takes to reach all of them, against a bare client that makes the same writes in the
  * same run; what it asks the API server for, by the API server's own audit log; its memory; how soon it works again after
- * the API server was killed. The exit code is 1 where a target is missed.
+ * the API server was killed. The exit code is 1 where a target is missed. With `--profile DIR` each controller leaves there
+ * what it spent its processor time on.
  */
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,9 +11,9 @@ import { Random } from '../../judge/random.ts';
 import { median } from '../timing.ts';
 import { bareRound } from './bare.ts';
 import { Failovers } from './failover.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet, machine } from './fleet.ts';
 import type { Memory } from './fleet.ts';
-import { counted } from './log.ts';
+import { counted, inFlight } from './log.ts';
 import type { Entry } from './log.ts';
 import { auditConfig, namespaceOf } from './workload.ts';
 
@@ -33,12 +34,29 @@ const PATIENCE_MS = 600_000;
 /** Each is new to the fleet: a revision that was published before costs no create. */
 const PRESETS = ['minimal', 'recommended', 'balanced', 'basic', 'sample', 'default', 'none'] as const;
 
-type Change = { readonly ms: number; readonly cpu: number; readonly entries: readonly Entry[] };
+type Change = {
+  readonly ms: number;
+  readonly cpu: number;
+  /** Of all that this machine could do meanwhile, how much it did. */
+  readonly busy: number;
+  readonly entries: readonly Entry[];
+};
+const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
+
+/** Of all processors, from now until it is asked. */
+function busyness(): () => number {
+  const from = machine();
+  return () => {
+    const to = machine();
+    return (to.busy - from.busy) / Math.max(1, to.all - from.all);
+  };
+}
 
 /** Time from the change of the datacenter to the answer to the last status of a control plane. */
 async function change(fleet: Fleet, round: number, signal: AbortSignal): Promise<Change> {
   await fleet.log.read();
   const cpu = fleet.cpu();
+  const busy = busyness();
   const began = Date.now();
   await fleet.preset(PRESETS[round % PRESETS.length] ?? 'minimal');
   const done = (all: readonly Entry[]): boolean => patches(all) >= fleet.count && statuses(all) >= fleet.count;
@@ -47,11 +65,11 @@ async function change(fleet: Fleet, round: number, signal: AbortSignal): Promise
     throw new Error(
       `${patches(reached)} of ${fleet.count} were reached; ${fleet.controller?.lines.slice(-5).join('\n')}`,
     );
-  const used = fleet.cpu() - cpu;
+  const used = { cpu: fleet.cpu() - cpu, busy: busy() };
   const last = reached.filter((e) => ['deployments', 'auditconfigs/status'].includes(e.what)).map((e) => e.at);
   // What comes too late, or twice, counts too.
   await sleep(3_000);
-  return { ms: Math.max(...last) - began, cpu: used, entries: [...reached, ...(await fleet.log.read())] };
+  return { ms: Math.max(...last) - began, ...used, entries: [...reached, ...(await fleet.log.read())] };
 }
 
 async function speed(fleet: Fleet, rounds: number, signal: AbortSignal): Promise<readonly Claim[]> {
@@ -61,10 +79,17 @@ async function speed(fleet: Fleet, rounds: number, signal: AbortSignal): Promise
     await fleet.settle();
     await fleet.quiet(2_000, signal);
     await fleet.stopController();
+    await fleet.log.read();
+    const busy = busyness();
     const bare = await bareRound(fleet, round);
+    const its = { busy: busy(), entries: (await fleet.log.read()).filter((e) => e.bare && e.verb !== 'get') };
     times.push({ ours, bare });
+    const work = ours.entries.filter((e) => e.what !== 'leases');
     say(
       `  round ${round + 1}: ${seconds(ours.ms)}, bare client ${seconds(bare)}, ${(ours.ms / bare).toFixed(2)}; processor time ${seconds(ours.cpu)}`,
+    );
+    say(
+      `    in flight ${inFlight(work).toFixed(1)}, ${inFlight(its.entries).toFixed(1)}; machine busy ${percent(ours.busy)}, ${percent(its.busy)}; events ${work.filter((e) => e.what === 'events').length}`,
     );
     await fleet.settle();
     fleet.startController();
@@ -182,6 +207,7 @@ export async function main(args: readonly string[], signal: AbortSignal): Promis
       rounds: { type: 'string', default: '3' },
       idle: { type: 'string', default: '60' },
       only: { type: 'string' },
+      profile: { type: 'string' },
     },
   });
   const count = Number(values.count);
@@ -199,6 +225,7 @@ export async function main(args: readonly string[], signal: AbortSignal): Promis
   say(`\n${count} hosted control planes are made`);
   const fleet = await Fleet.start(count, signal);
   try {
+    fleet.profile = values.profile;
     await fleet.preset('metadata');
     fleet.startController();
     await fleet.log.until((all) => statuses(all) >= count && patches(all) >= count, PATIENCE_MS, signal);
