@@ -32,6 +32,12 @@ describe('deploy/', () => {
     expect(optionsOf('deploy/systemd/auditconfig-agent.service')).toBe(optionsOf('Dockerfile'));
   });
 
+  it('gives the controller alone more room for young objects', () => {
+    const env = OBJECTS.flatMap((o) => (valuesOf('env', o).flat() as { name: string; value?: string }[]).map((e) => ({ ...e, kind: o.kind })));
+    const options = env.filter((e) => e.name === 'NODE_OPTIONS').map((e) => [e.kind, e.value]);
+    expect(options).toEqual([['Deployment', '--max-semi-space-size=4']]);
+  });
+
   it('runs images of the version in package.json', () => {
     const workloads = OBJECTS.filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet');
     expect(workloads.map((o) => [o.kind, valuesOf('image', o)])).toEqual([

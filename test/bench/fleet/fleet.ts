@@ -37,13 +37,14 @@ export async function each(count: number, width: number, work: (i: number) => Pr
   await Promise.all(Array.from({ length: width }, one));
 }
 
-/** Node and its options, as the image starts it; without the bundle. */
+/** Node and its options, as the controller's Deployment starts it; without the bundle. */
 function entrypoint(): readonly string[] {
   const text = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
   const words = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(text)?.[1] ?? '[]') as string[];
   const [node, ...more] = words.slice(0, -1);
-  const options = /^ENV .*NODE_OPTIONS=(\S+)$/m.exec(text)?.[1];
-  if (node === undefined || options === undefined) throw new Error('the Dockerfile starts something else');
+  const deployment = readFileSync(join(ROOT, 'deploy/controller/deployment.yaml'), 'utf8');
+  const options = /- name: NODE_OPTIONS\n +value: (\S+)$/m.exec(deployment)?.[1];
+  if (node === undefined || options === undefined) throw new Error('the controller is started otherwise');
   return [node, options, ...more];
 }
 
