@@ -38,12 +38,13 @@ async function guard(args: readonly string[]): Promise<CommandResult> {
 }
 
 async function agent(args: readonly string[]): Promise<CommandResult> {
-  const { AGENT_HELP, parseAgentArgs, runAgent, whyNoAgent } = await import('./agent/agent.ts');
+  const { AGENT_HELP, parseAgentArgs, whyNoAgent } = await import('./agent/options.ts');
   if (args.includes('--help') || args.includes('-h')) return { code: 0, stdout: AGENT_HELP };
   const options = parseAgentArgs(args, process.env, __VERSION__);
   if ('usage' in options) return { code: 2, stderr: `error: ${options.usage}\n\n${AGENT_HELP}` };
   const why = whyNoAgent(options);
   if (why !== undefined) return { code: 2, stderr: `error: ${why}\n` };
+  const { runAgent } = await import('./agent/agent.ts');
   await runAgent(options, stopSignal());
   return { code: 0 };
 }

@@ -2,7 +2,7 @@
  * Finds out whether the webhook of the node's own API server takes events, from what that counts (src/analysis/delivery.ts).
  * It looks in the rhythm of the proof, after a rollout or a rotation, and sooner again while something is wrong; a look
  * reads the metrics of that one API server twice, and a few times more where no answer has come yet. Sends no event
- * itself: the API server has its own, and its own proof. Called by agent.ts.
+ * itself: the API server has its own, and its own proof. Called by watches.ts.
  */
 import { batchWaitMs, CounterReader, judgeDelivery, receiverOf, since } from '../analysis/delivery.ts';
 import type { Counters, Delivery, Wanted } from '../analysis/delivery.ts';

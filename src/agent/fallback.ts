@@ -1,7 +1,7 @@
 /**
  * Watches, only while this node runs with a webhook that blocks requests, whether its own API server serves them; a minute
  * in which it does not is told to the worker, which falls back to mode Batch (src/node/fallback.ts). Decides nothing else,
- * and asks nobody else: the API may be away because of this very webhook. Called by agent.ts.
+ * and asks nobody else: the API may be away because of this very webhook. Called by node-work.ts.
  */
 import { WHO_AM_I, chooseProbe, probesFor, whoIn } from '../analysis/proof.ts';
 import type { Probe, Who } from '../analysis/proof.ts';

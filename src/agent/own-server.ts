@@ -1,7 +1,7 @@
 /**
  * What this node's own manifest says about its API server, and how old a Kubernetes a policy must load on: a load
  * balancer's answer may come from another node, which in the middle of an upgrade is of another version. Called by
- * worker.ts and agent.ts.
+ * worker.ts and node-work.ts.
  */
 import type { AuditNodeStatus } from '../api/auditnode.ts';
 import { minorNumber, parseMinor } from '../api/versions.ts';

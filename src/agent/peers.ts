@@ -1,7 +1,7 @@
 /**
  * Asks another node's API server, or this node's own, with the agent's credentials: past any load balancer, and only
  * where its certificate is one of the cluster's. A connection of its own each, which is gone afterwards. Called by
- * agent.ts for turn.ts and worker.ts.
+ * node-work.ts for turn.ts and worker.ts.
  */
 import { createClient } from '../kube/client.ts';
 import { createConnections } from '../kube/connections.ts';

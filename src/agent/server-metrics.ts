@@ -1,5 +1,5 @@
 /**
- * The metrics of the node's own API server, over a connection of its own, which is gone afterwards. Called by agent.ts for
+ * The metrics of the node's own API server, over a connection of its own, which is gone afterwards. Called by watches.ts for
  * delivery.ts.
  */
 import { createConnections } from '../kube/connections.ts';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseAgentArgs } from '../../src/agent/agent.ts';
+import { parseAgentArgs } from '../../src/agent/options.ts';
 import { DEFAULT_UNIT, NODE_TARGETS } from '../../src/api/auditconfig-target.ts';
 import { MANIFEST, rancherPlace } from '../../src/node/place.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
