@@ -16,14 +16,14 @@ function stopSignal(): AbortSignal {
 }
 
 async function controller(args: readonly string[]): Promise<CommandResult> {
-  const { CONTROLLER_HELP, parseControllerArgs, runController, whyNoController } =
-    await import('./controllers/controller.ts');
+  const { CONTROLLER_HELP, parseControllerArgs, whyNoController } = await import('./controllers/options.ts');
   if (args.includes('--help') || args.includes('-h')) return { code: 0, stdout: CONTROLLER_HELP };
   const { hostname } = await import('node:os');
   const options = parseControllerArgs(args, process.env, { hostname: hostname(), version: __VERSION__ });
   if ('usage' in options) return { code: 2, stderr: `error: ${options.usage}\n\n${CONTROLLER_HELP}` };
   const why = whyNoController(options);
   if (why !== undefined) return { code: 2, stderr: `error: ${why}\n` };
+  const { runController } = await import('./controllers/controller.ts');
   await runController(options, stopSignal());
   return { code: 0 };
 }

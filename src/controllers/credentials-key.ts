@@ -1,7 +1,7 @@
 /**
  * The key of this installation that salts digests of credentials (src/render/webhook/credentials.ts): made once, kept in a
  * Secret beside the revisions, which only the operator reads. Where it is lost another one is made: every digest is then
- * another one, which rotates files and restarts nothing. Called by controller.ts before anything is decided.
+ * another one, which rotates files and restarts nothing. Called by term.ts before anything is decided.
  */
 import { randomBytes } from 'node:crypto';
 import type { KubeClient } from '../kube/client.ts';

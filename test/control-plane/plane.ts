@@ -275,7 +275,7 @@ export async function startControlPlane(options: PlaneOptions): Promise<ControlP
     await plane.stop();
     throw error;
   }
-  options.signal?.addEventListener('abort', () => void plane.stop(), { once: true });
+  options.signal?.addEventListener('abort', () => void plane.stop(), { once: true, signal: ended.signal });
   return plane;
 }
 
