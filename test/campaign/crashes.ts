@@ -124,6 +124,7 @@ export const CRASHES: readonly Breakage[] = [
       lab.first.agent?.signal('SIGSTOP');
       await lab.sleep(40_000);
       lab.first.agent?.signal('SIGCONT');
+      await lab.waitLonger();
       await lab.untilHealed();
     },
   },

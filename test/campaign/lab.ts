@@ -176,6 +176,12 @@ export class Lab {
     this.#spec = { ...this.policy(), ...spec };
     await this.apply(this.config(this.#spec));
   }
+  /** What was begun, with the patience of all other rows: this machine may start no API server within a row's own. */
+  async waitLonger(): Promise<void> {
+    const { rollout: _, ...spec } = this.#spec;
+    this.#spec = spec;
+    await this.apply(this.config(spec));
+  }
   /** All nodes have it, and are audited. */
   async roll(spec: Record<string, unknown> = {}): Promise<void> {
     await this.begin(spec);

@@ -41,6 +41,7 @@ export const NETWORK: readonly Breakage[] = [
       await lab.first.plane.etcd.kill();
       await lab.untilRolledBack(lab.first, 'Inconclusive');
       await lab.first.plane.etcd.start(lab.signal);
+      await lab.waitLonger();
       await lab.untilHealed();
     },
   },

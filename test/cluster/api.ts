@@ -56,9 +56,9 @@ export class NodeApi {
     });
   }
 
-  /** Whether /readyz says ok, within two seconds. */
-  async isReady(): Promise<boolean> {
-    const reply = await this.request('GET', '/readyz', { timeoutMs: 2_000 }).catch(() => undefined);
+  /** Whether /readyz says ok, within two seconds or what is given. */
+  async isReady(timeoutMs = 2_000): Promise<boolean> {
+    const reply = await this.request('GET', '/readyz', { timeoutMs }).catch(() => undefined);
     return reply?.status === 200;
   }
 

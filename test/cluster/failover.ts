@@ -47,6 +47,9 @@ export async function startClient(cluster: Cluster, signal: AbortSignal): Promis
 
 export type Down = { readonly node: string; readonly from: number; readonly to: number };
 
+/** A server that ends refuses or says so at once; one that is alive may answer late on a busy machine, and is not down. */
+const NO_ANSWER_MS = 10_000;
+
 /** Asks every server for /readyz ten times a second until stopped; gives the intervals in which one was not ready. */
 export function watchDowns(cluster: Cluster): () => Promise<readonly Down[]> {
   const stop = new AbortController();
@@ -55,7 +58,7 @@ export function watchDowns(cluster: Cluster): () => Promise<readonly Down[]> {
     let from: number | undefined;
     while (!stop.signal.aborted) {
       const asked = Date.now();
-      const ready = await cluster.api(node).isReady();
+      const ready = await cluster.api(node).isReady(NO_ANSWER_MS);
       if (!ready) from ??= asked;
       else if (from !== undefined) {
         downs.push({ node: node.name, from, to: asked });
