@@ -26,6 +26,7 @@ export const TARGET_MEMBERS = {
   TenantControlPlane: 'tenantControlPlane',
   KubermaticCluster: 'kubermaticCluster',
   Shoot: 'shoot',
+  HostedCluster: 'hostedCluster',
 } as const;
 export const TARGET_TYPES = Object.keys(TARGET_MEMBERS) as readonly TargetType[];
 export type TargetType = keyof typeof TARGET_MEMBERS;
@@ -42,6 +43,7 @@ export const MANAGED_TARGETS = [
   'TenantControlPlane',
   'KubermaticCluster',
   'Shoot',
+  'HostedCluster',
 ] as const;
 export type ManagedTargetType = (typeof MANAGED_TARGETS)[number];
 export const isManagedTarget = (type: TargetType): type is ManagedTargetType => MANAGED_TARGETS.some((t) => t === type);
@@ -88,6 +90,10 @@ const members = z.strictObject({
     .optional()
     .describe('A Cluster of Kubermatic KKP, whose namespace this is.'),
   shoot: z.strictObject({ name: objectName }).optional().describe('A Shoot of Gardener in this namespace.'),
+  hostedCluster: z
+    .strictObject({ name: objectName })
+    .optional()
+    .describe('A HostedCluster of HyperShift in this namespace.'),
 });
 
 const matching = TARGET_TYPES.map((type) => {

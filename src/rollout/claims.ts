@@ -44,6 +44,7 @@ export function nodeSelectorOf(object: unknown): Readonly<Record<string, string>
     case 'TenantControlPlane':
     case 'KubermaticCluster':
     case 'Shoot':
+    case 'HostedCluster':
     case undefined:
       return undefined;
   }

@@ -11,6 +11,7 @@ import type { RenderPolicy } from '../render/policy-memo.ts';
 import type { Reference, References } from '../render/references.ts';
 import type { Revision, Secret } from '../render/types.ts';
 import type { ManagedSpec } from '../targets/managed.ts';
+import type { Made } from '../targets/owners/types.ts';
 import type { KubeadmFact, KubeadmWrite } from './kubeadm.ts';
 import type { NodeView, Waiting } from './next-node.ts';
 import type { Readiness } from './restart-plan.ts';
@@ -66,10 +67,8 @@ export type WorkloadFact = {
   readonly object: unknown;
   /** Why it could not be read, in the API server's words; nothing is known of it then. */
   readonly forbidden?: string;
-  /** The Deployment that an owner makes of its object, where it is looked at; null where there is none. */
-  readonly made?: unknown;
-  /** A ConfigMap beside that, where it is looked at; null where there is none. */
-  readonly configMap?: unknown;
+  /** What an owner makes of its object, where that is looked at. */
+  readonly made?: Made;
   /** Why there is no such API here; there is no object then. */
   readonly unserved?: string;
   /** The oldest AuditConfig that targets it. */

@@ -1,19 +1,20 @@
 /**
  * Everything whose pods or machines somebody else rolls out, behind one face: a Deployment or StatefulSet, and owners' own
- * objects. A new owner is a file in owners/ and a row here. Called by the hosted decision and its reconciler.
+ * objects. A new owner is a file in owners/apis and a row here. Called by the hosted decision and its reconciler.
  */
 import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
 import { hosted, hostedView } from './hosted.ts';
 import type { HostedChange, HostedObserved, HostedTargetSpec, HostedView } from './hosted.ts';
 import type { Read } from './hosted/workload.ts';
-import { kubeadmControlPlane } from './owners/kubeadm-control-plane.ts';
-import { kubermaticCluster } from './owners/kubermatic-cluster.ts';
-import { shoot } from './owners/shoot.ts';
+import { hostedCluster } from './owners/apis/hosted-cluster.ts';
+import { kubeadmControlPlane } from './owners/apis/kubeadm-control-plane.ts';
+import { kubermaticCluster } from './owners/apis/kubermatic-cluster.ts';
+import { shoot } from './owners/apis/shoot.ts';
 import { planOwner, verifyOwner, viewOwner } from './owners/target.ts';
 import { isOwnerKind } from './owners/types.ts';
 import type { Owner, OwnerKind, OwnerSpec } from './owners/types.ts';
-import { tenantControlPlane } from './owners/tenant-control-plane.ts';
+import { tenantControlPlane } from './owners/apis/tenant-control-plane.ts';
 import type { Plan } from './types.ts';
 
 export type ManagedSpec = HostedTargetSpec | OwnerSpec;
@@ -24,6 +25,7 @@ const OWNERS: Readonly<Record<OwnerKind, Owner>> = {
   TenantControlPlane: tenantControlPlane,
   KubermaticCluster: kubermaticCluster,
   Shoot: shoot,
+  HostedCluster: hostedCluster,
 };
 
 export const isOwnerSpec = (spec: ManagedSpec): spec is OwnerSpec => isOwnerKind(spec.kind);

@@ -172,6 +172,40 @@ export const SHOOT = crd({
   }),
 });
 
+const PROFILE = { ...text, enum: ['Default', 'WriteRequestBodies', 'AllRequestBodies', 'None'] };
+const AUDIT = object(
+  {
+    profile: { ...PROFILE, default: 'Default' },
+    customRules: {
+      type: 'array',
+      items: object({ group: { ...text, minLength: 1 }, profile: PROFILE }, { required: ['group', 'profile'] }),
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['group'],
+    },
+  },
+  { default: { profile: 'Default' } },
+);
+/** Of a HostedCluster, and of the HostedControlPlane that HyperShift makes of it. */
+const OPENSHIFT = object({
+  release: open,
+  fips: { type: 'boolean' },
+  clusterID: text,
+  platform: open,
+  pausedUntil: { ...text, minLength: 4, maxLength: 35 },
+  auditWebhook: object({ name: { ...text, default: '' } }, { 'x-kubernetes-map-type': 'atomic' }),
+  configuration: object({ apiServer: object({ audit: AUDIT, tlsSecurityProfile: open }), oauth: open }),
+});
+const hypershift = (kind: string): Manifest =>
+  crd({
+    group: 'hypershift.openshift.io',
+    version: 'v1beta1',
+    kind,
+    plural: `${kind.toLowerCase()}s`,
+    spec: OPENSHIFT,
+  });
+export const HOSTED_CLUSTER = hypershift('HostedCluster');
+export const HOSTED_CONTROL_PLANE = hypershift('HostedControlPlane');
+
 export const KUBEADM_CONTROL_PLANE = {
   v1beta1: kcp(
     'v1beta1',

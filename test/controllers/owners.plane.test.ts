@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { managedView, ownerOf } from '../../src/targets/managed.ts';
-import type { OwnerKind } from '../../src/targets/owners/types.ts';
+import type { MadeObject, OwnerKind } from '../../src/targets/owners/types.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
@@ -19,7 +19,15 @@ import { configOn, startController, untilSaid } from './running.ts';
 import type { ConfigView } from './running.ts';
 import { kamaji } from './kamaji-played.ts';
 import { kkp } from './kkp-played.ts';
-import { KUBEADM_CONTROL_PLANE, KUBERMATIC_CLUSTER, SHOOT, TENANT_CONTROL_PLANE } from './owners-crds.ts';
+import { hypershift } from './hypershift-played.ts';
+import {
+  HOSTED_CLUSTER,
+  HOSTED_CONTROL_PLANE,
+  KUBEADM_CONTROL_PLANE,
+  KUBERMATIC_CLUSTER,
+  SHOOT,
+  TENANT_CONTROL_PLANE,
+} from './owners-crds.ts';
 
 type Case = {
   readonly kind: OwnerKind;
@@ -28,8 +36,10 @@ type Case = {
   readonly sample: string;
   readonly status: (live: OwnedObject, ready: boolean) => Record<string, unknown>;
   readonly make?: Playing['make'];
-  /** The Deployment that it makes; unset: of the same name. */
-  readonly made?: string;
+  /** CRDs of what it makes. */
+  readonly also?: readonly Manifest[];
+  /** Two policies that it can say; unset: what an AuditConfig gets by itself, and minimal. */
+  readonly policies?: readonly [object, object];
 };
 
 const kcpStatus =
@@ -73,7 +83,6 @@ const KKP: Case = {
   sample: 'kubermaticcluster',
   status: () => ({}),
   make: kkp,
-  made: 'apiserver',
 };
 const GARDENER: Case = {
   kind: 'Shoot',
@@ -85,10 +94,33 @@ const GARDENER: Case = {
     lastOperation: { state: ready ? 'Succeeded' : 'Processing' },
   }),
 };
+const OPENSHIFT: Case = {
+  kind: 'HostedCluster',
+  version: 'v1beta1',
+  crd: HOSTED_CLUSTER,
+  also: [HOSTED_CONTROL_PLANE],
+  sample: 'hostedcluster',
+  status: () => ({}),
+  make: hypershift,
+  policies: [
+    { preset: 'default', sensitiveBodies: 'Allow' },
+    { preset: 'write-request-bodies', sensitiveBodies: 'Allow' },
+  ],
+};
 const CASES = [
-  [V1BETA2, TENANT],
+  [V1BETA2, TENANT, OPENSHIFT],
   [V1BETA1, KKP, GARDENER],
 ];
+
+/** As somebody writes it by hand. */
+const HOOK = JSON.stringify({
+  apiVersion: 'v1',
+  kind: 'Config',
+  'current-context': 'a',
+  contexts: [{ name: 'a', context: { cluster: 'a', user: 'a' } }],
+  clusters: [{ name: 'a', cluster: { server: 'http://192.0.2.1:8080/events' } }],
+  users: [{ name: 'a', user: {} }],
+});
 
 describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
   "owners' APIs on Kubernetes %s",
@@ -125,7 +157,11 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
       apiVersion: 'auditconfig.dev/v1alpha1',
       kind: 'AuditConfig',
       metadata: { name: 'main', namespace },
-      spec: { target: { type: c.kind, [memberOf(c.kind)]: { name } }, ...spec },
+      spec: {
+        target: { type: c.kind, [memberOf(c.kind)]: { name } },
+        ...(c.policies === undefined ? {} : { policy: c.policies[0] }),
+        ...spec,
+      },
     });
     const put = (object: Manifest): Promise<void> => applyPatiently(plane, object);
     const get = (object: Manifest): Promise<ConfigView> => configOn(plane, object);
@@ -133,7 +169,7 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
       untilSaid({ plane, object, ms }, type, reason);
     const place = async (c: Case, at: At): Promise<OwnedPlayed> => {
       const { group, plural, home } = ownerOf(c.kind).api;
-      await applyOrThrow(plane, c.crd);
+      for (const crd of [...(c.also ?? []), c.crd]) await applyOrThrow(plane, crd);
       await ownerNamespace(plane, at.namespace, c.kind);
       const within = home === undefined ? `/namespaces/${at.namespace}` : '';
       const base = `/apis/${group}/${c.version}${within}/${plural}`;
@@ -144,6 +180,14 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
       );
       playing.push(played.play(stop.signal));
       return played;
+    };
+    const second = (c: Case): object => c.policies?.[1] ?? { preset: 'minimal' };
+    const madeOf = (c: Case, at: At): Readonly<Record<string, MadeObject>> => ownerOf(c.kind).made?.objects(at) ?? {};
+    /** What an owner makes follows its object a moment later. */
+    const gone = async (path: string, what: RegExp): Promise<void> => {
+      for (const end = Date.now() + 60_000; Date.now() < end; await sleep(100))
+        if (!what.test((await plane.request('GET', path)).text)) return;
+      throw new Error(`${path} still has ${what.source}`);
     };
     /** The revision that it says it has, and whose settings are in effect. */
     const digestOf = (c: Case, live: OwnedObject): string | undefined => {
@@ -178,18 +222,21 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
         expect(digestOf(c, await w.get())).toBe(digest);
         expect((await w.get()).metadata.generation).toBe(before.metadata.generation + 1);
 
-        await put(config(c, there, { policy: { preset: 'minimal' } }));
-        const second = await until(object, 'RolledOut', 'Complete');
-        expect(second.status?.revision?.digest).not.toBe(digest);
+        await put(config(c, there, { policy: second(c) }));
+        const other = await until(object, 'RolledOut', 'Complete');
+        expect(other.status?.revision?.digest).not.toBe(digest);
         expect((await w.get()).metadata.generation).toBe(before.metadata.generation + 2);
 
-        const quiet = [(await w.get()).metadata.resourceVersion, second.metadata.resourceVersion];
+        const quiet = [(await w.get()).metadata.resourceVersion, other.metadata.resourceVersion];
         await sleep(2_000);
         expect([(await w.get()).metadata.resourceVersion, (await get(object)).metadata.resourceVersion]).toEqual(quiet);
 
         await removeAndWait(plane, object);
-        const made = `/apis/apps/v1/namespaces/${there.namespace}/deployments/${c.made ?? there.name}`;
-        if (c.make !== undefined) expect((await plane.request('GET', made)).text).not.toContain('audit-policy-file');
+        for (const { group, version, plural, namespace, name } of Object.values(madeOf(c, there))) {
+          const api = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+          const path = `${api}/namespaces/${namespace}/${plural}/${name}`;
+          await gone(path, /audit-policy-file|auditconfig-/);
+        }
         const after = await w.get();
         expect([after.spec, after.metadata.labels, after.metadata.annotations]).toEqual([
           before.spec,
@@ -205,10 +252,34 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
         await put(object);
         const good = (await until(object, 'RolledOut', 'Complete')).status?.revision?.digest ?? '';
         w.readyUpTo = (await w.get()).metadata.generation;
-        await put(config(c, there, { rollout: { timeoutSeconds: 30 }, policy: { preset: 'minimal' } }));
+        await put(config(c, there, { rollout: { timeoutSeconds: 30 }, policy: second(c) }));
         await until(object, 'RolledOut', 'NodeHeld', 170_000);
         expect(digestOf(c, await w.get())).toBe(good);
       });
+
+      if (c.kind === 'HostedCluster')
+        it('takes a webhook out of where its owner would leave it', async () => {
+          const there = at('hook');
+          await place(c, there);
+          await applyOrThrow(plane, {
+            apiVersion: 'v1',
+            kind: 'Secret',
+            metadata: { name: 'hook', namespace: there.namespace },
+            stringData: { 'webhook.yaml': HOOK },
+          });
+          await put(config(c, there, { webhook: { secretRef: { name: 'hook' } } }));
+          await until(config(c, there), 'RolledOut', 'Complete');
+          const { namespace, plural, name } = madeOf(c, there)['controlPlane'] ?? {
+            namespace: '',
+            plural: '',
+            name: '',
+          };
+          const path = `/apis/hypershift.openshift.io/v1beta1/namespaces/${namespace}/${plural}/${name}`;
+          expect((await plane.request('GET', path)).text).toContain('auditWebhook');
+          await put(config(c, there));
+          await gone(path, /auditWebhook/);
+          await until(config(c, there), 'RolledOut', 'Complete');
+        });
 
       it('names who writes it back twice, and leaves it alone', async () => {
         const there = at('fight');

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ownerOf } from '../../src/targets/managed.ts';
 import { OWNER_KINDS } from '../../src/targets/owners/types.ts';
+import type { OwnerKind } from '../../src/targets/owners/types.ts';
 import { BUNDLES_NAMESPACE, OPERATOR_NAMESPACE, ROOT, kustomized } from '../operator/install.ts';
 import { VERBS, grantedTo, requestSites, rightText, rulesOf } from './rights.ts';
 
@@ -57,8 +58,8 @@ const HOSTED: Readonly<Record<string, Use>> = {
   'delete published': everywhere(...DATA),
   // Of the hosted API server itself, as whom its kubeconfig says.
   'readMetrics transport': everywhere(),
-  'get DEPLOYMENTS': everywhere('deployments.apps'),
-  'get policies': everywhere('configmaps'),
+  // What owners make of their objects.
+  'get made': everywhere(),
   'list PODS': everywhere('pods'),
   'delete PODS': everywhere('pods'),
   'apply NETWORK_POLICIES': everywhere(NETWORK_POLICIES),
@@ -86,6 +87,20 @@ const OWNED: Readonly<Record<string, readonly string[]>> = {
   watch: ['reflect owned'],
   owner: ['get workload', 'jsonPatch of'],
 };
+
+/** On what an owner makes: in the namespace of its object, and in one of its own. */
+function rightsOnMade(kind: OwnerKind, right: (verb: string, resource: string) => string) {
+  const at = { namespace: 'here', name: 'one' };
+  const { made } = ownerOf(kind);
+  const all = Object.entries(made?.objects(at) ?? {}).map(([what, { group, plural, namespace }]) => ({
+    isBeside: namespace === at.namespace,
+    rights: (what === made?.leaves?.in ? ['get', 'patch'] : ['get']).map((verb) =>
+      right(verb, group === '' ? plural : `${plural}.${group}`),
+    ),
+  }));
+  const of = (isBeside: boolean): readonly string[] => all.flatMap((m) => (m.isBeside === isBeside ? m.rights : []));
+  return { beside: of(true), elsewhere: of(false) };
+}
 
 const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>>>> = {
   controller: {
@@ -218,15 +233,14 @@ describe('the rights in deploy/', () => {
     const used = (sites: readonly string[]): string[] =>
       sites.flatMap((s) => (VERBS[s.split(' ')[0] ?? ''] ?? []).map((verb) => right(verb, `${plural}.${group}`)));
     const data = Object.entries(HOSTED).filter(([, { resources }]) => resources.join() === DATA.join());
-    const { made } = ownerOf(kind);
-    const onMade = made === undefined ? [] : made.leaves === undefined ? ['get'] : ['get', 'patch'];
-    const ofMade = onMade.map((v) => right(v, 'deployments.apps'));
+    const ofMade = rightsOnMade(kind, right);
     const [watch = [], owner = []] = [OWNED['watch'], OWNED['owner']];
     // What has no namespace is reached by no RoleBinding.
     const [wide, narrow] = home === undefined ? [watch, owner] : [[...watch, ...owner], []];
     const ofData = data.flatMap(([site]) => (VERBS[site.split(' ')[0] ?? ''] ?? []).flatMap((verb) => DATA.map((r) => right(verb, r))));
     expect(grantedTo(`watch-${component}`, objects)).toEqual(used(wide).sort());
-    expect(grantedTo(`owner-${component}`, objects)).toEqual([...new Set([...used(narrow), ...ofData, ...ofMade])].sort());
+    expect(grantedTo(`owner-${component}`, objects)).toEqual([...new Set([...used(narrow), ...ofData, ...ofMade.beside])].sort());
+    expect(grantedTo(`made-${component}`, objects)).toEqual([...new Set(ofMade.elsewhere)].sort());
     const bound = objects.filter((o) => o.kind.endsWith('Binding')).map((o) => (o['roleRef'] as { name: string }).name);
     expect(bound).toEqual([`auditconfig-watch-${component}`]);
   });

@@ -46,7 +46,7 @@ describe('a file', () => {
       `${HEAD}  webhook: {mode: Blocking, secretRef: {name: a}}\n`,
       ['Unsupported', 8, 13],
     ],
-    ['a target of a later release', HEAD.replace('StaticPod', 'HostedCluster'), ['FieldUnsupportedValue', 7, 12]],
+    ['a target of a later release', HEAD.replace('StaticPod', 'LaterKind'), ['FieldUnsupportedValue', 7, 12]],
     ['a field that stands twice', `${HEAD}  state: Enabled\n  state: Disabled\n`, ['FieldDuplicate', 9, 3]],
     ['what is no YAML', `${HEAD}  a: b: c\n`, ['FileNotYaml', 8, 6]],
     ['a document that is no map', '- a\n', ['DocumentNotAMap', 1, 1]],

@@ -17,8 +17,9 @@ import type { Minor } from '../../api/versions.ts';
 import { FIELD_MANAGER } from '../../rollout/hosted/field-managers.ts';
 import type { HostedDecision } from '../../rollout/hosted/scene.ts';
 import { AUDIT_CONFIGS, CONFIG_MAPS, SECRETS } from '../resources.ts';
-import { DEPLOYMENTS, PODS, resourceOf } from './workloads.ts';
+import { PODS, resourceOf, resourceOfMade } from './workloads.ts';
 import { ownerFor } from '../../targets/managed.ts';
+import type { OwnerPlace } from '../../targets/owners/types.ts';
 import type { HostedPlace } from './workloads.ts';
 
 export const HOSTED_FINALIZER = 'auditconfig.dev/audit-flags';
@@ -51,7 +52,7 @@ export async function actHosted(
       if (done.ok) patched = done.value;
       return done;
     });
-  if (patchMade !== undefined) steps.push(() => patchMadeDeployment(a, t, patchMade, signal));
+  if (patchMade !== undefined) steps.push(() => patchWhatIsMade(a, t, patchMade, signal));
   if (decision.deleteStuckPods === true) steps.push(() => deleteStuckPods(a, t, signal));
   if (status !== undefined)
     steps.push(async () => {
@@ -88,18 +89,23 @@ function patchWorkload(
   return patchAsRead(a, { of: resourceOf(place.spec), place, patch: [same, ...patch] }, signal);
 }
 
-/** Of the same name, in the same namespace. */
-const patchMadeDeployment = (
+/** What an owner leaves there is taken out where it is. */
+function patchWhatIsMade(
   a: HostedActor,
   { place }: HostedTask,
   patch: NonNullable<HostedDecision['patchMade']>,
   signal: AbortSignal,
-): Promise<Result<KubeObject>> => patchAsRead(a, { of: DEPLOYMENTS, place, patch }, signal);
+): Promise<Result<unknown>> {
+  const makes = ownerFor(place.spec.kind)?.made;
+  const object = makes?.leaves === undefined ? undefined : makes.objects(place)[makes.leaves.in];
+  if (object === undefined) return Promise.resolve(ok(undefined));
+  return patchAsRead(a, { of: resourceOfMade(object), place: object, patch }, signal);
+}
 
 /** Where somebody wrote meanwhile, it is planned anew. */
 async function patchAsRead(
   a: HostedActor,
-  { of, place, patch }: { readonly of: Resource; readonly place: HostedPlace; readonly patch: JsonPatch },
+  { of, place, patch }: { readonly of: Resource; readonly place: OwnerPlace; readonly patch: JsonPatch },
   signal: AbortSignal,
 ): Promise<Result<KubeObject>> {
   const { namespace, name } = place;

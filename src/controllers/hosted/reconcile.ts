@@ -11,6 +11,7 @@ import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../../kube/types.ts';
 import type { Digest, Revision } from '../../render/types.ts';
 import { ownerFor } from '../../targets/managed.ts';
+import type { Made, MadeObject } from '../../targets/owners/types.ts';
 import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
 import { hostedViewOf } from '../../rollout/accept.ts';
 import { blocked } from '../../rollout/accepted-status.ts';
@@ -22,7 +23,6 @@ import { gather, readerOf } from '../gather.ts';
 import { notesOf } from '../notes.ts';
 import { withLastValid } from '../reconcile.ts';
 import type { ReconcilerOptions } from '../reconcile.ts';
-import { CONFIG_MAPS } from '../resources.ts';
 import { Told } from '../told.ts';
 import { actHosted, readRevision } from './act.ts';
 import type { HostedActor, HostedTask } from './act.ts';
@@ -31,7 +31,7 @@ import type { EgressWorld } from './egress.ts';
 import type { HostedLooks } from './looks.ts';
 import { pruneHosted } from './prune.ts';
 import type { OwnedObjects } from './owned.ts';
-import { DEPLOYMENTS, findWorkload, homeOf, hostedPlaceOf, placeKey, readWorkloadFresh } from './workloads.ts';
+import { findWorkload, homeOf, hostedPlaceOf, placeKey, readWorkloadFresh, resourceOfMade } from './workloads.ts';
 import type { HostedPlace, Patched, Workloads } from './workloads.ts';
 
 export type HostedReconcilerOptions = ReconcilerOptions & {
@@ -119,8 +119,7 @@ async function lookedAt(
 type Target = {
   place: HostedPlace;
   object: KubeObject | null;
-  made?: KubeObject | null;
-  configMap?: KubeObject | null;
+  made?: Made;
   unserved?: string;
   forbidden?: string;
 };
@@ -143,27 +142,25 @@ async function targetOf(o: HostedReconcilerOptions, named: HostedPlace, signal: 
   if (found.value === null) o.owned.doubt(place);
   const makes = ownerFor(place.spec.kind)?.made;
   if (found.value === null || makes === undefined) return ok({ place, object: found.value });
-  const seen = await madeOf(o.client, { namespace: place.namespace, name: place.name, makes }, signal);
-  if (seen.ok) return ok({ place, object: found.value, ...seen.value });
+  const seen = await madeOf(o.client, makes.objects(place), signal);
+  if (seen.ok) return ok({ place, object: found.value, made: seen.value });
   return seen.error.code === 'Forbidden' ? ok({ place, object: null, forbidden: seen.error.message }) : seen;
 }
-
-type Makes = { readonly name?: string; readonly configMap?: string };
 
 /** What an owner makes of its object, as far as it is looked at. */
 async function madeOf(
   client: KubeClient,
-  { namespace, name, makes }: { readonly namespace: string; readonly name: string; readonly makes: Makes },
+  objects: Readonly<Record<string, MadeObject>>,
   signal: AbortSignal,
-): Promise<Result<Pick<Target, 'made' | 'configMap'>>> {
-  const orNull = (read: Result<KubeObject>): Result<KubeObject | null> =>
-    !read.ok && read.error.code === 'NotFound' ? ok(null) : read;
-  const made = orNull(await client.get(DEPLOYMENTS, { namespace, name: makes.name ?? name }, { signal }));
-  if (!made.ok) return made;
-  if (makes.configMap === undefined) return ok({ made: made.value });
-  const policies = CONFIG_MAPS;
-  const beside = orNull(await client.get(policies, { namespace, name: makes.configMap }, { signal }));
-  return beside.ok ? ok({ made: made.value, configMap: beside.value }) : beside;
+): Promise<Result<Made>> {
+  const there: Record<string, KubeObject | null> = {};
+  for (const [what, object] of Object.entries(objects)) {
+    const made = resourceOfMade(object);
+    const read = await client.get(made, { namespace: object.namespace, name: object.name }, { signal });
+    if (!read.ok && read.error.code !== 'NotFound') return read;
+    there[what] = read.ok ? read.value : null;
+  }
+  return ok(there);
 }
 
 /** The oldest one that targets it; of the same second, by name. */

@@ -19,7 +19,7 @@ import type { HostedSpec, WorkloadKind } from '../../targets/hosted/workload.ts'
 import { ownerOf } from '../../targets/managed.ts';
 import type { ManagedKind } from '../../targets/managed.ts';
 import { isOwnerKind } from '../../targets/owners/types.ts';
-import type { OwnerKind, OwnerSpec } from '../../targets/owners/types.ts';
+import type { MadeObject, OwnerKind, OwnerSpec } from '../../targets/owners/types.ts';
 
 const apps = (plural: string, kind: string): Resource => ({
   group: 'apps',
@@ -40,6 +40,14 @@ export function ownedResource(kind: OwnerKind, version: string): Resource {
   const { group, plural, kind: named = kind, home } = ownerOf(kind).api;
   return { group, version, plural, kind: named, namespaced: home === undefined };
 }
+
+export const resourceOfMade = ({ group, version, plural, kind }: MadeObject): Resource => ({
+  group,
+  version,
+  plural,
+  kind,
+  namespaced: true,
+});
 
 /** Namespace of its own of an object that has none; undefined for all others. */
 export const homeOf = ({ spec, name }: Pick<HostedPlace, 'spec' | 'name'>): string | undefined =>

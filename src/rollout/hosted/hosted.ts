@@ -32,21 +32,24 @@ import { install, remove } from './steps.ts';
 const FORBIDDEN_MS = 10_000;
 /** No watch tells of what an owner makes. */
 const MADE_MS = 2_000;
+/** Half a minute would be lost of every rollout, and each look is three requests. */
+const SILENT_MS = 5_000;
 
-const stateOf = ({ object, spec, made, configMap }: WorkloadFact): RolloutState =>
-  isOwnerSpec(spec) ? ownerOf(spec.kind).rollout(object, made, configMap) : rolloutOf(object, spec.kind);
+const stateOf = ({ object, spec, made = {} }: WorkloadFact): RolloutState =>
+  isOwnerSpec(spec) ? ownerOf(spec.kind).rollout(object, made) : rolloutOf(object, spec.kind);
 
-/** What an owner leaves in the Deployment that it makes is taken out there, and nothing is through before it is gone. */
+/** What an owner leaves in what it makes is taken out there, and nothing is through before it is gone. */
 function tidied(step: Step, { workload }: HostedFacts): Step {
-  const made = ownerFor(workload.spec.kind)?.made?.leaves;
-  if (made === undefined || workload.object === null || step.patch !== undefined) return step;
-  const patchMade = made.stale(workload.object, workload.made);
+  const leaves = ownerFor(workload.spec.kind)?.made?.leaves;
+  if (leaves === undefined || workload.object === null || step.patch !== undefined) return step;
+  const made = workload.made?.[leaves.in];
+  const patchMade = leaves.stale(workload.object, made);
   const isGoing = step.settled === true && step.rolled.reason === 'Removed';
-  if (patchMade.length === 0 && !(isGoing && made.hasOurs(workload.made))) return step;
+  if (patchMade.length === 0 && !(isGoing && leaves.hasOurs(made))) return step;
   return {
     ...step,
     patchMade,
-    rolled: rolled('False', 'Progressing', `the Deployment of ${nameOf(workload)} gets rid of what is stale`),
+    rolled: rolled('False', 'Progressing', `what is made of ${nameOf(workload)} gets rid of what is stale`),
     settled: false,
     requeueAfterMs: MADE_MS,
   };
@@ -82,9 +85,16 @@ function stepOf(facts: HostedFacts, accepted: Accepted): Step {
     return { rolled: rolled('False', 'WorkloadRefused', why), memory, requeueAfterMs: LOOK_AGAIN_MS };
   }
   const scene: Scene = { facts, accepted, view, memory, state: stateOf(workload) };
-  if (removing) return remove(scene);
+  if (removing) return watched(remove(scene), facts);
   if (accepted.revision === undefined) return { rolled: notAccepted(facts), memory };
-  return install(scene, accepted.revision);
+  return watched(install(scene, accepted.revision), facts);
+}
+
+/** Of what an owner makes nobody tells when it is through, and of some owners' objects neither. */
+function watched(step: Step, { workload }: HostedFacts): Step {
+  const isSilent = ownerFor(workload.spec.kind)?.made?.isSilent === true;
+  if (!isSilent || step.rolled.reason !== 'Progressing') return step;
+  return { ...step, requeueAfterMs: Math.min(SILENT_MS, step.requeueAfterMs ?? Infinity) };
 }
 
 const notAccepted = ({ status, workload }: HostedFacts): RolledOut =>

@@ -10,7 +10,13 @@ import type { Revision } from '../../render/types.ts';
 import type { PatchOp } from '../hosted/patch.ts';
 import type { Json } from '../hosted/workload.ts';
 
-export const OWNER_KINDS = ['KubeadmControlPlane', 'TenantControlPlane', 'KubermaticCluster', 'Shoot'] as const;
+export const OWNER_KINDS = [
+  'KubeadmControlPlane',
+  'TenantControlPlane',
+  'KubermaticCluster',
+  'Shoot',
+  'HostedCluster',
+] as const;
 export type OwnerKind = (typeof OWNER_KINDS)[number];
 export const isOwnerKind = (kind: string): kind is OwnerKind => OWNER_KINDS.some((k) => k === kind);
 
@@ -88,6 +94,20 @@ export type OwnerObject = {
   readonly data: Readonly<Record<string, Uint8Array>>;
 };
 
+/** An object that an owner makes of its own, and where it is. */
+export type MadeObject = {
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+};
+/** What there is of them, by the names that Owner.made gives them; null where there is none. */
+export type Made = Readonly<Record<string, unknown>>;
+/** Where an owner's object is; of one without namespace, its home. */
+export type OwnerPlace = { readonly namespace: string; readonly name: string };
+
 /** Presets that an owner's API knows by a name of its own. */
 export type OwnPresets = ReadonlyMap<PresetName, string>;
 
@@ -117,19 +137,20 @@ export interface Owner {
   /** The Kubernetes version that it runs, as it is written there. */
   kubernetes(object: unknown): string;
   readonly hostNetwork: boolean;
-  /** `made` is the Deployment that it makes, for an owner that has one; null where there is none. */
-  rollout(object: unknown, made: unknown, configMap?: unknown): RolloutState;
-  /** Of an owner that makes a Deployment, by which its rollout is followed. */
+  rollout(object: unknown, made: Made): RolloutState;
+  /** Of an owner whose own object does not tell enough. */
   readonly made?: {
-    /** Unset: as the object is called. */
-    readonly name?: string;
-    /** A ConfigMap beside it that is looked at too. */
-    readonly configMap?: string;
-    /** For an owner that leaves in it what is gone from its object. */
+    /** What is read to follow its rollout, by names of one's own. */
+    objects(of: OwnerPlace): Readonly<Record<string, MadeObject>>;
+    /** No write of its object tells when they are through: they are looked at again while a rollout of ours goes on. */
+    readonly isSilent?: true;
+    /** For an owner that leaves in one of them what is gone from its object. */
     readonly leaves?: {
+      /** Which one. */
+      readonly in: string;
       /** What takes that out. */
       stale(object: unknown, made: unknown): readonly PatchOp[];
-      /** Volumes of ours are still in it. */
+      /** Something of ours is still in it. */
       hasOurs(made: unknown): boolean;
     };
   };

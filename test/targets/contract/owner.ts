@@ -4,8 +4,9 @@ import { parse } from 'yaml';
 import { HOSTED_LAYOUT } from '../../../src/targets/hosted/volumes.ts';
 import { DEFAULT_LAYOUT, resolveFlags } from '../../../src/targets/host-layout.ts';
 import type { HostLayout } from '../../../src/targets/host-layout.ts';
-import { kubermaticCluster } from '../../../src/targets/owners/kubermatic-cluster.ts';
-import { shoot } from '../../../src/targets/owners/shoot.ts';
+import { hostedCluster } from '../../../src/targets/owners/apis/hosted-cluster.ts';
+import { kubermaticCluster } from '../../../src/targets/owners/apis/kubermatic-cluster.ts';
+import { shoot } from '../../../src/targets/owners/apis/shoot.ts';
 import type { OwnerSpec } from '../../../src/targets/owners/types.ts';
 import { composePolicy } from '../../../src/policy/compose.ts';
 import { emitPolicy } from '../../../src/policy/emit.ts';
@@ -109,4 +110,53 @@ const gardener: Subject = {
   revisions: { a: A, b: B, other: ofPreset('minimal'), series: [A, ofPreset('minimal'), B] },
 };
 
-export const subjects: readonly Subject[] = [...[kcp('v1beta1'), kcp('v1beta2'), tcp].map(subject), kkp, gardener];
+const AUDIT = 'spec.configuration.apiServer.audit';
+const PROFILES: readonly (readonly [PresetName, string])[] = [
+  ['default', 'Default'],
+  ['write-request-bodies', 'WriteRequestBodies'],
+  ['all-request-bodies', 'AllRequestBodies'],
+  ['none', 'None'],
+];
+const KUBECONFIG =
+  '{"clusters":[{"cluster":{"server":"https://a"}}],"users":[{"name":"webhook","user":{"tokenFile":"token"}}]}\n';
+/** A profile, with a webhook, as a cluster renders it. */
+export const openshiftRevision = (name: PresetName, token?: string): Revision =>
+  ofPreset(name, token === undefined ? {} : { webhook: KUBECONFIG, token });
+const hypershift: Subject = {
+  name: 'HostedCluster v1beta1',
+  place: (as) =>
+    new ManagedPlace(
+      as === 'nothing' ? null : ownerSample(as === 'bare' ? 'hostedcluster' : 'hostedcluster-audited'),
+      { kind: 'HostedCluster', version: 'v1beta1', config: 'main' },
+      {
+        theirs: (t) => t.replace('"fips":false', '"fips":true'),
+        tamper: (t) => t.replace(/"profile":"[A-Za-z]+"/, '"profile":"None"'),
+      },
+    ),
+  wanted: (of) => {
+    const [secret] = hostedCluster.objects?.(of) ?? [];
+    const profile = PROFILES.find(([name]) => text(openshiftRevision(name)) === text(of))?.[1] ?? '';
+    return new Map([
+      [`${AUDIT}.profile`, profile],
+      ...(secret === undefined ? [] : ([['spec.auditWebhook', secret.name]] as const)),
+    ]);
+  },
+  revisions: {
+    a: openshiftRevision('default'),
+    b: openshiftRevision('write-request-bodies'),
+    more: openshiftRevision('default', 'hunter2'),
+    other: openshiftRevision('all-request-bodies', 'hunter2'),
+    series: [
+      openshiftRevision('default'),
+      openshiftRevision('none', 'hunter2'),
+      openshiftRevision('all-request-bodies'),
+    ],
+  },
+};
+
+export const subjects: readonly Subject[] = [
+  ...[kcp('v1beta1'), kcp('v1beta2'), tcp].map(subject),
+  kkp,
+  gardener,
+  hypershift,
+];

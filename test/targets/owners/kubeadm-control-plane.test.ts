@@ -1,6 +1,6 @@
 /** KubeadmControlPlane beyond the contract of all targets (contract/owner.ts): its versions' oddities, and its rollout. */
 import { describe, expect, it } from 'vitest';
-import { kubeadmControlPlane } from '../../../src/targets/owners/kubeadm-control-plane.ts';
+import { kubeadmControlPlane } from '../../../src/targets/owners/apis/kubeadm-control-plane.ts';
 import { A } from '../contract/common.ts';
 import { ManagedPlace } from '../contract/managed.ts';
 import { ownerSample } from '../contract/owner.ts';
@@ -140,7 +140,7 @@ describe('KubeadmControlPlane', () => {
   ] as const)('is %s with status %j %j', (state, s, metadata) => {
     const object = { ...sample('v1beta2'), status: s };
     Object.assign(object.metadata, metadata);
-    expect(kubeadmControlPlane.rollout(object, null).state).toBe(state);
+    expect(kubeadmControlPlane.rollout(object, {}).state).toBe(state);
   });
 
   it('may take its time for each machine', () => {

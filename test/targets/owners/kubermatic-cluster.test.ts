@@ -1,6 +1,6 @@
 /** KubermaticCluster beyond the contract of all targets (contract/owner.ts): what KKP can say, and how its rollout is followed. */
 import { describe, expect, it } from 'vitest';
-import { kubermaticCluster } from '../../../src/targets/owners/kubermatic-cluster.ts';
+import { kubermaticCluster } from '../../../src/targets/owners/apis/kubermatic-cluster.ts';
 import { A } from '../contract/common.ts';
 import { ManagedPlace } from '../contract/managed.ts';
 import { ownerSample, presetRevision } from '../contract/owner.ts';
@@ -88,7 +88,7 @@ describe('KubermaticCluster', () => {
   it('is through when its Deployment audits as it is to, with the Secret that is named, and is available', async () => {
     const p = place();
     const state = (made: unknown, map: unknown = policy('minimal')): string =>
-      kubermaticCluster.rollout(p.object, made, map).state;
+      kubermaticCluster.rollout(p.object, { deployment: made, policy: map }).state;
     expect(state(deployment(LOG))).toBe('Complete');
     await p.bring(hooked('hunter2'));
     const name = kubermaticCluster.objects?.(hooked('hunter2'))[0]?.name;

@@ -1,6 +1,6 @@
 /** Shoot beyond the contract of all targets (contract/owner.ts): where its policy comes from, and how its rollout is followed. */
 import { describe, expect, it } from 'vitest';
-import { shoot } from '../../../src/targets/owners/shoot.ts';
+import { shoot } from '../../../src/targets/owners/apis/shoot.ts';
 import { A } from '../contract/common.ts';
 import { ManagedPlace } from '../contract/managed.ts';
 import { ownerSample } from '../contract/owner.ts';
@@ -46,15 +46,15 @@ describe('Shoot', () => {
     ['Progressing', {}],
     ['Failed', { ...seen, lastOperation: { state: 'Failed', description: 'no' } }],
   ])('is %s with status %j', (state, status) => {
-    expect(shoot.rollout({ ...(ownerSample('shoot') as object), status }, null).state).toBe(state);
+    expect(shoot.rollout({ ...(ownerSample('shoot') as object), status }, {}).state).toBe(state);
   });
 
   it('is paused where Gardener ignores it, unless its gardenlet came all the same', () => {
     const object = ownerSample('shoot') as { metadata: object; status?: object };
     Object.assign(object.metadata, { annotations: { 'shoot.gardener.cloud/ignore': 'true' } });
-    expect(shoot.rollout(object, null).state).toBe('Paused');
+    expect(shoot.rollout(object, {}).state).toBe('Paused');
     object.status = { ...seen, lastOperation: { state: 'Succeeded' } };
-    expect(shoot.rollout(object, null).state).toBe('Complete');
+    expect(shoot.rollout(object, {}).state).toBe('Complete');
   });
 
   describe('whose owner confines changes to the maintenance window, so that its generation stays', () => {
@@ -83,12 +83,12 @@ describe('Shoot', () => {
       ['Failed', { state: 'Failed', lastUpdateTime: after }],
       ['Complete', { state: 'Succeeded', lastUpdateTime: after }],
     ])('is %s with last operation %j', (state, operation) => {
-      expect(shoot.rollout(confined(operation), null).state).toBe(state);
+      expect(shoot.rollout(confined(operation), {}).state).toBe(state);
     });
 
     it('is through where nobody wrote a policy', () => {
       const operation = { state: 'Succeeded', lastUpdateTime: before };
-      expect(shoot.rollout(confined(operation, [other]), null).state).toBe('Complete');
+      expect(shoot.rollout(confined(operation, [other]), {}).state).toBe('Complete');
     });
   });
 });

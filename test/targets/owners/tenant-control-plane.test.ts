@@ -1,6 +1,6 @@
 /** TenantControlPlane beyond the contract of all targets (contract/owner.ts): what Kamaji leaves in its Deployment. */
 import { describe, expect, it } from 'vitest';
-import { tenantControlPlane } from '../../../src/targets/owners/tenant-control-plane.ts';
+import { tenantControlPlane } from '../../../src/targets/owners/apis/tenant-control-plane.ts';
 import { A } from '../contract/common.ts';
 import { ManagedPlace, patched } from '../contract/managed.ts';
 import { ownerSample } from '../contract/owner.ts';
@@ -31,7 +31,7 @@ describe('TenantControlPlane', () => {
   it('is through when its Deployment has exactly its audit flags, and is available', async () => {
     const p = place();
     await p.bring(A);
-    const state = (made: unknown): string => tenantControlPlane.rollout(p.object, made).state;
+    const state = (made: unknown): string => tenantControlPlane.rollout(p.object, { deployment: made }).state;
     const args = ['--secure-port=6443', ...argsIn(p)];
     expect(state(deployment(args))).toBe('Complete');
     expect(state(deployment(['--secure-port=6443']))).toBe('Progressing');

@@ -5,12 +5,12 @@
  *
  * Gardener refuses a ConfigMap that is not there, and writes its version beside the name.
  */
-import { bundleName } from '../../render/bundle/names.ts';
-import type { Revision } from '../../render/types.ts';
-import { refusal } from '../bookkeeping.ts';
-import { at } from '../hosted/workload.ts';
-import type { Json } from '../hosted/workload.ts';
-import type { Inexpressible, Owner, OwnerObject, RolloutState, Slots } from './types.ts';
+import { bundleName } from '../../../render/bundle/names.ts';
+import type { Revision } from '../../../render/types.ts';
+import { refusal } from '../../bookkeeping.ts';
+import { at } from '../../hosted/workload.ts';
+import type { Json } from '../../hosted/workload.ts';
+import type { Inexpressible, Owner, OwnerObject, RolloutState, Slots } from '../types.ts';
 
 const REFERENCE = ['spec', 'kubernetes', 'kubeAPIServer', 'auditConfig', 'auditPolicy', 'configMapRef'];
 

@@ -6,17 +6,28 @@
  *
  * Its sidecar's settings (auditLogging.sidecar) are its owner's and stay as they are.
  */
-import { canonicalJson, sha256 } from '../../config/canonical.ts';
-import type { Revision } from '../../render/types.ts';
-import { CREDENTIAL_FILES, credentialsDigest } from '../../render/webhook/credentials.ts';
-import { inEffect } from '../audit-flags.ts';
-import { rolloutOf } from '../hosted/rollout.ts';
-import { readFlags } from '../hosted/words.ts';
-import { at, readWorkload } from '../hosted/workload.ts';
-import type { Json } from '../hosted/workload.ts';
-import { fixedLog, plainWebhook } from './fixed-log.ts';
-import { judgePreset, ownPreset } from './presets.ts';
-import type { FlagText, Inexpressible, Owner, OwnerObject, OwnPresets, RolloutState, Slots, Wanted } from './types.ts';
+import { canonicalJson, sha256 } from '../../../config/canonical.ts';
+import type { Revision } from '../../../render/types.ts';
+import { CREDENTIAL_FILES, credentialsDigest } from '../../../render/webhook/credentials.ts';
+import { inEffect } from '../../audit-flags.ts';
+import { rolloutOf } from '../../hosted/rollout.ts';
+import { readFlags } from '../../hosted/words.ts';
+import { at, readWorkload } from '../../hosted/workload.ts';
+import type { Json } from '../../hosted/workload.ts';
+import { fixedLog, plainWebhook } from '../fixed-log.ts';
+import { configMap, deployment } from '../made.ts';
+import { judgePreset, ownPreset } from '../presets.ts';
+import type {
+  FlagText,
+  Inexpressible,
+  Made,
+  Owner,
+  OwnerObject,
+  OwnPresets,
+  RolloutState,
+  Slots,
+  Wanted,
+} from '../types.ts';
 
 /** Ours are KKP's, but for the kinds that only its clusters have. */
 const PRESETS: OwnPresets = new Map(
@@ -89,14 +100,14 @@ const NOT_YET: RolloutState = { state: 'Progressing', message: 'KKP has not brou
  */
 const POLICY_MAP = 'audit-config';
 
-function hasPreset(preset: string, labels: unknown, configMap: unknown): boolean {
-  const version = at(configMap, 'metadata', 'resourceVersion');
-  const [, written] = /^# policyPreset: (.*)$/m.exec(String(at(configMap, 'data', 'policy.yaml') ?? '')) ?? [];
+function hasPreset(preset: string, labels: unknown, policy: unknown): boolean {
+  const version = at(policy, 'metadata', 'resourceVersion');
+  const [, written] = /^# policyPreset: (.*)$/m.exec(String(at(policy, 'data', 'policy.yaml') ?? '')) ?? [];
   if (version === undefined || (written !== undefined && written !== preset)) return false;
   return at(labels, `${POLICY_MAP}-configmap-revision`) === version;
 }
 
-function rollout(object: unknown, made: unknown, configMap: unknown): RolloutState {
+function rollout(object: unknown, { deployment: made, policy }: Made): RolloutState {
   if (at(object, 'spec', 'pause') === true) return { state: 'Paused' };
   const read = readWorkload(made, { kind: 'Deployment', container: 'apiserver' });
   if ('refused' in read) return NOT_YET;
@@ -109,7 +120,7 @@ function rollout(object: unknown, made: unknown, configMap: unknown): RolloutSta
   if ((secret !== undefined) !== has.has('--audit-webhook-config-file')) return NOT_YET;
   const preset = at(object, ...AUDIT, 'policyPreset');
   const labels = at(made, 'spec', 'template', 'metadata', 'labels');
-  if (audits && typeof preset === 'string' && preset !== '' && !hasPreset(preset, labels, configMap)) return NOT_YET;
+  if (audits && typeof preset === 'string' && preset !== '' && !hasPreset(preset, labels, policy)) return NOT_YET;
   const mounted = (read.ok.volumes ?? []).some((v) => at(v, 'secret', 'secretName') === secret);
   if (secret !== undefined && !mounted) return NOT_YET;
   return rolloutOf(made, 'Deployment');
@@ -147,7 +158,12 @@ export const kubermaticCluster: Owner = {
   kubernetes: (object) => String(at(object, 'spec', 'version') ?? ''),
   hostNetwork: false,
   rollout,
-  made: { name: 'apiserver', configMap: POLICY_MAP },
+  made: {
+    objects: ({ namespace }) => ({
+      deployment: deployment({ namespace, name: 'apiserver' }),
+      policy: configMap({ namespace, name: POLICY_MAP }),
+    }),
+  },
   timeoutSeconds: (_object, set) => set ?? 600,
   secretsOnly: false,
   cannot: CANNOT,

@@ -8,15 +8,15 @@
  * v1beta1 where v1beta2 is stored gets that list sorted by name, and other order is another machine to KCP: so ours are
  * sorted in where the owner's are. Inline content ends at 10 KiB there, so that nothing is inline.
  */
-import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle/names.ts';
-import type { Revision } from '../../render/types.ts';
-import { CREDENTIAL_FILES, credentialsDigest } from '../../render/webhook/credentials.ts';
-import { logFileOf, refusal } from '../bookkeeping.ts';
-import { DEFAULT_LAYOUT, isWithin, resolveFlags, revisionDir, tidyPath } from '../host-layout.ts';
-import { LOG_VOLUME, REVISION_VOLUME } from '../hosted/volumes.ts';
-import { at, isJsonRecord } from '../hosted/workload.ts';
-import type { Json } from '../hosted/workload.ts';
-import type { FlagText, Owner, RolloutState, Slots, Values, Wanted } from './types.ts';
+import { bundleName, hostedCredentialsName, webhookName } from '../../../render/bundle/names.ts';
+import type { Revision } from '../../../render/types.ts';
+import { CREDENTIAL_FILES, credentialsDigest } from '../../../render/webhook/credentials.ts';
+import { logFileOf, refusal } from '../../bookkeeping.ts';
+import { DEFAULT_LAYOUT, isWithin, resolveFlags, revisionDir, tidyPath } from '../../host-layout.ts';
+import { LOG_VOLUME, REVISION_VOLUME } from '../../hosted/volumes.ts';
+import { at, isJsonRecord } from '../../hosted/workload.ts';
+import type { Json } from '../../hosted/workload.ts';
+import type { FlagText, Owner, RolloutState, Slots, Values, Wanted } from '../types.ts';
 
 const CONFIG = ['spec', 'kubeadmConfigSpec'];
 const API_SERVER = [...CONFIG, 'clusterConfiguration', 'apiServer'];

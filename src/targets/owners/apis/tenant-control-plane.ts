@@ -4,20 +4,21 @@
  * leaves extraArgs stays in the Deployment, names a file that is gone, and keeps new pods from starting. So what is stale
  * there is taken out there too (Owner.made). Refused: audit flags in two words.
  */
-import type { Finding } from '../../api/findings.ts';
-import type { Revision } from '../../render/types.ts';
-import { inEffect, sameFlags } from '../audit-flags.ts';
-import { refusal } from '../bookkeeping.ts';
-import { isWithin, resolveFlags } from '../host-layout.ts';
-import { listOps } from '../hosted/patch.ts';
-import type { PatchOp } from '../hosted/patch.ts';
-import { rolloutOf } from '../hosted/rollout.ts';
-import { HOSTED_LAYOUT, isOwn, volumesFor } from '../hosted/volumes.ts';
-import { readFlags, withoutFlags } from '../hosted/words.ts';
-import { at, DEFAULT_CONTAINER, readWorkload } from '../hosted/workload.ts';
-import type { Json, Workload } from '../hosted/workload.ts';
-import { flagsIn, valuesOf } from './slots.ts';
-import type { FlagText, Owner, RolloutState, Slots, Values, Wanted } from './types.ts';
+import type { Finding } from '../../../api/findings.ts';
+import type { Revision } from '../../../render/types.ts';
+import { inEffect, sameFlags } from '../../audit-flags.ts';
+import { refusal } from '../../bookkeeping.ts';
+import { isWithin, resolveFlags } from '../../host-layout.ts';
+import { listOps } from '../../hosted/patch.ts';
+import type { PatchOp } from '../../hosted/patch.ts';
+import { rolloutOf } from '../../hosted/rollout.ts';
+import { HOSTED_LAYOUT, isOwn, volumesFor } from '../../hosted/volumes.ts';
+import { readFlags, withoutFlags } from '../../hosted/words.ts';
+import { at, DEFAULT_CONTAINER, readWorkload } from '../../hosted/workload.ts';
+import type { Json, Workload } from '../../hosted/workload.ts';
+import { deployment } from '../made.ts';
+import { flagsIn, valuesOf } from '../slots.ts';
+import type { FlagText, Made, Owner, RolloutState, Slots, Values, Wanted } from '../types.ts';
 
 const DEPLOYMENT = ['spec', 'controlPlane', 'deployment'];
 
@@ -68,7 +69,7 @@ function deploymentOf(made: unknown): Workload | undefined {
 
 const flagsOf = (object: unknown): ReadonlyMap<string, string> => flagsIn(valuesOf(object, SLOTS), SLOTS);
 
-function rollout(object: unknown, made: unknown): RolloutState {
+function rollout(object: unknown, { deployment: made }: Made): RolloutState {
   const w = deploymentOf(made);
   const found = w === undefined ? undefined : readFlags(w);
   const has = found !== undefined && 'ok' in found ? inEffect(found.ok.found) : undefined;
@@ -107,7 +108,7 @@ export const tenantControlPlane: Owner = {
   kubernetes: (object) => String(at(object, 'spec', 'kubernetes', 'version') ?? ''),
   hostNetwork: false,
   rollout,
-  made: { leaves: { stale, hasOurs } },
+  made: { objects: (of) => ({ deployment: deployment(of) }), leaves: { in: 'deployment', stale, hasOurs } },
   timeoutSeconds: (_object, set) => set ?? 300,
   secretsOnly: false,
   cannot: [
