@@ -27,6 +27,7 @@ export const TARGET_MEMBERS = {
   KubermaticCluster: 'kubermaticCluster',
   Shoot: 'shoot',
   HostedCluster: 'hostedCluster',
+  K0smotronControlPlane: 'k0smotronControlPlane',
 } as const;
 export const TARGET_TYPES = Object.keys(TARGET_MEMBERS) as readonly TargetType[];
 export type TargetType = keyof typeof TARGET_MEMBERS;
@@ -48,13 +49,21 @@ export const MANAGED_TARGETS = [
 export type ManagedTargetType = (typeof MANAGED_TARGETS)[number];
 export const isManagedTarget = (type: TargetType): type is ManagedTargetType => MANAGED_TARGETS.some((t) => t === type);
 
+/** A shipper is a container of the API server's own pod there. */
+export const shipsInPod = (type: TargetType): boolean => type === 'Hosted' || type === 'TenantControlPlane';
+
+/** Those that are known, and refused with the reason (auditconfig-unsupported.ts). */
+export const REFUSED_TARGETS = ['K0smotronControlPlane'] as const;
+export type RefusedTargetType = (typeof REFUSED_TARGETS)[number];
+export const isRefusedTarget = (type: TargetType): type is RefusedTargetType => REFUSED_TARGETS.some((t) => t === type);
+
 export const DEFAULT_UNIT = 'kube-apiserver.service';
 
 /** Members that a target of that type cannot do without. */
 const NEEDED: readonly TargetType[] = MANAGED_TARGETS;
 
 const members = z.strictObject({
-  type: z.enum([...NODE_TARGETS, ...MANAGED_TARGETS]),
+  type: z.enum([...NODE_TARGETS, ...MANAGED_TARGETS, ...REFUSED_TARGETS]),
   staticPod: nodes.optional().describe('kube-apiserver as a static pod, as kubeadm makes it.'),
   systemd: nodes
     .extend({ unit: unitName.optional().describe('Name of the unit. Unset: kube-apiserver.service.') })
@@ -94,6 +103,10 @@ const members = z.strictObject({
     .strictObject({ name: objectName })
     .optional()
     .describe('A HostedCluster of HyperShift in this namespace.'),
+  k0smotronControlPlane: z
+    .strictObject({ name: objectName })
+    .optional()
+    .describe('A K0smotronControlPlane, or a Cluster of k0smotron, in this namespace. This release refuses it.'),
 });
 
 const matching = TARGET_TYPES.map((type) => {

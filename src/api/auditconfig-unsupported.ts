@@ -2,7 +2,8 @@
  * Fields that the API has and this release cannot act upon. They are refused by name (Accepted=False/Unsupported),
  * never silently ignored. A release that learns one takes its row away. Called by the controller and without a cluster.
  */
-import { isManagedTarget, isNodeTarget, MANAGED_TARGETS, NODE_TARGETS } from './auditconfig-target.ts';
+import { isRefusedTarget } from './auditconfig-target.ts';
+import type { RefusedTargetType } from './auditconfig-target.ts';
 import type { AuditConfigSpec } from './auditconfig.ts';
 import type { Finding } from './findings.ts';
 
@@ -10,6 +11,12 @@ type Row = {
   readonly path: string;
   readonly used: (spec: AuditConfigSpec) => boolean;
   readonly why: string;
+};
+
+/** Why, and what somebody can do who has one. */
+const REFUSED: Readonly<Record<RefusedTargetType, string>> = {
+  K0smotronControlPlane:
+    'its pods read flags from k0sConfig at any restart, and files from mounts only when they are made anew, and they count as ready by `k0s status` whether or not their API server answers: a rollout that breaks it would be called complete. Set k0sConfig.spec.api.extraArgs and mounts by hand, from `auditconfig render`, and look at one replica first',
 };
 
 const isBlocking = (mode: string | undefined): boolean => mode !== undefined && mode !== 'Batch';
@@ -23,13 +30,11 @@ const BY_HAND: readonly Row[] = [
   },
 ];
 
-const ROWS: readonly Row[] = [
-  {
-    path: 'spec.target.type',
-    used: (s) => !isNodeTarget(s.target.type) && !isManagedTarget(s.target.type),
-    why: `this release configures targets of type ${[...NODE_TARGETS, ...MANAGED_TARGETS].join(', ')} only`,
-  },
-];
+const ROWS: readonly Row[] = Object.entries(REFUSED).map(([type, why]) => ({
+  path: 'spec.target.type',
+  used: (s) => isRefusedTarget(s.target.type) && s.target.type === type,
+  why: `${type}: ${why}`,
+}));
 
 /** One error with code Unsupported for each field that asks for what this release cannot do. */
 export const unsupportedFields = (spec: AuditConfigSpec): readonly Finding[] => told(ROWS, spec);

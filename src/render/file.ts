@@ -3,6 +3,7 @@
  * that it refers to. Gives the same verdicts as API server and controller, with line and column. Called by `render`,
  * `patch`, `diff` and `lint`.
  */
+import { shipsInPod } from '../api/auditconfig-target.ts';
 import { API_VERSION } from '../api/auditconfig.ts';
 import type { AuditConfig, AuditConfigSpec } from '../api/auditconfig.ts';
 import { unsupportedByHand } from '../api/auditconfig-unsupported.ts';
@@ -167,7 +168,7 @@ export function lintFile(bytes: Uint8Array, versions: readonly Minor[]): readonl
 function renderDocument(document: AuditConfigDocument, versions: readonly Minor[]): RenderedFile {
   const { config, references } = document;
   const effective = effectiveOf(config.spec);
-  const shipper = config.spec.target.type === 'Hosted' ? ({ shipper: 'InPod' } as const) : {};
+  const shipper = shipsInPod(config.spec.target.type) ? ({ shipper: 'InPod' } as const) : {};
   const { revision, shipping, findings: rendered } = buildRevision({ effective, references, versions, ...shipper });
   return {
     config,

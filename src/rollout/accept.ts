@@ -20,7 +20,7 @@ import { buildRevision } from '../render/revision.ts';
 import { Secret } from '../render/types.ts';
 import type { Revision, Shipping } from '../render/types.ts';
 import type { HostedView } from '../targets/hosted.ts';
-import { managedView, ownerFor } from '../targets/managed.ts';
+import { managedView, ownerFor, shipsInPodOf } from '../targets/managed.ts';
 import { refusedBlocking } from './blocking-mode.ts';
 import { saltedFor } from './carried.ts';
 import { referenceKey } from './facts.ts';
@@ -208,9 +208,7 @@ function renderedFrom(effective: DatacenterEffect, own: Own, facts: Facts, said:
     now: facts.now,
     ...rememberedOf(facts.settings),
     ...networkOf(facts),
-    ...(facts.workload === undefined || ownerFor(facts.workload.spec.kind) !== undefined
-      ? {}
-      : { shipper: 'InPod' as const }),
+    ...(facts.workload !== undefined && shipsInPodOf(facts.workload.spec) ? { shipper: 'InPod' as const } : {}),
   };
   const built = buildRevision(input);
   const { shipping, changesAt } = built;

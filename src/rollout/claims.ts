@@ -45,6 +45,7 @@ export function nodeSelectorOf(object: unknown): Readonly<Record<string, string>
     case 'KubermaticCluster':
     case 'Shoot':
     case 'HostedCluster':
+    case 'K0smotronControlPlane':
     case undefined:
       return undefined;
   }

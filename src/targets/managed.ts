@@ -2,6 +2,7 @@
  * Everything whose pods or machines somebody else rolls out, behind one face: a Deployment or StatefulSet, and owners' own
  * objects. A new owner is a file in owners/apis and a row here. Called by the hosted decision and its reconciler.
  */
+import { shipsInPod } from '../api/auditconfig-target.ts';
 import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
 import { hosted, hostedView } from './hosted.ts';
@@ -32,6 +33,9 @@ export const isOwnerSpec = (spec: ManagedSpec): spec is OwnerSpec => isOwnerKind
 export const ownerOf = (kind: OwnerKind): Owner => OWNERS[kind];
 /** Undefined for a workload of Kubernetes itself. */
 export const ownerFor = (kind: ManagedKind): Owner | undefined => (isOwnerKind(kind) ? OWNERS[kind] : undefined);
+
+/** A shipper is a container of the API server's pod there, and so a part of the revision. */
+export const shipsInPodOf = (spec: ManagedSpec): boolean => shipsInPod(isOwnerSpec(spec) ? spec.kind : 'Hosted');
 
 export const managed = {
   plan: (to: Revision | null, seen: HostedObserved, spec: ManagedSpec): Plan<HostedChange> =>

@@ -10,6 +10,7 @@ type Spec = {
     readonly deployment: {
       readonly replicas?: number;
       readonly extraArgs?: { readonly apiServer?: readonly string[] };
+      readonly additionalContainers?: readonly object[];
       readonly additionalVolumes?: readonly object[];
       readonly additionalVolumeMounts?: { readonly apiServer?: readonly object[] };
     };
@@ -17,7 +18,7 @@ type Spec = {
 };
 type Deployment = {
   metadata: { generation: number; resourceVersion: string; annotations?: Record<string, string> };
-  spec: { template: { spec: { containers: { args: string[] }[] } } };
+  spec: { template: { spec: { containers: { name: string; args?: string[] }[] } } };
   status?: { observedGeneration?: number };
 };
 const SEEN = 'kamaji/generation';
@@ -32,8 +33,9 @@ export async function kamaji(plane: ControlPlane, live: OwnedObject, ready: bool
   const { replicas = 2, ...d } = (live.spec as Spec).controlPlane.deployment;
   if (made?.metadata.annotations?.[SEEN] !== String(generation)) {
     const extra = d.extraArgs?.apiServer ?? [];
+    const apiServer = made?.spec.template.spec.containers.find((c) => c.name === 'kube-apiserver');
     const given = new Set([...extra, ...OWN].map(flagOf));
-    const kept = (made?.spec.template.spec.containers[0]?.args ?? []).filter((a) => !given.has(flagOf(a)));
+    const kept = (apiServer?.args ?? []).filter((a) => !given.has(flagOf(a)));
     const labels = { app: name };
     const container = {
       name: 'kube-apiserver',
@@ -55,7 +57,11 @@ export async function kamaji(plane: ControlPlane, live: OwnedObject, ready: bool
         template: {
           metadata: { labels },
           spec: {
-            containers: [{ ...container, args: [...kept, ...OWN, ...extra], volumeMounts: mounts }],
+            // Its own come last.
+            containers: [
+              ...(d.additionalContainers ?? []),
+              { ...container, args: [...kept, ...OWN, ...extra], volumeMounts: mounts },
+            ],
             volumes: d.additionalVolumes ?? [],
           },
         },

@@ -90,11 +90,15 @@ export class OwnedPlayed {
 
   /** The owner's user applies the whole object again, without us. */
   async writeBack(): Promise<void> {
-    const { resourceVersion } = (await this.get()).metadata;
     const owned = this.owned as { metadata: object };
-    const body = { ...owned, metadata: { ...owned.metadata, resourceVersion } };
-    const reply = await this.#p.plane.request('PUT', `${this.path}?fieldManager=gitops`, { body });
-    if (reply.status !== 200) throw new Error(reply.text);
+    for (;;) {
+      const { resourceVersion } = (await this.get()).metadata;
+      const body = { ...owned, metadata: { ...owned.metadata, resourceVersion } };
+      const reply = await this.#p.plane.request('PUT', `${this.path}?fieldManager=gitops`, { body });
+      if (reply.status === 200) return;
+      // Its controller wrote status meanwhile.
+      if (reply.status !== 409) throw new Error(reply.text);
+    }
   }
 
   async play(signal: AbortSignal): Promise<void> {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { managedView, ownerOf } from '../../src/targets/managed.ts';
 import type { MadeObject, OwnerKind } from '../../src/targets/owners/types.ts';
+import { egressName } from '../../src/render/egress/policy.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { PLANE_VERSIONS } from '../control-plane/versions.ts';
@@ -163,6 +164,18 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
         ...spec,
       },
     });
+    const hookIn = ({ namespace }: At): Manifest => ({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'hook', namespace },
+      stringData: { 'webhook.yaml': HOOK },
+    });
+    const denyIn = ({ namespace }: At): Manifest => ({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'default-deny', namespace },
+      spec: { podSelector: {}, policyTypes: ['Egress'] },
+    });
     const put = (object: Manifest): Promise<void> => applyPatiently(plane, object);
     const get = (object: Manifest): Promise<ConfigView> => configOn(plane, object);
     const until = (object: Manifest, type: string, reason: string, ms = 120_000): Promise<ConfigView> =>
@@ -186,7 +199,9 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
     /** What an owner makes follows its object a moment later. */
     const gone = async (path: string, what: RegExp): Promise<void> => {
       for (const end = Date.now() + 60_000; Date.now() < end; await sleep(100))
-        if (!what.test((await plane.request('GET', path)).text)) return;
+        // Not in managedFields, which say who was here.
+        if (!what.test(JSON.stringify({ ...((await plane.request('GET', path)).body as object), metadata: {} })))
+          return;
       throw new Error(`${path} still has ${what.source}`);
     };
     /** The revision that it says it has, and whose settings are in effect. */
@@ -257,16 +272,50 @@ describe.each(PLANE_VERSIONS.map((v, i) => [v, CASES[i] ?? []] as const))(
         expect(digestOf(c, await w.get())).toBe(good);
       });
 
+      if (ownerOf(c.kind).made?.pods !== undefined)
+        it('lets the pods that its owner makes reach the webhook, while somebody else restricts them', async () => {
+          const there = at('reach');
+          const w = await place(c, there);
+          await applyOrThrow(plane, hookIn(there));
+          await applyOrThrow(plane, denyIn(there));
+          const object = config(c, there, { webhook: { secretRef: { name: 'hook' } } });
+          await put(object);
+          await until(object, 'EgressPermitted', 'Permitted');
+          const ours = `/apis/networking.k8s.io/v1/namespaces/${there.namespace}/networkpolicies/${egressName(c.kind, there.name)}`;
+          const policy = (await plane.request('GET', ours)).body as { spec: { egress: object[] } };
+          expect(policy.spec.egress).toEqual([
+            { to: [{ ipBlock: { cidr: '192.0.2.1/32' } }], ports: [{ protocol: 'TCP', port: 8080 }] },
+          ]);
+          await until(object, 'RolledOut', 'Complete');
+          expect(digestOf(c, await w.get())).toBeDefined();
+          await removeAndWait(plane, object);
+          await gone(ours, /ipBlock/);
+        });
+
+      if (c.kind === 'TenantControlPlane')
+        it('ships beside the API server, and no more when that is taken out', async () => {
+          const there = at('ship');
+          await place(c, there);
+          const shipping = { type: 'FluentBit', fluentBit: { outputs: [{ Name: 'stdout', Match: '*' }] } };
+          const object = config(c, there, { shipping });
+          await put(object);
+          await until(object, 'RolledOut', 'Complete');
+          const made = `/apis/apps/v1/namespaces/${there.namespace}/deployments/${there.name}`;
+          type Pod = { spec: { template: { spec: { containers: { name: string }[] } } } };
+          const names = async (): Promise<string[]> =>
+            ((await plane.request('GET', made)).body as Pod).spec.template.spec.containers.map((x) => x.name);
+          expect(await names()).toEqual(['audit-logs', 'kube-apiserver']);
+          await put(config(c, there));
+          await gone(made, /audit-logs/);
+          await until(object, 'RolledOut', 'Complete');
+          expect(await names()).toEqual(['kube-apiserver']);
+        });
+
       if (c.kind === 'HostedCluster')
         it('takes a webhook out of where its owner would leave it', async () => {
           const there = at('hook');
           await place(c, there);
-          await applyOrThrow(plane, {
-            apiVersion: 'v1',
-            kind: 'Secret',
-            metadata: { name: 'hook', namespace: there.namespace },
-            stringData: { 'webhook.yaml': HOOK },
-          });
+          await applyOrThrow(plane, hookIn(there));
           await put(config(c, there, { webhook: { secretRef: { name: 'hook' } } }));
           await until(config(c, there), 'RolledOut', 'Complete');
           const { namespace, plural, name } = madeOf(c, there)['controlPlane'] ?? {

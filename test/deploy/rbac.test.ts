@@ -99,7 +99,8 @@ function rightsOnMade(kind: OwnerKind, right: (verb: string, resource: string) =
     ),
   }));
   const of = (isBeside: boolean): readonly string[] => all.flatMap((m) => (m.isBeside === isBeside ? m.rights : []));
-  return { beside: of(true), elsewhere: of(false) };
+  const onPods = made?.pods === undefined ? [] : [...(VERBS['apply'] ?? []), 'delete'].map((verb) => right(verb, NETWORK_POLICIES));
+  return { beside: [...of(true), ...onPods], elsewhere: of(false) };
 }
 
 const USES: Readonly<Record<'controller' | 'agent', Readonly<Record<string, Use>>>> = {

@@ -1,5 +1,6 @@
 /** Decisions about owners' objects that differ from those about workloads: what an API has no place for, and what it leaves. */
 import { describe, expect, it } from 'vitest';
+import { unsupportedFields } from '../../src/api/auditconfig-unsupported.ts';
 import { decideHosted } from '../../src/rollout/hosted/hosted.ts';
 import type { HostedFacts } from '../../src/rollout/hosted/scene.ts';
 import { ownerSample } from '../targets/contract/owner.ts';
@@ -68,6 +69,45 @@ describe("an owner's object", () => {
     expect(decideHosted(kkp(spec)).patch).toBeUndefined();
     expect(accepted(kkp(spec))).toMatchObject({ status: 'False', reason: 'Unsupported' });
     expect(accepted(kkp(spec))?.message).toContain(path);
+  });
+
+  it('of Kamaji has the shipper in its revision, and one that takes no container does not', () => {
+    const target = { type: 'TenantControlPlane', tenantControlPlane: { name: 'tenant-a' } };
+    const shipping = { type: 'FluentBit', fluentBit: { outputs: [{ name: 'stdout', match: '*' }] } };
+    const f = facts({}, { spec: { kind: 'TenantControlPlane', version: 'v1alpha1', config: 'main' }, object: ownerSample('tenantcontrolplane'), made: { deployment: null } });
+    const decided = (spec: object) => decideHosted({ ...f, object: { ...(f.object as object), spec: { target, rollout: { allowDegraded: true }, ...spec } } });
+    expect(decided({ shipping }).publish?.shipping).toBeDefined();
+    expect(JSON.stringify(decided({ shipping }).patch)).toContain('"audit-logs"');
+    expect(decided({}).publish?.shipping).toBeUndefined();
+  }); // prettier-ignore
+
+  const openshift = (policy?: object): HostedFacts => {
+    const f = facts({}, { spec: { kind: 'HostedCluster', version: 'v1beta1', config: 'main' }, object: ownerSample('hostedcluster') });
+    const target = { type: 'HostedCluster', hostedCluster: { name: 'a' } };
+    return { ...f, object: { ...(f.object as object), spec: { target, ...(policy === undefined ? {} : { policy }) } } };
+  }; // prettier-ignore
+
+  it.each([
+    [undefined, 'False'],
+    [{ preset: 'default' }, 'False'],
+    [{ preset: 'all-request-bodies', sensitiveBodies: 'Redact' }, 'False'],
+    [{ preset: 'default', sensitiveBodies: 'Allow' }, 'True'],
+    [{ preset: 'all-request-bodies', sensitiveBodies: 'Allow' }, 'True'],
+    [{ preset: 'none' }, 'True'],
+    [{ preset: 'default', sensitiveBodies: 'Allow', omitStages: ['ResponseStarted'] }, 'False'],
+  ])('with profiles of its own takes a policy only as that profile has it, bodies included: %j', (policy, status) => {
+    expect(accepted(openshift(policy))).toMatchObject(
+      status === 'True' ? { status } : { status, reason: 'Unsupported' },
+    );
+    if (status === 'False') expect(accepted(openshift(policy))?.message).toContain('spec.policy');
+  });
+
+  it('of k0smotron is refused by name, with the reason', () => {
+    const target = { type: 'K0smotronControlPlane', k0smotronControlPlane: { name: 'a' } } as const;
+    const [finding] = unsupportedFields({ target });
+    expect(finding).toMatchObject({ severity: 'error', code: 'Unsupported', path: 'spec.target.type' });
+    expect(finding?.message).toContain('k0s status');
+    expect(unsupportedFields({ target: { type: 'K3s' } })).toEqual([]);
   });
 
   it('takes what its owner has fixed anyway, and nothing from another namespace than its own', () => {

@@ -209,6 +209,12 @@ async function decideWithAll(
 /** What could not be written is tried again. */
 const EGRESS_RETRY_MS = 30_000;
 
+/** What has the API server's pods: the workload itself, or what an owner makes of it. */
+function podsOf({ spec, object, made = {} }: HostedFacts['workload']): KubeObject | null {
+  const pods = ownerFor(spec.kind)?.made?.pods;
+  return (pods === undefined ? object : (made[pods] ?? null)) as KubeObject | null;
+}
+
 /** Before the workload is touched: its pods must reach the webhook when they start. */
 async function withNetwork(
   o: HostedReconcilerOptions,
@@ -217,14 +223,14 @@ async function withNetwork(
 ): Promise<Result<HostedDecision>> {
   const { egress, status } = decision;
   if (egress === undefined) return ok(decision);
-  const { object, forbidden } = facts.workload;
+  const { forbidden } = facts.workload;
   const done = await permitEgress(
     o.egress,
     {
       config: `${facts.meta.namespace}/${facts.meta.name}`,
       place,
       wish: egress,
-      workload: forbidden === undefined ? (object as KubeObject | null) : undefined,
+      workload: forbidden === undefined ? podsOf(facts.workload) : undefined,
       revision: (digest) =>
         readRevision(
           { client: o.client },

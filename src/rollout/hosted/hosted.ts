@@ -130,6 +130,10 @@ function unhurried(step: Step, { status, now }: HostedFacts): Step {
   return { ...rest, requeueAfterMs: Math.min(afterMs, step.requeueAfterMs ?? afterMs) };
 }
 
+/** Which pods an owner makes of its object is not always known here. */
+const knowsPods = ({ workload: { spec } }: HostedFacts): boolean =>
+  !isOwnerSpec(spec) || ownerOf(spec.kind).made?.pods !== undefined;
+
 const mine = ({ workload, meta }: HostedFacts): boolean => workload.claimant.uid === meta.uid;
 
 function egressOf(facts: HostedFacts, accepted: Accepted, { memory, settled }: Step): EgressWish {
@@ -165,9 +169,9 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   const step = acts ? tidied(known, facts) : known;
   if (step.needs !== undefined) return { finalizer: 'Keep', needs: step.needs, settled: false };
   if (meta.deleting && step.settled === true)
-    return isOwnerSpec(facts.workload.spec)
-      ? { finalizer: 'Remove', settled: true }
-      : { finalizer: 'Remove', egress: { want: 'Nothing' }, settled: true };
+    return knowsPods(facts)
+      ? { finalizer: 'Remove', egress: { want: 'Nothing' }, settled: true }
+      : { finalizer: 'Remove', settled: true };
   const later = laterIn(accepted, facts.now);
   if (acts && !meta.hasFinalizer)
     return {
@@ -197,8 +201,7 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
     ...(deleteStuckPods === true ? { deleteStuckPods } : {}),
     ...keep,
     status,
-    // Which pods an owner makes of its object is not known here.
-    ...(mine(facts) && !isOwnerSpec(facts.workload.spec) ? { egress: egressOf(facts, accepted, step) } : {}),
+    ...(mine(facts) && knowsPods(facts) ? { egress: egressOf(facts, accepted, step) } : {}),
     ...(times.length === 0 ? {} : { requeueAfterMs: Math.min(...times) }),
     settled: step.settled === true,
   };

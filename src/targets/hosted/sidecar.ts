@@ -1,7 +1,7 @@
 /**
  * The shipper beside a hosted API server: a container named `audit-logs` in its pod, with the log's volume, read-only, and a
  * buffer of its own. It runs as whom the API server runs as, since the log is its alone. Refused, with a code: a container
- * of that name that is not ours, and a user that cannot be told. Called by the hosted target.
+ * of that name that is not ours, and a user that cannot be told. Called by the hosted target, and by owners' whose API takes containers.
  */
 import type { Finding } from '../../api/findings.ts';
 import { BUFFER_VOLUME, SHIPPER, shipperContainer } from '../../render/shipping/container.ts';
@@ -35,19 +35,26 @@ function logMount(to: Revision, mounts: readonly Json[]): { readonly [key: strin
   };
 }
 
+/** A hosted control plane has a namespace of its own. */
+const BY_NAMESPACE = { valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.namespace' } } };
+
+export type Beside = Pick<Workload, 'user'> & {
+  /** What says which cluster it is; unset: the pod's namespace. */
+  readonly cluster?: { readonly [key: string]: Json };
+};
+
 /** `mounts`: of the API server, as they are to be. null where there is to be no shipper. */
-export function sidecarFor(to: Revision | null, w: Workload, mounts: readonly Json[]): Json {
+export function sidecarFor(to: Revision | null, { user, cluster }: Beside, mounts: readonly Json[]): Json {
   if (to?.shipping === undefined) return null;
-  return shipperContainer(to.shipping, {
-    log: logMount(to, mounts),
-    // A hosted control plane has a namespace of its own.
-    cluster: { valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.namespace' } } },
-    user: w.user,
-    hidesToken: true,
-  });
+  const log = logMount(to, mounts);
+  return shipperContainer(to.shipping, { log, cluster: cluster ?? BY_NAMESPACE, user, hidesToken: true });
 }
 
-export function sidecarFindings(to: Revision, { containers, user }: Workload): readonly Finding[] {
+export function sidecarFindings(
+  to: Revision,
+  { containers, user }: Pick<Workload, 'containers' | 'user'>,
+  path = PATH,
+): readonly Finding[] {
   if (to.shipping === undefined) return [];
   const theirs = containers.findIndex((c) => at(c, 'name') === SHIPPER && !isShipper(c));
   // Its image alone says who it runs as, and the shipper's says another.
@@ -64,7 +71,7 @@ export function sidecarFindings(to: Revision, { containers, user }: Workload): r
     refusal(
       'ContainerNameTaken',
       `There is a container named ${SHIPPER} already, and it is not ours. Take it out, or ship without spec.shipping.`,
-      `${PATH}[${theirs}]`,
+      `${path}[${theirs}]`,
     ),
   ];
 }

@@ -102,12 +102,12 @@ function variablesOf(container: Json | undefined): ReadonlyMap<string, string | 
   return found;
 }
 
-/** The container's own words first, then the pod's. */
-function userOf(pod: unknown, container: Json): { readonly [key: string]: Json } {
+/** Of a pod's securityContext and its container's: the container's own words first. */
+export function userOf(pod: unknown, container: unknown): { readonly [key: string]: Json } {
   const fields = ['runAsUser', 'runAsGroup', 'runAsNonRoot'];
   return Object.fromEntries(
     fields.flatMap((f) => {
-      const value = at(container, 'securityContext', f) ?? at(pod, 'securityContext', f);
+      const value = at(container, f) ?? at(pod, f);
       return value === undefined ? [] : [[f, value]];
     }),
   );
@@ -139,7 +139,7 @@ export function readWorkload(object: unknown, spec: HostedSpec): Read<Workload> 
       variables: variablesOf(container),
       hasMoreVariables: (listAt(container, 'envFrom') ?? []).length > 0,
       containers,
-      user: userOf(pod, container),
+      user: userOf(at(pod, 'securityContext'), at(container, 'securityContext')),
       mounts: listAt(container, 'volumeMounts'),
       volumes: listAt(pod, 'volumes'),
       claims: claims.flatMap((c) => {

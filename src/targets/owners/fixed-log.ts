@@ -36,17 +36,21 @@ export function fixedLog(owner: string, log: FixedLog): readonly Inexpressible[]
   ];
 }
 
-/** Of a webhook only the kubeconfig can be said. */
-export const plainWebhook = (owner: string): readonly Inexpressible[] => {
+/** Of a webhook only the kubeconfig can be said. `pods`: where a NetworkPolicy of ours would have to lie. */
+export const plainWebhook = (owner: string, pods: 'InReach' | 'Elsewhere'): readonly Inexpressible[] => {
   const why = `${owner} takes the kubeconfig of a webhook, and no such flag beside it`;
   return [
     { path: 'webhook.mode', why, isFine: is('Batch') },
     { path: 'webhook.batch', why },
     { path: 'webhook.truncate', why },
-    {
-      path: 'webhook.networkPolicy',
-      why: `this release does not know the pods that ${owner} makes`,
-      isFine: is('None'),
-    },
+    ...(pods === 'InReach'
+      ? []
+      : [
+          {
+            path: 'webhook.networkPolicy',
+            why: `${owner} runs its pods in a namespace of its own, where this release writes no NetworkPolicy: let them reach the webhook by one of yours`,
+            isFine: is('None'),
+          },
+        ]),
   ];
 };

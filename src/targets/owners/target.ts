@@ -105,6 +105,7 @@ function valuesFor(
   const { ours, findings } = owner.wanted(to, bare, {
     version: spec.version,
     name: String(at(s.object, 'metadata', 'name') ?? ''),
+    object: s.object,
   });
   return { values: withOurs(bare, ours, s.slots), findings: [...(owner.judge?.(to) ?? []), ...findings] };
 }

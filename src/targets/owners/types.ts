@@ -127,7 +127,11 @@ export interface Owner {
   /** Why this object cannot be configured; undefined where it can. */
   refuse(object: unknown): Finding | undefined;
   /** `theirs` is what the owner has in the slots without us. */
-  wanted(to: Revision, theirs: Values, of: { readonly version: string; readonly name: string }): Wanted;
+  wanted(
+    to: Revision,
+    theirs: Values,
+    of: { readonly version: string; readonly name: string; readonly object: unknown },
+  ): Wanted;
   /** Of settings in effect (flags, or what the owner has instead): are they of a revision of ours? `recorded`: the object says so. */
   isIn(settings: ReadonlyMap<string, string>, recorded: boolean): boolean;
   /** What no field of its API can say of a revision; empty where it can say all. */
@@ -142,6 +146,8 @@ export interface Owner {
   readonly made?: {
     /** What is read to follow its rollout, by names of one's own. */
     objects(of: OwnerPlace): Readonly<Record<string, MadeObject>>;
+    /** Which one has the API server's pods, where they are in the namespace of its object: a NetworkPolicy is made for them. */
+    readonly pods?: string;
     /** No write of its object tells when they are through: they are looked at again while a rollout of ours goes on. */
     readonly isSilent?: true;
     /** For an owner that leaves in one of them what is gone from its object. */

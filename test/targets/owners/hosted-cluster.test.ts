@@ -1,5 +1,6 @@
 /** HostedCluster beyond the contract of all targets (contract/owner.ts): profiles, the webhook's one key, and what HyperShift leaves. */
 import { describe, expect, it } from 'vitest';
+import { withCredentialsInside } from '../../../src/render/webhook/inline.ts';
 import { hostedCluster } from '../../../src/targets/owners/apis/hosted-cluster.ts';
 import type { Made } from '../../../src/targets/owners/types.ts';
 import { A } from '../contract/common.ts';
@@ -99,6 +100,18 @@ describe('HostedCluster', () => {
     expect((await p.bring(hooked('hunter2'))).changes).toEqual([]);
     expect((await p.bring(hooked('hunter3'))).restarts).toBe(true);
     expect(hostedCluster.objects?.(openshiftRevision('default'))).toEqual([]);
+  });
+
+  it('puts a client certificate and its key inside too, which are one file elsewhere', () => {
+    const user = { 'client-certificate': 'client.pem', 'client-key': 'client.pem', username: 'u' };
+    const kubeconfig = new TextEncoder().encode(JSON.stringify({ kind: 'Config', users: [{ name: 'webhook', user }] }));
+    const pem = 'both';
+    const inside = withCredentialsInside(kubeconfig, { 'client.pem': new TextEncoder().encode(pem) });
+    const data = Buffer.from(pem).toString('base64');
+    expect(JSON.parse(new TextDecoder().decode(inside))).toEqual({
+      kind: 'Config',
+      users: [{ name: 'webhook', user: { 'client-certificate-data': data, 'client-key-data': data, username: 'u' } }],
+    });
   });
 
   it('finds what is made of it in a namespace of its own', () => {

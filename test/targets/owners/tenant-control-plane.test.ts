@@ -4,6 +4,7 @@ import { tenantControlPlane } from '../../../src/targets/owners/apis/tenant-cont
 import { A } from '../contract/common.ts';
 import { ManagedPlace, patched } from '../contract/managed.ts';
 import { ownerSample } from '../contract/owner.ts';
+import { revision } from '../revisions.ts';
 
 const SPEC = { kind: 'TenantControlPlane', version: 'v1alpha1', config: 'main' } as const;
 const place = (): ManagedPlace => new ManagedPlace(ownerSample('tenantcontrolplane'), SPEC);
@@ -23,9 +24,22 @@ const deployment = (args: readonly string[], volumes: readonly object[] = []): o
   },
   status: { observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: 1 },
 });
-const argsIn = (p: ManagedPlace): string[] =>
-  (p.object as { spec: { controlPlane: { deployment: { extraArgs: { apiServer: string[] } } } } }).spec.controlPlane
-    .deployment.extraArgs.apiServer;
+const argsIn = (p: ManagedPlace): string[] => deploymentIn(p).extraArgs.apiServer;
+
+type Container = { name: string; env?: { name: string }[] };
+type Spec = { extraArgs: { apiServer: string[] }; additionalContainers?: Container[] };
+/** As it is at every look, since plans are applied to copies. */
+const deploymentIn = (p: ManagedPlace): Spec =>
+  (p.object as { spec: { controlPlane: { deployment: Spec } } }).spec.controlPlane.deployment;
+const SHIPPED = revision({
+  shipping: {
+    config: new TextEncoder().encode('service:\n'),
+    image: 'fluent/fluent-bit:5.1.1',
+    resources: { requests: {}, limits: {} },
+    env: [],
+    bufferBytes: 2 ** 20,
+  },
+});
 
 describe('TenantControlPlane', () => {
   it('is through when its Deployment has exactly its audit flags, and is available', async () => {
@@ -59,6 +73,40 @@ describe('TenantControlPlane', () => {
       false,
       false,
     ]);
+  });
+
+  it('ships with a container of its own, as whom the API server runs as, and takes it out again', async () => {
+    const p = place();
+    const before = structuredClone(p.object);
+    Object.assign(deploymentIn(p), {
+      podSecurityContext: { runAsUser: 1000, fsGroup: 7 },
+      containerSecurityContexts: { apiServer: { runAsUser: 2000 } },
+      additionalContainers: [{ name: 'theirs' }],
+    });
+    const theirs = structuredClone(p.object);
+    await p.bring(SHIPPED);
+    const [other, ours] = deploymentIn(p).additionalContainers ?? [];
+    expect([other, ours?.name]).toEqual([{ name: 'theirs' }, 'audit-logs']);
+    expect(ours).toMatchObject({ securityContext: { runAsUser: 2000 } });
+    expect(ours?.env?.find((e) => e.name === 'AUDITCONFIG_CLUSTER_ID')).toMatchObject({ value: 'tenant-a/tenant-a' });
+    expect((await p.bring(SHIPPED)).changes).toEqual([]);
+    await p.bring(A);
+    expect(deploymentIn(p).additionalContainers).toEqual([{ name: 'theirs' }]);
+    await p.bring(null);
+    expect(p.object).toEqual(theirs);
+    const bare = place();
+    await bare.bring(SHIPPED);
+    await bare.bring(null);
+    expect(bare.object).toEqual(before);
+  });
+
+  it('does not ship beside a container of that name that is somebody else’s, nor as nobody knows whom', async () => {
+    const taken = place();
+    deploymentIn(taken).additionalContainers = [{ name: 'audit-logs' }];
+    expect(await taken.refusals(SHIPPED)).toEqual(['ContainerNameTaken']);
+    const unknown = place();
+    Object.assign(deploymentIn(unknown), { podSecurityContext: { runAsNonRoot: true } });
+    expect(await unknown.refusals(SHIPPED)).toEqual(['ShipperUserUnknown']);
   });
 
   it('refuses a flag in two words', async () => {

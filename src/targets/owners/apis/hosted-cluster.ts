@@ -118,7 +118,7 @@ const NOT_YET: RolloutState = { state: 'Progressing', message: 'HyperShift has n
  * Deployment was written after that (its template holds a hash over all that its pods mount).
  */
 function rollout(object: unknown, { controlPlane, policy, deployment: made }: Made): RolloutState {
-  if (isPaused(object)) return { state: 'Paused' };
+  if (isPaused(object)) return { state: 'Paused', message: 'HyperShift leaves it alone (spec.pausedUntil)' };
   if ((made ?? null) === null || (controlPlane ?? null) === null || !isCarried(object, controlPlane)) return NOT_YET;
   const has = at(policy, 'data', 'profile');
   if (has !== undefined && has !== profileOf(object)) return NOT_YET;
@@ -150,7 +150,7 @@ function kubernetes(object: unknown): string {
 
 const CANNOT: readonly Inexpressible[] = [
   ...fixedLog('HyperShift', { path: '/var/log/kube-apiserver/audit.log', maxBackups: 1, maxSize: '10Mi' }),
-  ...plainWebhook('HyperShift'),
+  ...plainWebhook('HyperShift', 'Elsewhere'),
   {
     path: 'webhook.initialBackoffSeconds',
     why: 'HyperShift takes the kubeconfig of a webhook, and no such flag beside it',

@@ -200,7 +200,10 @@ export const kubeadmControlPlane: Owner = {
   timeoutSeconds: (object, set) => (set ?? MACHINE_SECONDS) * Math.max(1, replicasOf(object)),
   secretsOnly: true,
   cannot: [
-    { path: 'shipping', why: 'no sidecar ships logs of machines: let a collector of your own read the log file' },
+    {
+      path: 'shipping',
+      why: 'its machines are nodes of another cluster, where this controller makes no DaemonSet: let a collector there read the log file',
+    },
     {
       path: 'log.file.readerGroup',
       why: 'nothing sets the group of the log file on machines that Cluster API makes',

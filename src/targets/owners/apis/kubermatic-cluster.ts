@@ -133,7 +133,7 @@ const CANNOT: readonly Inexpressible[] = [
     maxBackups: 3,
     maxSize: '100Mi',
   }),
-  ...plainWebhook('KKP'),
+  ...plainWebhook('KKP', 'InReach'),
   { path: 'shipping', why: 'KKP makes its own fluent-bit of spec.auditLogging.sidecar: set it there' },
   { path: 'kubeadmConfig', why: 'no kubeadm made this cluster', isFine: (v) => v === 'Ignore' },
 ];
@@ -163,6 +163,7 @@ export const kubermaticCluster: Owner = {
       deployment: deployment({ namespace, name: 'apiserver' }),
       policy: configMap({ namespace, name: POLICY_MAP }),
     }),
+    pods: 'deployment',
   },
   timeoutSeconds: (_object, set) => set ?? 600,
   secretsOnly: false,

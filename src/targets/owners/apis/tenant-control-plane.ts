@@ -1,6 +1,6 @@
 /**
  * TenantControlPlane of Kamaji (v1alpha1): flags as extraArgs of its API server, the revision and the log as additional
- * volumes and mounts of its pods. Kamaji makes a Deployment of it and keeps there whatever argument it does not know: one that
+ * volumes and mounts of its pods, the shipper as a container more. Kamaji makes a Deployment of it and keeps there whatever argument it does not know: one that
  * leaves extraArgs stays in the Deployment, names a file that is gone, and keeps new pods from starting. So what is stale
  * there is taken out there too (Owner.made). Refused: audit flags in two words.
  */
@@ -12,15 +12,17 @@ import { isWithin, resolveFlags } from '../../host-layout.ts';
 import { listOps } from '../../hosted/patch.ts';
 import type { PatchOp } from '../../hosted/patch.ts';
 import { rolloutOf } from '../../hosted/rollout.ts';
+import { isShipper, sidecarFindings, sidecarFor } from '../../hosted/sidecar.ts';
 import { HOSTED_LAYOUT, isOwn, volumesFor } from '../../hosted/volumes.ts';
 import { readFlags, withoutFlags } from '../../hosted/words.ts';
-import { at, DEFAULT_CONTAINER, readWorkload } from '../../hosted/workload.ts';
+import { at, DEFAULT_CONTAINER, readWorkload, userOf } from '../../hosted/workload.ts';
 import type { Json, Workload } from '../../hosted/workload.ts';
 import { deployment } from '../made.ts';
 import { flagsIn, valuesOf } from '../slots.ts';
 import type { FlagText, Made, Owner, RolloutState, Slots, Values, Wanted } from '../types.ts';
 
 const DEPLOYMENT = ['spec', 'controlPlane', 'deployment'];
+const CONTAINERS = [...DEPLOYMENT, 'additionalContainers'];
 
 function textOf(item: Json): FlagText | undefined {
   const [, name, value] = /^(--[^=]+)(?:=([\s\S]*))?$/.exec(typeof item === 'string' ? item : '') ?? [];
@@ -30,6 +32,7 @@ function textOf(item: Json): FlagText | undefined {
 const SLOTS: Slots = {
   args: { as: 'List', at: [...DEPLOYMENT, 'extraArgs', 'apiServer'], isOurs: () => false, flag: textOf },
   volumes: { as: 'List', at: [...DEPLOYMENT, 'additionalVolumes'], isOurs: isOwn },
+  containers: { as: 'List', at: CONTAINERS, isOurs: isShipper },
   mounts: { as: 'List', at: [...DEPLOYMENT, 'additionalVolumeMounts', 'apiServer'], isOurs: isOwn },
 };
 
@@ -48,16 +51,27 @@ function twoWords(object: unknown): Finding | undefined {
       );
 }
 
-function wanted(to: Revision, theirs: Values, { name }: { readonly name: string }): Wanted {
+/** Whom the API server runs as, as far as it is said there. */
+const userIn = (object: unknown): { readonly [key: string]: Json } =>
+  userOf(
+    at(object, ...DEPLOYMENT, 'podSecurityContext'),
+    at(object, ...DEPLOYMENT, 'containerSecurityContexts', 'apiServer'),
+  );
+
+function wanted(to: Revision, theirs: Values, { name, object }: { name: string; object: unknown }): Wanted {
   const [volumes, mounts] = [itemsOf(theirs['volumes']), itemsOf(theirs['mounts'])];
+  const [containers, user] = [itemsOf(theirs['containers']), userIn(object)];
+  // There may be many in one namespace.
+  const cluster = { value: `${String(at(object, 'metadata', 'namespace') ?? '')}/${name}` };
   const made = volumesFor(to, { kind: 'TenantControlPlane', name, volumes, mounts, claims: [] });
   return {
     ours: {
       args: resolveFlags(to, HOSTED_LAYOUT).map((f) => `${f.name}=${f.value}`),
       volumes: made.volumes.filter(isOwn),
       mounts: made.mounts.filter(isOwn),
+      containers: to.shipping === undefined ? [] : [sidecarFor(to, { user, cluster }, made.mounts)],
     },
-    findings: made.findings,
+    findings: [...made.findings, ...sidecarFindings(to, { containers, user }, CONTAINERS.join('.'))],
   };
 }
 
@@ -95,7 +109,7 @@ function stale(object: unknown, made: unknown): readonly PatchOp[] {
 
 const hasOurs = (made: unknown): boolean => {
   const w = deploymentOf(made);
-  return [...(w?.volumes ?? []), ...(w?.mounts ?? [])].some(isOwn);
+  return [...(w?.volumes ?? []), ...(w?.mounts ?? [])].some(isOwn) || (w?.containers ?? []).some(isShipper);
 };
 
 export const tenantControlPlane: Owner = {
@@ -108,18 +122,12 @@ export const tenantControlPlane: Owner = {
   kubernetes: (object) => String(at(object, 'spec', 'kubernetes', 'version') ?? ''),
   hostNetwork: false,
   rollout,
-  made: { objects: (of) => ({ deployment: deployment(of) }), leaves: { in: 'deployment', stale, hasOurs } },
+  made: {
+    objects: (of) => ({ deployment: deployment(of) }),
+    pods: 'deployment',
+    leaves: { in: 'deployment', stale, hasOurs },
+  },
   timeoutSeconds: (_object, set) => set ?? 300,
   secretsOnly: false,
-  cannot: [
-    {
-      path: 'shipping',
-      why: 'Kamaji takes a sidecar, and this release does not make one there: let a collector of your own read the log',
-    },
-    {
-      path: 'webhook.networkPolicy',
-      why: 'this release does not know the pods that Kamaji makes',
-      isFine: (v) => v === 'None',
-    },
-  ],
+  cannot: [],
 };
