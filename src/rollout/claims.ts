@@ -30,7 +30,8 @@ export function nodeSelectorOf(object: unknown): Readonly<Record<string, string>
   const type = (object as { spec?: { target?: { type?: unknown } } } | undefined)?.spec?.target?.type;
   if (!NODE_TARGETS.some((t) => t === type)) return undefined;
   const target = targetIn(object);
-  switch (target?.type) {
+  if (target === undefined || !isNodeTarget(target.type)) return undefined;
+  switch (target.type) {
     case 'StaticPod':
       return target.staticPod?.nodeSelector ?? DEFAULT_NODE_SELECTOR;
     case 'Systemd':
@@ -39,15 +40,6 @@ export function nodeSelectorOf(object: unknown): Readonly<Record<string, string>
       return target.k3s?.nodeSelector ?? RANCHER_NODE_SELECTOR;
     case 'RKE2':
       return target.rke2?.nodeSelector ?? RANCHER_NODE_SELECTOR;
-    case 'Hosted':
-    case 'KubeadmControlPlane':
-    case 'TenantControlPlane':
-    case 'KubermaticCluster':
-    case 'Shoot':
-    case 'HostedCluster':
-    case 'K0smotronControlPlane':
-    case undefined:
-      return undefined;
   }
 }
 
