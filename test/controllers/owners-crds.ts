@@ -112,6 +112,7 @@ const TCP_SPEC = object({
     service: open,
   }),
   kubernetes: open,
+  networkProfile: open,
 });
 export const TENANT_CONTROL_PLANE = crd({
   group: 'kamaji.clastix.io',

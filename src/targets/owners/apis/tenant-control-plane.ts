@@ -1,8 +1,9 @@
 /**
  * TenantControlPlane of Kamaji (v1alpha1): flags as extraArgs of its API server, the revision and the log as additional
- * volumes and mounts of its pods, the shipper as a container more. Kamaji makes a Deployment of it and keeps there whatever argument it does not know: one that
- * leaves extraArgs stays in the Deployment, names a file that is gone, and keeps new pods from starting. So what is stale
- * there is taken out there too (Owner.made). Refused: audit flags in two words.
+ * volumes and mounts of its pods, the shipper as a container more. Kamaji makes a Deployment of it, and keeps there whatever
+ * argument it does not know: with another extraArgs it begins anew (before 1.1 only where their number is another), without
+ * any it does not. What stays names a file that is gone, and keeps new pods from starting. So what is stale there is taken
+ * out there too (Owner.made). Refused: audit flags in two words.
  */
 import type { Finding } from '../../../api/findings.ts';
 import type { Revision } from '../../../render/types.ts';
