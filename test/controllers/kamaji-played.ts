@@ -1,7 +1,9 @@
 /**
- * Kamaji, played as far as flags are concerned: it makes a Deployment of a TenantControlPlane, and keeps every argument that is
- * in the Deployment and not in extraArgs (its own are few here), so that what leaves extraArgs stays.
+ * Kamaji, played as far as flags are concerned, as its own builder of Deployments was seen to do it: where extraArgs is there
+ * and another one than before, it begins anew; where none is, every argument that is in the Deployment and not its own (few
+ * here) stays. So what leaves together with extraArgs stays behind.
  */
+import { createHash } from 'node:crypto';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import type { OwnedObject } from './owner-played.ts';
 
@@ -22,8 +24,21 @@ type Deployment = {
   status?: { observedGeneration?: number };
 };
 const SEEN = 'kamaji/generation';
+const ARGS = 'kube-apiserver.kamaji.clastix.io/args';
 const OWN = ['--etcd-servers=https://etcd:2379', '--secure-port=6443'];
+const hashOf = (args: readonly string[]): string => createHash('sha256').update(JSON.stringify(args)).digest('hex');
 const flagOf = (arg: string): string => arg.split('=')[0] ?? '';
+
+type Extra = Spec['controlPlane']['deployment']['extraArgs'];
+function argsOf(made: Deployment | undefined, extraArgs: Extra): { hash: string | undefined; args: readonly string[] } {
+  const extra = extraArgs?.apiServer ?? [];
+  const given = new Set([...extra, ...OWN].map(flagOf));
+  const before = made?.metadata.annotations?.[ARGS];
+  const hash = extraArgs === undefined ? before : hashOf(extra);
+  const left =
+    hash === before ? (made?.spec.template.spec.containers.find((c) => c.name === 'kube-apiserver')?.args ?? []) : [];
+  return { hash, args: [...[...left.filter((a) => !given.has(flagOf(a))), ...OWN].sort(), ...extra] };
+}
 
 export async function kamaji(plane: ControlPlane, live: OwnedObject, ready: boolean): Promise<void> {
   const { name, namespace, generation } = live.metadata;
@@ -32,10 +47,7 @@ export async function kamaji(plane: ControlPlane, live: OwnedObject, ready: bool
   const made = there.status === 200 ? (there.body as Deployment) : undefined;
   const { replicas = 2, ...d } = (live.spec as Spec).controlPlane.deployment;
   if (made?.metadata.annotations?.[SEEN] !== String(generation)) {
-    const extra = d.extraArgs?.apiServer ?? [];
-    const apiServer = made?.spec.template.spec.containers.find((c) => c.name === 'kube-apiserver');
-    const given = new Set([...extra, ...OWN].map(flagOf));
-    const kept = (apiServer?.args ?? []).filter((a) => !given.has(flagOf(a)));
+    const { hash, args } = argsOf(made, d.extraArgs);
     const labels = { app: name };
     const container = {
       name: 'kube-apiserver',
@@ -48,7 +60,7 @@ export async function kamaji(plane: ControlPlane, live: OwnedObject, ready: bool
       kind: 'Deployment',
       metadata: {
         name,
-        annotations: { [SEEN]: String(generation) },
+        annotations: { [SEEN]: String(generation), ...(hash === undefined ? {} : { [ARGS]: hash }) },
         ...(made === undefined ? {} : { resourceVersion: made.metadata.resourceVersion }),
       },
       spec: {
@@ -58,10 +70,7 @@ export async function kamaji(plane: ControlPlane, live: OwnedObject, ready: bool
           metadata: { labels },
           spec: {
             // Its own come last.
-            containers: [
-              ...(d.additionalContainers ?? []),
-              { ...container, args: [...kept, ...OWN, ...extra], volumeMounts: mounts },
-            ],
+            containers: [...(d.additionalContainers ?? []), { ...container, args, volumeMounts: mounts }],
             volumes: d.additionalVolumes ?? [],
           },
         },

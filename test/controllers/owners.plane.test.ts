@@ -73,7 +73,7 @@ const TENANT: Case = {
   kind: 'TenantControlPlane',
   version: 'v1alpha1',
   crd: TENANT_CONTROL_PLANE,
-  sample: 'tenantcontrolplane',
+  sample: 'tenantcontrolplane-plain',
   status: ({ metadata }) => ({ observedGeneration: metadata.generation }),
   make: kamaji,
 };
