@@ -9,11 +9,12 @@ import type { Minor } from '../api/versions.ts';
 import { fallbackPath } from '../node/fallback.ts';
 import type { NodeHost } from '../node/host.ts';
 import type { Place } from '../node/place.ts';
+import type { Serving } from '../kube/serving.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Looks } from './looks.ts';
 import { proofPlace, proofPolicy } from './proof-place.ts';
 import type { ProofPlace } from './proof-place.ts';
-import type { AskServing, Serving } from './serving.ts';
+import type { AskServing } from './serving.ts';
 
 export type FallbackOptions = {
   readonly host: NodeHost;

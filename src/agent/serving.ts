@@ -7,30 +7,16 @@ import type { Probe } from '../analysis/proof.ts';
 import { createConnections } from '../kube/connections.ts';
 import { credentialsAt } from '../kube/direct.ts';
 import type { ServerAddress } from '../kube/direct.ts';
-import type { KubeError, Result } from '../kube/errors.ts';
+import type { Result } from '../kube/errors.ts';
+import { servingOf } from '../kube/serving.ts';
+import type { Serving } from '../kube/serving.ts';
 import { createTransport } from '../kube/transport.ts';
 import type { PeerOptions } from './peers.ts';
-
-/**
- * `Waits`: no answer in time. `Fails`: an answer that nothing could be done (5xx). `Away`: nobody is there, or not for us; a
- * webhook has no part in that.
- */
-export type Serving =
-  | { readonly is: 'Serves'; readonly value: unknown }
-  | { readonly is: 'Waits' | 'Fails' | 'Away'; readonly why: string };
 
 /** Without a probe it is asked for its readiness. */
 export type AskServing = (address: ServerAddress, probe: Probe | undefined, signal: AbortSignal) => Promise<Serving>;
 
 const TIMEOUT_MS = 10_000;
-
-function servingOf(error: KubeError): Serving {
-  const why = error.code;
-  // Before the status: an API server that gives up says 504.
-  if (error.code === 'Timeout') return { is: 'Waits', why };
-  if (error.status === undefined) return { is: 'Away', why };
-  return error.status >= 500 ? { is: 'Fails', why } : { is: 'Serves', value: undefined };
-}
 
 export const serveWith =
   (o: PeerOptions): AskServing =>
@@ -51,7 +37,7 @@ export const serveWith =
               signal,
               about: { verb: 'serving', resource: 'serving' },
             });
-      return result.ok ? { is: 'Serves', value: result.value } : servingOf(result.error);
+      return servingOf(result);
     } finally {
       await transport.close();
     }

@@ -178,6 +178,18 @@ export const auditConfigStatus = z.object({
         .object({ digest, base: text(16), message: z.string().max(2048) })
         .optional()
         .describe('A revision that it went back from, and with which template of its owner.'),
+      fallback: z
+        .object({
+          of: digest,
+          twin: digest,
+          time: z.string().max(32),
+          again: text(16).optional().describe('Of the annotation auditconfig.dev/again then.'),
+          credentials: digest.optional(),
+        })
+        .optional()
+        .describe(
+          'A revision whose webhook kept requests waiting, the same in mode Batch, which is put in instead, and since when.',
+        ),
       proof: z
         .object({
           digest,

@@ -140,6 +140,8 @@ export type Reasons = {
     | 'Rescued'
     /** A webhook that blocks requests kept an API server from serving: it is in mode Batch there. */
     | 'WebhookFallback'
+    /** Unknown: a webhook that blocks requests runs, and nobody can tell whether they wait. */
+    | 'FallbackBlind'
     /** Unknown: what runs keeps a webhook's credentials of before, since the newest ones may be another's. */
     | 'CredentialsWaiting'
     | 'FieldFight'

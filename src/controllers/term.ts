@@ -30,6 +30,7 @@ import { resolveName } from './hosted/names.ts';
 import { OwnedObjects } from './hosted/owned.ts';
 import { createHostedReconciler } from './hosted/reconcile.ts';
 import { ReferenceWatches } from './hosted/references.ts';
+import { ServingWatch } from './hosted/serving.ts';
 import { isHosted, ownedPlaceKey, Patched } from './hosted/workloads.ts';
 import type { ControllerOptions } from './options.ts';
 import { Queues } from './queues.ts';
@@ -162,14 +163,16 @@ function hostedPart(l: Leader, shared: Shared, queues: Queues, signal: AbortSign
     signal,
   });
   const watch = new EgressWatch({ kube, wake: (key) => queues.hosted.add(key), resolve: resolveName }, signal);
-  const looks = new HostedLooks({
+  const asking = {
     now: Date.now,
     metrics,
     log,
     userAgent: `auditconfig/${o.version} controller`,
-    read: (secret, s) => read({ kind: 'Secret', ...secret }, s),
-    done: (key) => queues.add(key),
-  });
+    read: (secret: { namespace: string; name: string }, s: AbortSignal) => read({ kind: 'Secret', ...secret }, s),
+  };
+  const again = (key: ObjectKey): void => queues.add(key);
+  const looks = new HostedLooks({ ...asking, done: again });
+  const serving = new ServingWatch({ ...asking, ticks: () => performance.now(), changed: again });
   const ranges = new ClusterRangesReader(kube.client, () => performance.now());
   const reconcile = createHostedReconciler({
     ...shared,
@@ -178,8 +181,9 @@ function hostedPart(l: Leader, shared: Shared, queues: Queues, signal: AbortSign
     workloads: { Deployment: caches.deployments, StatefulSet: caches.statefulSets },
     patched: new Patched(),
     looks,
+    serving,
   });
-  const run = (s: AbortSignal): Promise<unknown> => Promise.all([looks.work(s), watch.ended()]);
+  const run = (s: AbortSignal): Promise<unknown> => Promise.all([looks.work(s), serving.work(s), watch.ended()]);
   return { reconcile, run, ended: () => owned.ended() };
 }
 

@@ -59,6 +59,16 @@ export type Settings = {
 /** Of what is remembered of a workload, the part that is found rather than decided (hosted/proof.ts). */
 export type Found = Pick<NonNullable<AuditConfigStatus['workload']>, 'proof' | 'webhook'>;
 
+/**
+ * What is known of requests to a hosted API server that has, or is to get, a webhook that they wait for. `Stuck`: for a minute none
+ * was answered that this revision records. `Blind`: nobody could tell; `why` is a sentence.
+ */
+export type ServingFact = {
+  readonly digest: string;
+  readonly is: 'Serves' | 'Stuck' | 'Blind';
+  readonly why: string;
+};
+
 /** The Deployment or StatefulSet of a hosted target, or the object of an owner's own API. */
 export type WorkloadFact = {
   readonly name: string;
@@ -83,6 +93,8 @@ export type WorkloadFact = {
   readonly found?: Found;
   /** Its kubeconfig is another one than it was asked with last. */
   readonly askAgain?: boolean;
+  /** Absent where nothing was found out yet, in this controller's term. */
+  readonly serving?: ServingFact;
 };
 
 /** What datacenters have to say; there where any of them is known. */

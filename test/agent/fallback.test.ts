@@ -1,7 +1,7 @@
 /** When requests have waited for a webhook for long enough, and when it is something else. */
 import { describe, expect, it } from 'vitest';
 import { FallbackWatch } from '../../src/agent/fallback.ts';
-import type { Serving } from '../../src/agent/serving.ts';
+import type { Serving } from '../../src/kube/serving.ts';
 import { fallbackPath } from '../../src/node/fallback.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { applyUnguarded, SPEC, worldWith } from '../node/fixture.ts';

@@ -315,7 +315,7 @@ describe('a mode that blocks', () => {
     expect(strict.revision?.flags).toContainEqual({ name: '--audit-webhook-mode', value: 'batch' });
   });
 
-  it('is for targets on nodes, whose agents hold the way back, and for no other one, whoever permits it', () => {
+  it('is for targets with somebody who holds the way back, and for no other one, whoever permits it', () => {
     const of = governed({ limits: { webhook: { modes: [...MODES] } } });
     for (const mode of MODES)
       for (const type of ['StaticPod', 'Systemd', 'K3s', 'RKE2']) {

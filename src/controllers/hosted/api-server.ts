@@ -2,7 +2,7 @@
  * Speaks to one hosted API server as the user of its kubeconfig Secret, over connections that end with the look. The
  * kubeconfig is a tenant's: it is judged as a webhook's is (src/render/webhook.ts), so that it runs no program and reads
  * no file of the controller; and refused besides is what is not verified TLS, and a proxy. Nothing of an answer but
- * counters and user name is taken, and no message holds any of it. Called by looks.ts.
+ * counters and user name is taken, and no message holds any of it. Called by looks.ts and serving.ts.
  */
 import type { Probe } from '../../analysis/proof.ts';
 import { parseAddress } from '../../api/addresses.ts';
@@ -15,6 +15,8 @@ import { guardedLookup } from '../../kube/guarded-lookup.ts';
 import type { ResolveHost } from '../../kube/guarded-lookup.ts';
 import { sendMarked } from '../../kube/marked-request.ts';
 import { readMetrics } from '../../kube/server-metrics.ts';
+import { servingOf } from '../../kube/serving.ts';
+import type { Serving } from '../../kube/serving.ts';
 import { createTransport } from '../../kube/transport.ts';
 import { isRecord } from '../../kube/types.ts';
 import { refusalOf } from '../../render/egress/refused.ts';
@@ -27,12 +29,20 @@ import type { KubeMetrics } from '../../telemetry/kube-metrics.ts';
 export type HostedApi = {
   /** The body of a 2xx; undefined where it was refused or not found, which is an answer too. */
   ask(probe: Probe, auditID: string, signal: AbortSignal): Promise<Result<unknown>>;
+  /** Whether it answers a request that is recorded; `why` is a code. */
+  serves(probe: Probe, signal: AbortSignal): Promise<Serving>;
+  /** Whether it answers one that needs no right and no body, on another connection. */
+  answers(path: string, signal: AbortSignal): Promise<boolean>;
   /** False where they could not be read to the end. */
   metrics(onLine: (line: string) => void, signal: AbortSignal): Promise<boolean>;
   /** Why nothing was sent, where its name led to what a tenant must not reach. */
   refused(): string | undefined;
   close(): Promise<void>;
 };
+
+/** As on nodes (src/agent/serving.ts). Connecting has five seconds of it, and is told apart. */
+const SERVES_MS = 10_000;
+const ANSWERS_MS = 5_000;
 
 export type ApiOptions = {
   readonly metrics: KubeMetrics;
@@ -133,6 +143,23 @@ export function hostedApi(
         if (answer.ok) return answer;
         // What a stranger's server says stands in no status.
         return fail(answer.error.code, `it could not be asked (${answer.error.code})`);
+      },
+      serves: async ({ method, path, query, body }, signal) =>
+        servingOf(
+          await transport.request({
+            method,
+            path,
+            ...(query === undefined ? {} : { query }),
+            ...(body === undefined ? {} : { body }),
+            timeoutMs: SERVES_MS,
+            signal,
+            about: { verb: 'serving', resource: 'hosted' },
+          }),
+        ),
+      answers: async (path, signal) => {
+        const status = await transport.knock(path, signal, ANSWERS_MS);
+        // Who may not read it was answered, too.
+        return status.ok && (status.value < 300 || status.value === 401 || status.value === 403);
       },
       metrics: (onLine, signal) => readMetrics(transport, onLine, signal),
       refused: () => refused,

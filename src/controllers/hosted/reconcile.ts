@@ -30,6 +30,7 @@ import { permitEgress } from './egress.ts';
 import type { EgressWorld } from './egress.ts';
 import type { HostedLooks } from './looks.ts';
 import { pruneHosted } from './prune.ts';
+import type { ServingWatch } from './serving.ts';
 import type { OwnedObjects } from './owned.ts';
 import { findWorkload, homeOf, hostedPlaceOf, placeKey, readWorkloadFresh, resourceOfMade } from './workloads.ts';
 import type { HostedPlace, Patched, Workloads } from './workloads.ts';
@@ -40,6 +41,7 @@ export type HostedReconcilerOptions = ReconcilerOptions & {
   readonly patched: Patched;
   readonly egress: EgressWorld;
   readonly looks: HostedLooks;
+  readonly serving: ServingWatch;
 };
 
 export function createHostedReconciler(
@@ -53,6 +55,7 @@ export function createHostedReconciler(
     const gathered = named === undefined ? undefined : await gather({ ...o, told: nothingTold }, key, signal);
     if (config === undefined || named === undefined || gathered === undefined) {
       o.egress.watch.need(key, undefined);
+      o.serving.ask(key, undefined);
       return { kind: 'Done' };
     }
     const { uid = '' } = config.metadata;
@@ -74,6 +77,7 @@ export function createHostedReconciler(
         ...seen,
         claimant: claimantOf(o, place),
         ...(await lookedAt(o, { place, uid }, signal)),
+        ...o.serving.told(key),
       },
     };
     const decided = await decideWithAll(o, { facts, place }, signal);
@@ -87,12 +91,15 @@ export function createHostedReconciler(
       return failed(o, key, done.error);
     }
     if (done.value !== undefined) o.patched.remember(place.spec.kind, done.value);
+    const { ask } = decision;
+    o.serving.ask(key, ask === undefined ? undefined : { uid, namespace: place.namespace, ask });
     if (decision.look !== undefined) o.looks.start(key, { uid, namespace: place.namespace, look: decision.look });
     await pruneOld(o, task, signal);
     if (decision.finalizer === 'Remove') {
       o.status.forget(uid);
       released.add(uid);
       o.looks.forget(uid);
+      o.serving.ask(key, undefined);
     }
     say(o, config, facts, decision);
     return outcomeOf(decision);
@@ -182,28 +189,41 @@ async function decideWithAll(
   { facts, place }: { facts: HostedFacts; place: HostedPlace },
   signal: AbortSignal,
 ): Promise<HostedDecision> {
-  const first = decideHosted(facts);
-  if (first.needs === 'LastValid') return decideHosted({ ...facts, ...(await withLastValid(o, facts, signal)) });
-  const digest = facts.status.workload?.lastKnownGood;
-  const fighting = first.status?.workload?.fight !== undefined && facts.status.workload?.fight === undefined;
-  if (fighting) {
-    // Caches hold no managedFields.
-    const fresh = await readWorkloadFresh(o.client, place, signal);
-    return fresh.ok && fresh.value !== null
-      ? decideHosted({ ...facts, workload: { ...facts.workload, object: fresh.value } })
-      : first;
+  let known = facts;
+  let decided = decideHosted(known);
+  // One after the other: at most one of each.
+  for (let i = 0; i < NEEDS && decided.needs !== undefined; i++) {
+    const read = await readNeeded(o, { facts: known, place, needs: decided.needs }, signal);
+    if (read === undefined) return decided;
+    known = { ...known, ...read };
+    decided = decideHosted(known);
   }
-  const wanted = first.needs === 'Running' ? hostedViewOf(facts)?.digest : digest;
-  if (first.needs === undefined || wanted === undefined) return first;
-  const read = await readRevision(
-    { client: o.client },
-    { place, digest: wanted as Digest, versions: [facts.serverVersion] },
-    signal,
-  );
-  if (!read.ok) return first;
+  const fighting = decided.status?.workload?.fight !== undefined && facts.status.workload?.fight === undefined;
+  if (!fighting) return decided;
+  // Caches hold no managedFields.
+  const fresh = await readWorkloadFresh(o.client, place, signal);
+  return fresh.ok && fresh.value !== null
+    ? decideHosted({ ...known, workload: { ...known.workload, object: fresh.value } })
+    : decided;
+}
+
+type Needs = NonNullable<HostedDecision['needs']>;
+const NEEDS = ['LastValid', 'LastGood', 'Running'].length;
+
+/** Undefined where it could not be read now. */
+async function readNeeded(
+  o: HostedReconcilerOptions,
+  { facts, place, needs }: { readonly facts: HostedFacts; readonly place: HostedPlace; readonly needs: Needs },
+  signal: AbortSignal,
+): Promise<Partial<HostedFacts> | undefined> {
+  if (needs === 'LastValid') return withLastValid(o, facts, signal);
+  const digest = needs === 'Running' ? hostedViewOf(facts)?.digest : facts.status.workload?.lastKnownGood;
+  if (digest === undefined) return undefined;
+  const of = { place, digest: digest as Digest, versions: [facts.serverVersion] };
+  const read = await readRevision({ client: o.client }, of, signal);
+  if (!read.ok) return undefined;
   const found: Revision | 'Lost' = read.value ?? 'Lost';
-  const known = first.needs === 'Running' ? { running: found } : { lastGood: found };
-  return decideHosted({ ...facts, workload: { ...facts.workload, ...known } });
+  return { workload: { ...facts.workload, ...(needs === 'Running' ? { running: found } : { lastGood: found }) } };
 }
 
 /** What could not be written is tried again. */

@@ -9,7 +9,8 @@
  * 4. Our edit gone is a revert: put in again once. A second one in ten minutes is a fight: stop, and name the manager.
  * 5. Another certificate or token of the webhook under the same kubeconfig changes a Secret and nothing else, at any time; and
  *    so it does for pods that run an older revision while a newer one waits, as far as it can be told to be for them (carried.ts).
- * 6. What cannot be read changes nothing, and absence removes nothing: flags leave by a patch of ours, or with their workload.
+ * 6. A webhook that keeps requests waiting is gone back from, whatever else is to be done, and stays so (fallback.ts).
+ * 7. What cannot be read changes nothing, and absence removes nothing: flags leave by a patch of ours, or with their workload.
  */
 import { credentialsDigest } from '../../render/webhook/credentials.ts';
 import { rolloutOf } from '../../targets/hosted/rollout.ts';
@@ -23,11 +24,12 @@ import type { WorkloadFact } from '../facts.ts';
 import { withCarried } from './carried.ts';
 import { egressWishOf } from './egress-wish.ts';
 import type { EgressWish } from './egress.ts';
+import { askFor, blindness, heldBack, unasked, withWayBack } from './fallback.ts';
 import { nextLook, withFound } from './proof.ts';
 import { LOOK_AGAIN_MS, memoryOf, nameOf, planFor, rolled, short } from './scene.ts';
 import type { HostedDecision, HostedFacts, RolledOut, Scene, Step } from './scene.ts';
 import { statusOf } from './status.ts';
-import { install, remove } from './steps.ts';
+import { install, patchTo, remove } from './steps.ts';
 
 const FORBIDDEN_MS = 10_000;
 /** No watch tells of what an owner makes. */
@@ -85,9 +87,13 @@ function stepOf(facts: HostedFacts, accepted: Accepted): Step {
     return { rolled: rolled('False', 'WorkloadRefused', why), memory, requeueAfterMs: LOOK_AGAIN_MS };
   }
   const scene: Scene = { facts, accepted, view, memory, state: stateOf(workload) };
-  if (removing) return watched(remove(scene), facts);
-  if (accepted.revision === undefined) return { rolled: notAccepted(facts), memory };
-  return watched(install(scene, accepted.revision), facts);
+  const { revision } = heldBack(accepted, facts);
+  const normal = (): Step => {
+    if (removing) return remove(scene);
+    if (revision === undefined) return { rolled: notAccepted(facts), memory };
+    return unasked(scene, revision) ?? install(scene, revision);
+  };
+  return watched(withWayBack(scene, accepted, { normal, put: (to, m) => patchTo(scene, to, m, true) }), facts);
 }
 
 /** Of what an owner makes nobody tells when it is through, and of some owners' objects neither. */
@@ -95,6 +101,17 @@ function watched(step: Step, { workload }: HostedFacts): Step {
   const isSilent = ownerFor(workload.spec.kind)?.made?.isSilent === true;
   if (!isSilent || step.rolled.reason !== 'Progressing') return step;
   return { ...step, requeueAfterMs: Math.min(SILENT_MS, step.requeueAfterMs ?? Infinity) };
+}
+
+/** Of a spec that counts for nothing: what runs stays, but for what keeps requests waiting. */
+function stays(facts: HostedFacts, accepted: Accepted): Step {
+  const { workload } = facts;
+  const memory = memoryOf(facts);
+  const nothing: Step = { rolled: notAccepted(facts), memory };
+  const view = hostedViewOf(facts);
+  if (view === undefined || !mine(facts)) return nothing;
+  const scene: Scene = { facts, accepted, view, memory, state: stateOf(workload) };
+  return withWayBack(scene, accepted, { normal: () => nothing, put: (to, m) => patchTo(scene, to, m, true) });
 }
 
 const notAccepted = ({ status, workload }: HostedFacts): RolledOut =>
@@ -160,13 +177,15 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
     return { finalizer: 'Keep', settled: false, requeueAfterMs: UNKNOWN_RETRY_MS };
   if (meta.deleting && !mine(facts)) return { finalizer: 'Remove', settled: false };
   const acts = meta.deleting || accepted.verdict.status === 'True' || accepted.keeps !== undefined;
-  const decided: Step = acts ? stepOf(facts, accepted) : { rolled: notAccepted(facts), memory: memoryOf(facts) };
+  const wanted = heldBack(accepted, facts);
+  const decided: Step = acts ? stepOf(facts, accepted) : stays(facts, accepted);
+  const isThere = hostedViewOf(facts)?.digest === accepted.revision?.digest;
   const rotated = acts
-    ? unhurried(withCarried(withCredentials(decided, accepted, facts), accepted, facts), facts)
+    ? unhurried(withCarried(withCredentials(decided, wanted, facts), isThere ? accepted : wanted, facts), facts)
     : decided;
   const { found, kubeconfig } = facts.workload;
   const known = { ...rotated, memory: withFound(rotated.memory, found, kubeconfig) };
-  const step = acts ? tidied(known, facts) : known;
+  const step = asking(acts ? tidied(known, facts) : known, accepted, facts);
   if (step.needs !== undefined) return { finalizer: 'Keep', needs: step.needs, settled: false };
   if (meta.deleting && step.settled === true)
     return knowsPods(facts)
@@ -182,11 +201,20 @@ export function decideHosted(facts: HostedFacts): HostedDecision {
   return act(facts, accepted, step, later);
 }
 
+/** Where requests may wait for a webhook: who is to tell, and that nobody can. */
+function asking(step: Step, accepted: Accepted, facts: HostedFacts): Step {
+  const ask = askFor(accepted, facts);
+  if (ask === 'Running') return { ...step, needs: step.needs ?? 'Running' };
+  const doubt = step.doubt ?? blindness(facts);
+  return { ...step, ...(ask === undefined ? {} : { ask }), ...(doubt === undefined ? {} : { doubt }) };
+}
+
 function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number | undefined): HostedDecision {
   const status = statusOf(facts, accepted, step);
-  const { look, at } = mine(facts) && step.settled === true ? nextLook(facts, accepted, step.memory) : {};
+  const isSettled = mine(facts) && step.settled === true;
+  const { look, at } = isSettled ? nextLook(facts, heldBack(accepted, facts), step.memory) : {};
   const times = [step.requeueAfterMs, later, at].filter((ms) => ms !== undefined);
-  const { publish, rotate, carry, patch, patchMade, prune, deleteStuckPods } = step;
+  const { publish, rotate, carry, patch, patchMade, prune, deleteStuckPods, ask } = step;
   const keep =
     accepted.own === undefined || status.lastValid?.name === facts.status.lastValid?.name ? {} : { keep: accepted.own };
   return {
@@ -196,6 +224,7 @@ function act(facts: HostedFacts, accepted: Accepted, step: Step, later: number |
     ...(carry === undefined ? {} : { carry }),
     ...(patch === undefined || patch.length === 0 ? {} : { patch }),
     ...(look === undefined ? {} : { look }),
+    ...(ask === undefined ? {} : { ask }),
     ...(patchMade === undefined || patchMade.length === 0 ? {} : { patchMade }),
     ...(prune === true ? { prune } : {}),
     ...(deleteStuckPods === true ? { deleteStuckPods } : {}),

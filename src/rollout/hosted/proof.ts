@@ -155,7 +155,7 @@ export function replicasOf(
   const set = at(workload, 'spec', 'replicas');
   const desired = typeof set === 'number' && set >= 0 ? Math.min(set, 100_000) : 1;
   const updated = running(memory) === revision.digest ? desired : 0;
-  const failed = memory.refused?.digest === revision.digest ? desired : 0;
+  const failed = [memory.refused?.digest, memory.fallback?.of].includes(revision.digest) ? desired : 0;
   return { nodes: { desired, updated, failed, summary: `${updated}/${desired}` } };
 }
 

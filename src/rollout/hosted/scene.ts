@@ -16,6 +16,15 @@ export type HostedFacts = Facts & { readonly workload: WorkloadFact };
 export type Memory = NonNullable<AuditConfigStatus['workload']>;
 export type RolledOut = Verdict<'RolledOut'>;
 
+/** How it is told whether requests wait: of a revision that runs, or that nobody puts in before its API server answers. */
+export type AskServing = {
+  readonly revision: Revision;
+  readonly isRunning: boolean;
+  /** The mode in which a request is refused that could not be recorded. */
+  readonly strict: boolean;
+  readonly secret: NonNullable<WorkloadFact['kubeconfig']>;
+};
+
 export type HostedDecision = {
   readonly finalizer: 'Keep' | 'Add' | 'Remove';
   readonly publish?: Revision;
@@ -26,6 +35,8 @@ export type HostedDecision = {
   readonly patch?: readonly PatchOp[];
   /** Its API server is to be asked now; what comes of it is a fact of the next decision. */
   readonly look?: Look;
+  /** Its API server is to be asked all the time whether requests wait. */
+  readonly ask?: AskServing;
   /** Of the Deployment that an owner makes. */
   readonly patchMade?: readonly PatchOp[];
   /** Revisions that nothing needs any more are to be deleted. */
@@ -45,7 +56,16 @@ export type HostedDecision = {
 /** What is to happen to the workload, and what is said of it. */
 export type Step = Pick<
   HostedDecision,
-  'publish' | 'patchMade' | 'rotate' | 'carry' | 'patch' | 'prune' | 'deleteStuckPods' | 'requeueAfterMs' | 'needs'
+  | 'publish'
+  | 'patchMade'
+  | 'rotate'
+  | 'carry'
+  | 'patch'
+  | 'prune'
+  | 'deleteStuckPods'
+  | 'requeueAfterMs'
+  | 'needs'
+  | 'ask'
 > & {
   readonly rolled: RolledOut;
   readonly degraded?: Verdict<'Degraded'>;

@@ -48,8 +48,8 @@ function holdBack({
   };
 }
 
-/** Puts a revision in, or takes ours out. */
-function patchTo(scene: Scene, to: Revision | null, memory: Memory): Step {
+/** Puts a revision in, or takes ours out. `isUndoing`: what runs does harm, so that nothing holds it back. */
+export function patchTo(scene: Scene, to: Revision | null, memory: Memory, isUndoing = false): Step {
   const { facts, memory: before } = scene;
   const plan = planFor(to, facts.workload);
   if ('refused' in plan)
@@ -58,7 +58,7 @@ function patchTo(scene: Scene, to: Revision | null, memory: Memory): Step {
       memory: before,
       requeueAfterMs: LOOK_AGAIN_MS,
     };
-  const held = plan.restarts ? holdBack(scene) : undefined;
+  const held = plan.restarts && !isUndoing ? holdBack(scene) : undefined;
   if (held !== undefined) return { ...held, memory: before };
   const what = to === null ? 'removal' : `revision ${short(to.digest)}`;
   const published = Math.min((memory.published ?? 0) + 1, 1_000);
@@ -121,7 +121,7 @@ const isAsBefore = ({ state, memory }: Scene, { digest }: Revision): boolean =>
 /** It has what is wanted: is it through? */
 function follow(scene: Scene, to: Revision): Step {
   const { facts, state, memory: before } = scene;
-  const { fight: _over, ...memory } = before;
+  const { fight: _over, ...memory } = withoutFallback(before, to);
   const what = `revision ${short(to.digest)}`;
   if (state.state === 'Complete' || isAsBefore(scene, to)) {
     const { startedTime: _done, refused: _old, published = 0, ...rest } = memory;
@@ -146,7 +146,9 @@ function follow(scene: Scene, to: Revision): Step {
   // Its time begins when it may go on.
   const { startedTime: _until, ...halted } = memory;
   const isHalted = state.state === 'Paused';
-  const failed = state.state === 'Failed' || (left <= 0 && !isHalted);
+  // From what hangs there is no way but this one.
+  const isTwin = memory.fallback?.twin === to.digest;
+  const failed = !isTwin && (state.state === 'Failed' || (left <= 0 && !isHalted));
   const why = whyNot(state);
   if (failed && !proven) return goBack(scene, to, why);
   return {
@@ -157,7 +159,7 @@ function follow(scene: Scene, to: Revision): Step {
       ? { ...halted, digest: to.digest }
       : { ...memory, digest: to.digest, ...(proven ? {} : { startedTime: began }) },
     // No watch tells that time has passed.
-    ...(proven || isHalted ? {} : { requeueAfterMs: Math.max(1_000, left) }),
+    ...(proven || isTwin || isHalted ? {} : { requeueAfterMs: Math.max(1_000, left) }),
   };
 }
 
@@ -232,13 +234,20 @@ export function install(scene: Scene, to: Revision): Step {
     return { ...follow(scene, to), patch: opsOf(plan) };
   // Where files stay as they were made, other credentials are another rollout, and nobody's revert.
   if (view.digest === to.digest && memory.digest === to.digest && memory.credentials !== credentialsOf(to))
-    return patchTo(scene, to, forget(memory));
+    return patchTo(scene, to, forget(memory, to));
   const gone = view.digest === undefined || view.digest === to.digest;
-  return memory.digest !== undefined && gone ? reverted(scene, to) : patchTo(scene, to, forget(memory));
+  return memory.digest !== undefined && gone ? reverted(scene, to) : patchTo(scene, to, forget(memory, to));
 }
 
 const credentialsOf = ({ credentials }: Revision): string | undefined =>
   credentials === undefined ? undefined : credentialsDigest(credentials.reveal());
 
 /** What was said of another digest. */
-const forget = ({ refused: _refused, reverts: _reverts, fight: _fight, ...rest }: Memory): Memory => rest;
+const forget = ({ refused: _refused, reverts: _reverts, fight: _fight, ...rest }: Memory, to: Revision): Memory =>
+  withoutFallback(rest, to);
+
+/** That it went back counts as long as the twin is what is wanted. */
+function withoutFallback(memory: Memory, to: Revision): Memory {
+  const { fallback, ...rest } = memory;
+  return fallback === undefined || fallback.twin === to.digest ? memory : rest;
+}
