@@ -80,10 +80,10 @@ describe.each(PLANE_VERSIONS.slice(0, 1))('a webhook that blocks, of a hosted ku
     metadata: { name: 'eu' },
     spec: { selector: {}, limits: { webhook: { modes: ['Batch', 'Blocking'] } } },
   };
-  const config = (annotations: Record<string, string> = {}): Manifest => ({
+  const config = (): Manifest => ({
     apiVersion: 'auditconfig.dev/v1alpha1',
     kind: 'AuditConfig',
-    metadata: { name: 'main', namespace: NAMESPACE, annotations },
+    metadata: { name: 'main', namespace: NAMESPACE },
     spec: {
       target: {
         type: 'Hosted',
