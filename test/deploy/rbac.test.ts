@@ -58,14 +58,9 @@ const HOSTED: Readonly<Record<string, Use>> = {
   'delete published': everywhere(...DATA),
   // Of the hosted API server itself, as whom its kubeconfig says.
   'readMetrics transport': everywhere(),
-<<<<<<< HEAD
+  'knock path': everywhere(),
   // What owners make of their objects.
   'get made': everywhere(),
-=======
-  'knock path': everywhere(),
-  'get DEPLOYMENTS': everywhere('deployments.apps'),
-  'get policies': everywhere('configmaps'),
->>>>>>> 07c4d27 (Rights: a hosted API server is asked whether it answers as whom its kubeconfig says)
   'list PODS': everywhere('pods'),
   'delete PODS': everywhere('pods'),
   'apply NETWORK_POLICIES': everywhere(NETWORK_POLICIES),
