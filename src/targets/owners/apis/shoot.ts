@@ -9,7 +9,7 @@ import { bundleName } from '../../../render/bundle/names.ts';
 import type { Revision } from '../../../render/types.ts';
 import { refusal } from '../../bookkeeping.ts';
 import { at } from '../../hosted/workload.ts';
-import type { Json } from '../../hosted/workload.ts';
+import { writtenAt } from '../made.ts';
 import type { Inexpressible, Owner, OwnerObject, RolloutState, Slots } from '../types.ts';
 
 const REFERENCE = ['spec', 'kubernetes', 'kubeAPIServer', 'auditConfig', 'auditPolicy', 'configMapRef'];
@@ -30,21 +30,14 @@ const policyMap = (to: Revision): OwnerObject => ({
 });
 
 /**
- * When the policy's name was written, by whom ever. A Shoot with `confineSpecUpdateRollout` gets no new generation by a new
- * spec: Gardener comes in the maintenance window, and only its last operation's time tells that it was there since.
+ * A Shoot with `confineSpecUpdateRollout` gets no new generation by a new spec: Gardener comes in the maintenance window, and
+ * only its last operation's time tells that it was there since the policy's name was written, by whom ever.
  */
-function writtenAt(object: unknown): string {
-  const fields = at(object, 'metadata', 'managedFields');
-  return (Array.isArray(fields) ? (fields as readonly Json[]) : [])
-    .filter((f) => at(f, 'fieldsV1', ...REFERENCE.map((k) => `f:${k}`)) !== undefined)
-    .map((f) => String(at(f, 'time') ?? ''))
-    .reduce((a, b) => (a > b ? a : b), '');
-}
-
 function awaitsWindow(object: unknown): boolean {
   if (at(object, 'spec', 'maintenance', 'confineSpecUpdateRollout') !== true) return false;
-  // Both in whole seconds, of one form: an operation that ended in the second of the edit has not seen it for certain.
-  return String(at(object, 'status', 'lastOperation', 'lastUpdateTime') ?? '') <= writtenAt(object);
+  const ended = Date.parse(String(at(object, 'status', 'lastOperation', 'lastUpdateTime') ?? ''));
+  // Both in whole seconds: an operation that ended in the second of the edit has not seen it for certain.
+  return Number.isNaN(ended) || ended <= (writtenAt(object, REFERENCE) ?? -Infinity);
 }
 
 const IGNORE = 'shoot.gardener.cloud/ignore';
