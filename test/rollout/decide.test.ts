@@ -42,7 +42,7 @@ describe('decide', () => {
 
   it.each([
     ['a field that the API does not know', { polcy: {} }, 'InvalidSpec'],
-    ['a target of a later release', { target: { type: 'HostedCluster', hostedCluster: { name: 'a' } } }, 'InvalidSpec'],
+    ['a target of a later release', { target: { type: 'LaterKind' } }, 'InvalidSpec'],
     [
       'a policy with a bad rule',
       { policy: { rules: [{ level: 'Metadata', nonResourceURLs: ['healthz'] }] } },
