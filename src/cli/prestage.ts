@@ -13,6 +13,7 @@ import type { Disk } from '../host/types.ts';
 import { applyAll } from '../node/apply.ts';
 import { REVISION_CHECKS, runChecks } from '../node/checks.ts';
 import { gather } from '../node/gather.ts';
+import { roomForLog } from '../node/room.ts';
 import { fromBundle } from '../render/bundle/read.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_LAYOUT } from '../targets/host-layout.ts';
@@ -116,8 +117,8 @@ type Judged = { readonly changes: readonly HostChange[]; readonly findings: read
 
 /** As the agent judges what it was told, before anything is written. */
 async function judge(revision: Revision, { disk, version, spec }: At): Promise<Judged> {
-  const freeBytes = revision.logDir === undefined ? null : await disk.freeBytes(revision.logDir);
-  const checked = runChecks(REVISION_CHECKS, { to: revision, version, freeBytes });
+  const roomBytes = await roomForLog(disk, revision);
+  const checked = runChecks(REVISION_CHECKS, { to: revision, version, roomBytes });
   if (hasErrors(checked)) return { changes: [], findings: checked };
   const plan = prestage.plan(revision, await gather(disk, prestage, revision, spec), spec);
   return 'refused' in plan

@@ -26,7 +26,8 @@ async function statOf(path: string): Promise<DiskStat | null> {
   const s = await unless(ABSENT, () => lstat(path));
   if (s === null) return null;
   const kind = s.isFile() ? 'file' : s.isDirectory() ? 'dir' : s.isSymbolicLink() ? 'link' : 'other';
-  return { kind, mode: s.mode & 0o7777, owner: { uid: s.uid, gid: s.gid }, changedAt: s.ctimeMs };
+  const size = kind === 'file' ? { size: s.size } : {};
+  return { kind, mode: s.mode & 0o7777, owner: { uid: s.uid, gid: s.gid }, changedAt: s.ctimeMs, ...size };
 }
 
 async function readEnd(path: string, bytes: number): Promise<Uint8Array> {

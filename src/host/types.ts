@@ -11,6 +11,8 @@ export type DiskStat = {
   readonly owner: DiskOwner;
   /** When content, mode or name was last changed (ctime, which nobody can set), in ms since 1970. */
   readonly changedAt?: number;
+  /** Of a plain file, in bytes. */
+  readonly size?: number;
 };
 
 export type Disk = {

@@ -15,8 +15,6 @@ import type { Digest, Revision } from '../render/types.ts';
 import type { NodeState, ProbeRules } from '../rollout/node-state.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
 import type { Turn } from '../rollout/turn.ts';
-import { foldersTo } from '../targets/host-layout.ts';
-import { logFileOf } from '../targets/bookkeeping.ts';
 import { parseRecord, recordPath } from '../targets/record.ts';
 import type { ServerView } from '../targets/server.ts';
 import type { HostChange, HostObserved, Plan } from '../targets/types.ts';
@@ -33,6 +31,7 @@ import type { GuardPod } from './guard-pod.ts';
 import type { NodeHost } from './host.ts';
 import type { ApplyOutcome } from './outcome.ts';
 import type { Place } from './place.ts';
+import { roomForLog } from './room.ts';
 import { logMarks } from './running.ts';
 import { holdPath, readState, writeState } from './state-file.ts';
 import type { Journal, StateFile } from './state-file.ts';
@@ -162,10 +161,9 @@ async function planFor(input: ApplyInput, file: StateFile, seen: HostObserved): 
 
 async function checkFacts(input: ApplyInput, to: Revision, server: ServerView): Promise<Parameters<Check>[0]> {
   const { host, version, signal } = input;
-  const log = logFileOf(to);
-  const free = log === null ? null : await host.disk.freeBytes(foldersTo(log.dir).at(-1) ?? log.dir);
+  const roomBytes = await roomForLog(host.disk, to);
   const health = await host.probe(server.address, signal);
-  return { to, version, server, health, hasCredentials: host.hasCredentials, freeBytes: free };
+  return { to, version, server, health, hasCredentials: host.hasCredentials, roomBytes };
 }
 
 /** Nothing that the API server would notice: files are put right, the node is where it should be. */

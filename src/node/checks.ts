@@ -20,14 +20,14 @@ export type CheckFacts = {
   readonly server: ServerView;
   readonly health: Health;
   readonly hasCredentials: boolean;
-  /** Bytes that a file system still takes below the log's folder; null where unknown or where there is no log file. */
-  readonly freeBytes: number | null;
+  /** Bytes that the log may take, those that it has taken included (room.ts); null: unknown, or there is no log file. */
+  readonly roomBytes: number | null;
 };
 
 export type Check = (f: CheckFacts) => readonly Finding[];
 
 /** Where no API server runs yet. */
-export type RevisionFacts = Pick<CheckFacts, 'to' | 'version' | 'freeBytes'>;
+export type RevisionFacts = Pick<CheckFacts, 'to' | 'version' | 'roomBytes'>;
 export type RevisionCheck = (f: RevisionFacts) => readonly Finding[];
 
 const refuse = (code: string, message: string, path = ''): readonly Finding[] => [
@@ -88,11 +88,11 @@ const numberOf = (to: Revision, name: string): number => {
 };
 
 /** A full disk stops more than the log. Unlimited backups (0) are only held to one file. */
-const roomForLog: RevisionCheck = ({ to, freeBytes }) => {
-  if (freeBytes === null || to.logDir === undefined) return [];
+const roomForLog: RevisionCheck = ({ to, roomBytes }) => {
+  if (roomBytes === null || to.logDir === undefined) return [];
   const need = numberOf(to, '--audit-log-maxsize') * (numberOf(to, '--audit-log-maxbackup') + 1) * MIB;
-  if (need <= freeBytes) return [];
-  const [asked, free] = [need, freeBytes].map((b) => `${Math.ceil(b / MIB)} MiB`);
+  if (need <= roomBytes) return [];
+  const [asked, free] = [need, roomBytes].map((b) => `${Math.ceil(b / MIB)} MiB`);
   return refuse('NoRoomForLog', `The log may grow to ${asked}, and ${to.logDir} has room for ${free}.`);
 };
 

@@ -5,7 +5,7 @@
  */
 import type { Disk, DiskStat } from '../../src/host/types.ts';
 
-type Entry = DiskStat & { readonly bytes: Uint8Array };
+type Entry = Omit<DiskStat, 'size'> & { readonly bytes: Uint8Array };
 type Tree = Map<string, Entry>;
 /** A change of names in a folder that is not durable yet. */
 type Pending = { readonly dir: string; readonly apply: (tree: Tree) => void };
@@ -30,6 +30,8 @@ export class MemoryDisk implements Disk {
   fault: Fault | null = null;
   /** Where given, files have the time of their last change. */
   clock: (() => number) | null = null;
+  /** Of files that are said to be larger than what is kept of them here. */
+  readonly sizes = new Map<string, number>();
   /** Changing operations so far, named. */
   operations: string[] = [];
   /** Someone else's hands, just before an operation. */
@@ -130,7 +132,8 @@ export class MemoryDisk implements Disk {
     const e = this.live.get(path);
     if (e === undefined) return null;
     const { kind, mode, owner, changedAt } = e;
-    return { kind, mode, owner, ...(changedAt === undefined ? {} : { changedAt }) };
+    const size = kind === 'file' ? { size: this.sizes.get(path) ?? e.bytes.length } : {};
+    return { kind, mode, owner, ...size, ...(changedAt === undefined ? {} : { changedAt }) };
   };
 
   read = async (path: string): Promise<Uint8Array | null> => {
@@ -159,7 +162,7 @@ export class MemoryDisk implements Disk {
     this.#change(`makeDir ${path}`, parentOf(path), (tree) => tree.set(path, entry));
   };
 
-  create = async (path: string, bytes: Uint8Array, as: DiskStat): Promise<void> => {
+  create = async (path: string, bytes: Uint8Array, { size: _, ...as }: DiskStat): Promise<void> => {
     if (!this.live.has(parentOf(path))) throw errno('ENOENT', path);
     if (this.live.has(path)) throw errno('EEXIST', path);
     const entry: Entry = { ...as, bytes: bytes.slice(), ...this.#changed };

@@ -262,6 +262,29 @@ describe('nothing is touched', () => {
     expect(await apply(w, A)).toMatchObject({ kind: 'Settled', restarted: false });
   });
 
+  it('and the log that fills the disk up to its limit is room for itself: not for the next policy, nor for a repair', async () => {
+    const w = worldWith();
+    w.disk.free = 2 * 1024 ** 3;
+    await apply(w, A);
+    // 1.1 GiB at the most: the log and ten rotated files of 100 MiB each.
+    const folder = '/var/log/kube-audit';
+    const rotated = [...Array(10).keys()].map((i) => `${folder}/audit-2026-11-2${i % 3}T0${i}-00-00.000.log`);
+    for (const path of [`${folder}/audit.log`, ...rotated]) {
+      w.disk.put(path, '');
+      w.disk.sizes.set(path, 100 * 1024 ** 2);
+    }
+    w.disk.free = 50 * 1024 ** 2;
+    expect(await apply(w, B)).toMatchObject({ kind: 'Settled', restarted: true });
+    w.disk.put(MANIFEST, KUBEADM);
+    w.settle();
+    expect(await apply(w, B)).toMatchObject({ kind: 'Settled', restarted: true });
+    // What is not the log's own is not deleted when it rotates.
+    for (const path of rotated) w.disk.sizes.delete(path);
+    w.disk.put(`${folder}/audit-of-last-year.log`, '');
+    w.disk.sizes.set(`${folder}/audit-of-last-year.log`, 10 * 1024 ** 3);
+    expect(await apply(w, A)).toMatchObject({ kind: 'Refused', findings: [{ code: 'NoRoomForLog' }] });
+  });
+
   it('where nobody could see the API server become ready', async () => {
     const w = worldWith(
       KUBEADM.replace(
