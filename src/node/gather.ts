@@ -3,10 +3,18 @@ import type { Disk } from '../host/types.ts';
 import type { Revision } from '../render/types.ts';
 import type { HostFile, HostObserved, HostPath, HostRead, HostStat, FilesTarget } from '../targets/types.ts';
 
+/**
+ * The kubelet takes no manifest that is larger (pkg/kubelet/config/common.go, maxConfigLength), and no file of ours is: what
+ * somebody left in a folder, such as a snapshot of etcd, is not read into memory.
+ */
+const MAX_BYTES = 10 * 1024 * 1024;
+
+/** null for what the kubelet does not read either: a pipe would keep its reader for ever. */
 async function readFile(disk: Disk, path: HostPath): Promise<HostFile | null> {
+  const stat = await disk.stat(path);
+  if (stat === null || stat.kind === 'other' || (stat.size ?? 0) > MAX_BYTES) return null;
   const bytes = await disk.read(path);
-  const stat = bytes === null ? null : await disk.stat(path);
-  return bytes === null || stat === null ? null : { bytes, mode: stat.mode, owner: stat.owner };
+  return bytes === null ? null : { bytes, mode: stat.mode, owner: stat.owner };
 }
 
 /** What `target` needs for a plan to `to`. Disk errors throw. */

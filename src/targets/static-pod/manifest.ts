@@ -209,17 +209,23 @@ export function readManifestText(text: string): Read<Manifest> {
   return { ok: { text, pod, name, namespace, container: found.ok, lists: lists.ok } };
 }
 
-/** Name and namespace of the pod that the kubelet would make of these bytes; null where it would make none. */
-export function podIdentity(bytes: Uint8Array): { readonly name: string; readonly namespace: string } | null {
-  const text = decode(bytes);
-  const parsed = text === null ? null : parseOne(text);
-  if (parsed === null || 'refused' in parsed) return null;
-  let pod: Json;
+/** As the kubelet reads a file: the first document alone, and of a key that is given twice the last one (sigs.k8s.io/yaml). */
+function firstDocument(text: string): Json | null {
+  if (isBrokenJson(text) || mayNestTooDeep(text)) return null;
+  const [doc] = parseAllDocuments(text, { uniqueKeys: false });
+  if (doc === undefined || !('contents' in doc) || doc.errors.length > 0) return null;
   try {
-    pod = parsed.ok.toJS() as Json;
+    return doc.toJS() as Json;
   } catch {
     return null;
   }
+}
+
+/** Name and namespace of the pod that the kubelet would make of these bytes; null where it would make none. */
+export function podIdentity(bytes: Uint8Array): { readonly name: string; readonly namespace: string } | null {
+  const text = decode(bytes);
+  const pod = text === null ? null : firstDocument(text);
+  if (pod === null) return null;
   const name = textOf(at(pod, 'metadata', 'name'));
   if (at(pod, 'kind') !== 'Pod' || name === undefined) return null;
   return { name, namespace: textOf(at(pod, 'metadata', 'namespace')) ?? 'default' };

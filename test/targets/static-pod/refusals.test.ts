@@ -83,6 +83,16 @@ describe('a static-pod manifest is refused', () => {
     });
   });
 
+  it.each([
+    ['several documents, of which the kubelet reads the first', `${KUBEADM}---\n${KUBEADM}`],
+    ['another document behind it that is no YAML', `${KUBEADM}---\na: [b\n`],
+    ['a key that is given twice', KUBEADM.replace('kind: Pod\n', 'kind: Pod\nkind: Pod\n')],
+  ])('for a second definition with %s', async (_, text) => {
+    expect(await refused(nodeWith(KUBEADM, { '/etc/kubernetes/manifests/kube-apiserver.yaml.bak': text }))).toEqual([
+      'SecondDefinition',
+    ]);
+  });
+
   it('not for other pods, files that do not parse and dotfiles in its folder', async () => {
     const folder = '/etc/kubernetes/manifests';
     const disk = nodeWith(KUBEADM, {
