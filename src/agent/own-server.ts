@@ -8,6 +8,7 @@ import { minorNumber, parseMinor } from '../api/versions.ts';
 import type { ProbeAddress } from '../host/probe.ts';
 import type { NodeHost } from '../node/host.ts';
 import type { Place } from '../node/place.ts';
+import { UNKNOWN_PORT } from '../targets/server.ts';
 import type { ServerView } from '../targets/server.ts';
 
 /** undefined where the manifest cannot be read. */
@@ -16,10 +17,10 @@ export async function ownServer(host: NodeHost, spec: Place): Promise<ServerView
 }
 
 /** For AuditNode.status: where the other nodes reach it, as far as the manifest says. */
-export const reachedAt = ({ advertised, address }: ServerView): NonNullable<AuditNodeStatus['apiServer']> => ({
-  ...(advertised === null ? {} : { host: advertised }),
-  port: address.port,
-});
+export const reachedAt = ({ advertised, address }: ServerView): AuditNodeStatus['apiServer'] =>
+  address.port === UNKNOWN_PORT
+    ? undefined
+    : { ...(advertised === null ? {} : { host: advertised }), port: address.port };
 
 export type AskVersion = (address: ProbeAddress, signal: AbortSignal) => Promise<string | undefined>;
 

@@ -11,6 +11,7 @@ import { loadPolicy } from '../policy/load.ts';
 import { digestOf } from '../render/digest.ts';
 import { KNOWN_FLAGS } from '../render/flags.ts';
 import type { Revision } from '../render/types.ts';
+import { UNKNOWN_PORT } from '../targets/server.ts';
 import type { ServerView } from '../targets/server.ts';
 
 export type CheckFacts = {
@@ -71,6 +72,15 @@ const policyLoads: RevisionCheck = ({ to, version }) =>
     return refuse('PolicyDoesNotLoad', `A kube-apiserver ${v} would not start with this policy${detail}`);
   });
 
+/** An address that holds a variable of the kubelet's is asked in vain, and each change of a healthy API server taken back. */
+const knowsAddress: Check = ({ server: { address } }) =>
+  address.port !== UNKNOWN_PORT && !address.host.includes('$(')
+    ? []
+    : refuse(
+        'AddressUnknown',
+        'Where the API server listens cannot be told from its manifest, so it cannot be seen to become ready: write --bind-address and --secure-port without variables.',
+      );
+
 /** Whoever cannot see an API server become ready would always go back. */
 const canProbe: Check = ({ server, health, hasCredentials }) =>
   hasCredentials || (server.anonymous && health !== 'Forbidden')
@@ -101,6 +111,7 @@ export const CHECKS: readonly Check[] = [
   onlyKnownFlags,
   logStaysInFolder,
   policyLoads,
+  knowsAddress,
   canProbe,
   roomForLog,
 ];

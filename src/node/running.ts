@@ -5,7 +5,7 @@
  */
 import type { ApiServerProcess, ProcessView } from '../host/processes.ts';
 import type { UnitState } from '../host/systemd.ts';
-import { auditFlagsOf, portOf, sameFlags } from '../targets/audit-flags.ts';
+import { auditFlagsOf, portOf, runsWith } from '../targets/audit-flags.ts';
 import type { ServerView } from '../targets/server.ts';
 import type { NodeHost } from './host.ts';
 
@@ -30,7 +30,7 @@ export const processesOf = (view: ProcessView, server: ServerView): readonly Api
 
 /** With the flags that are wanted, as far as its arguments tell. */
 export const hasFlags = (p: ApiServerProcess, { runs, auditFlags }: ServerView): boolean =>
-  (runs.in === 'Unit' && !runs.showsFlags) || sameFlags(auditFlagsOf(p.args), auditFlags);
+  (runs.in === 'Unit' && !runs.showsFlags) || runsWith(auditFlagsOf(p.args), auditFlags);
 
 /** Starts since the change began; null where they cannot be counted. */
 export async function startsOf(

@@ -54,6 +54,22 @@ export const inEffect = <W>(found: readonly FoundFlag<W>[]): ReadonlyMap<string,
 export const sameFlags = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean =>
   a.size === b.size && [...a].every(([n, v]) => b.has(n) && sameValue(n, v, b.get(n) ?? ''));
 
+/**
+ * A process has exactly the flags that files say. `$(NAME)` in them is what the kubelet put in and the files do not tell: it
+ * may be anything.
+ */
+export const runsWith = (runs: ReadonlyMap<string, string>, said: ReadonlyMap<string, string>): boolean =>
+  runs.size === said.size &&
+  [...said].every(([n, v]) => {
+    const is = runs.get(n);
+    return is !== undefined && (sameValue(n, is, v) || mayBe(is, v));
+  });
+
+function mayBe(value: string, said: string): boolean {
+  const parts = said.split(/\$\([^)]*\)/).map((p) => p.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  return parts.length > 1 && new RegExp(`^${parts.join('.*')}$`, 's').test(value);
+}
+
 /** The last value of a flag among words, as pflag reads them; null where it is not set. */
 export function flagValue(words: readonly string[], name: string): string | null {
   let value: string | null = null;

@@ -12,13 +12,16 @@ export type RunsIn =
 export const specific = (bind: string | null): string | null =>
   bind === null || ['', '0.0.0.0', '::', '127.0.0.1', '::1', 'localhost'].includes(bind) ? null : bind;
 
+/** No API server listens there. */
+export const UNKNOWN_PORT = 0;
+
 export type ServerView = {
   readonly runs: RunsIn;
   /** What must be restarted for a change to be noticed; null: the kubelet notices by itself. */
   readonly restart: { readonly unit: string; readonly reload: boolean } | null;
   /** As written; '' where there is none. */
   readonly image: string;
-  /** Where the node itself reaches it. */
+  /** Where the node itself reaches it; a name or port that files do not tell is asked in vain (UNKNOWN_PORT). */
   readonly address: { readonly host: string; readonly port: number };
   /** Where other nodes reach it, as far as the files say. */
   readonly advertised: string | null;

@@ -61,6 +61,8 @@ export class World {
   #noticedAt: number | null = null;
   lines: string[] = [];
   oomKills = 0;
+  /** Of the container's environment, what stands for `$(NAME)` in its words. */
+  variables: Readonly<Record<string, string>> = {};
   /** Which process of the program this is, and which others live. */
   pid = 100;
   readonly alive = new Set<number>();
@@ -117,7 +119,8 @@ export class World {
   #argsOf(text: string): readonly string[] {
     const pod = parse(text) as { spec: { containers: { command: string[]; args?: string[] }[] } };
     const c = pod.spec.containers[0];
-    return [...(c?.command ?? []), ...(c?.args ?? [])].slice(1);
+    const words = [...(c?.command ?? []), ...(c?.args ?? [])].slice(1);
+    return words.map((w) => w.replace(/\$\(([^)]*)\)/g, (all, name: string) => this.variables[name] ?? all));
   }
 
   #pass(ms: number): void {
