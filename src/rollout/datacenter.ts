@@ -77,9 +77,10 @@ export function decideDatacenter(facts: DatacenterFacts): DatacenterDecision {
   const content =
     accepted.verdict.status === 'True' && accepted.spec !== undefined ? contentOf(accepted.spec) : undefined;
   const digest = content === undefined ? facts.status.content?.digest : contentDigest(content);
+  // Where nothing that it said was ever valid (it was made anew, or came back without its status) nobody leaves for that.
   const members = facts.members.map((m): Member => ({
     ...m,
-    wants: m.governed && !meta.deleting ? (digest ?? null) : null,
+    wants: m.governed && !meta.deleting ? (digest ?? m.has) : null,
   }));
   const plan = planFleet(members, rulesOf(accepted.spec), now);
   if (meta.deleting && members.every((m) => m.has === null)) return { finalizer: 'Remove', admit: plan.admit };

@@ -76,6 +76,19 @@ describe('a datacenter', () => {
     expect([d.publish, d.status?.content?.digest]).toEqual([undefined, before.content.digest]);
   });
 
+  it.each([
+    ['a Secret that is not there yet', { enforced: { webhook: { secretRef: { name: 'w', namespace: 'op' } } } }],
+    ['a field that this release does not know', { enforcd: {} }],
+  ])('that is made anew and says %s lets nobody go who has what it said before', (_name, spec) => {
+    const members = [member('a/main', { has: DIGEST }), member('b/main', { has: DIGEST })];
+    const d = decideDatacenter(facts({ selector: {}, ...spec }, { members }));
+    expect(condition(d.status, 'Accepted')).toMatchObject({ status: 'False' });
+    expect([d.admit, [...(d.takes ?? [])], d.status?.content]).toEqual([[], [], undefined]);
+    // Who is exempt, or selected no longer, leaves all the same.
+    const left = [member('a/main', { has: DIGEST, governed: false })];
+    expect(decideDatacenter(facts({ selector: {}, ...spec }, { members: left })).admit).toEqual(['a/main']);
+  });
+
   it('counts whom it selects, who has what it says, who runs it, who failed and who is exempt', () => {
     const members = [
       member('a/main', { has: DIGEST }),
