@@ -38,6 +38,7 @@ const SHIPPING: Shipping = {
   image: 'fluent/fluent-bit:5.1.1',
   resources: { requests: { cpu: '10m' }, limits: { memory: '128Mi' } },
   env: [],
+  files: [{ name: 'ca.crt', configMapKeyRef: { name: 'collector', key: 'ca.crt' } }],
   bufferBytes: 2 ** 30,
 };
 const shippers = async (w: Workload): Promise<number> =>

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { ROOT, kustomized } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
+import { OWN } from '../../src/targets/hosted/volumes.ts';
 
 const DEPLOY = join(ROOT, 'deploy');
 const OBJECTS = kustomized(DEPLOY);
@@ -66,6 +67,13 @@ describe('deploy/', () => {
     // Opt-in: Kubernetes before 1.36 does not know its kinds.
     const optIn = (f: string): boolean => f.startsWith('samples/') || f.startsWith('hosted-reinjection/') || f.startsWith('owners/');
     expect(files.filter((f) => !optIn(f)).sort()).toEqual(named.sort());
+  });
+
+  it('puts back every volume of ours that somebody took out, since containers that come back mount them', () => {
+    const all = kustomized(join(DEPLOY, 'hosted-reinjection'));
+    const variables = all.flatMap((o) => valuesOf('variables', o)).flat() as { name: string; expression: string }[];
+    const ours = variables.find((v) => v.name === 'ours')?.expression ?? '';
+    expect([...ours.matchAll(/'([^']+)'/g)].map((m) => m[1]).sort()).toEqual([...OWN].sort());
   });
 
   it('names each object once', () => {

@@ -22,7 +22,8 @@ export const HOSTED_LAYOUT: HostLayout = { revisionsDir: '/etc/auditconfig', sta
 
 export const REVISION_VOLUME = 'auditconfig-revision';
 export const LOG_VOLUME = 'auditconfig-log';
-const OWN: readonly string[] = [REVISION_VOLUME, LOG_VOLUME, CONFIG_VOLUME, BUFFER_VOLUME, FILES_VOLUME];
+/** deploy/hosted-reinjection has the same. */
+export const OWN: readonly string[] = [REVISION_VOLUME, LOG_VOLUME, CONFIG_VOLUME, BUFFER_VOLUME, FILES_VOLUME];
 
 export const isOwn = (v: Json): boolean => OWN.some((name) => at(v, 'name') === name);
 
@@ -189,6 +190,7 @@ export function volumesFor(to: Revision | null, w: Hosting & Pick<Workload, 'vol
   const theirs = { volumes, mounts: mounts.map(mountOf) };
   const dir = revisionDir(to.digest, HOSTED_LAYOUT);
   const above = decisive(theirs.mounts, dir);
+  const within = theirs.mounts.find((m) => m.path !== dir && isWithin(m.path, dir));
   const log = judgeLog(to, w, theirs);
   const findings = [
     ...(above === undefined
@@ -197,6 +199,15 @@ export function volumesFor(to: Revision | null, w: Hosting & Pick<Workload, 'vol
           refusal(
             'FolderMountedElsewhere',
             `Volume ${above.volume} is mounted at ${above.path}, above or at ${dir}, where the revision must be mounted. Take that mount out.`,
+            PATH,
+          ),
+        ]),
+    ...(within === undefined
+      ? []
+      : [
+          refusal(
+            'FolderMountedElsewhere',
+            `Volume ${within.volume} is mounted at ${within.path}, over a file of the revision in ${dir}: the API server would read that one. Take that mount out.`,
             PATH,
           ),
         ]),
@@ -216,6 +227,11 @@ export function volumesFor(to: Revision | null, w: Hosting & Pick<Workload, 'vol
   };
 }
 
+/** Of a mount and of a container: what nobody fills in by himself, and what makes ours something else. */
+const DECISIVE = ['args', 'envFrom', 'lifecycle', 'subPath', 'subPathExpr'];
+const isSaid = (v: Json | undefined): boolean =>
+  v !== undefined && v !== null && v !== '' && !(Array.isArray(v) && v.length === 0);
+
 /** Everything wanted is there; what an API server fills in besides is no difference. */
 export function covers(is: Json | undefined, wanted: Json): boolean {
   if (Array.isArray(wanted))
@@ -224,7 +240,12 @@ export function covers(is: Json | undefined, wanted: Json): boolean {
       is.length === wanted.length &&
       wanted.every((v, i) => covers((is as readonly Json[])[i], v as Json))
     );
-  if (isJsonRecord(wanted)) return isJsonRecord(is) && Object.entries(wanted).every(([k, v]) => covers(is[k], v));
+  if (isJsonRecord(wanted))
+    return (
+      isJsonRecord(is) &&
+      Object.entries(wanted).every(([k, v]) => covers(is[k], v)) &&
+      !DECISIVE.some((k) => wanted[k] === undefined && isSaid(is[k]))
+    );
   return is !== undefined && canonicalJson(is) === canonicalJson(wanted);
 }
 

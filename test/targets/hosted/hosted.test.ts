@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { hosted, hostedView } from '../../../src/targets/hosted.ts';
 import { parseHostedRecord } from '../../../src/targets/hosted/record.ts';
-import { logBytes, quantityOf } from '../../../src/targets/hosted/volumes.ts';
+import { revisionDir } from '../../../src/targets/host-layout.ts';
+import { HOSTED_LAYOUT, logBytes, quantityOf } from '../../../src/targets/hosted/volumes.ts';
 import { sample } from '../contract/hosted.ts';
 import { ManagedPlace } from '../contract/managed.ts';
 import type { SampleContainer, SampleWorkload } from '../contract/hosted.ts';
@@ -11,6 +12,7 @@ import { revision } from '../revisions.ts';
 const SPEC = { kind: 'Deployment', container: 'apiserver', config: 'main' } as const;
 const STATEFUL = { kind: 'StatefulSet', container: 'kube-apiserver', config: 'main' } as const;
 const A = revision();
+const DIR = revisionDir(A.digest, HOSTED_LAYOUT);
 
 const tree = (p: ManagedPlace): SampleWorkload => p.object as SampleWorkload;
 const containerOf = (w: SampleWorkload, i: number): SampleContainer => {
@@ -51,6 +53,8 @@ describe('hosted refuses, by code', () => {
     ['a log on the node itself', deployment((d, c) => { c.volumeMounts.push({ name: 'l', mountPath: '/var/log/kube-audit' }); d.spec.template.spec.volumes.push({ name: 'l', hostPath: { path: '/l' } }); }), 'LogVolumeUnlimited'],
     ['a log below a ConfigMap', deployment((d, c) => { c.volumeMounts.push({ name: 'l', mountPath: '/var/log' }); d.spec.template.spec.volumes.push({ name: 'l', configMap: { name: 'x' } }); }), 'LogFolderReadOnly'],
     ['a log file that is a mount itself', deployment((_, c) => c.volumeMounts.push({ name: 'ca', mountPath: '/var/log/kube-audit/audit.log', subPath: 'x' })), 'LogFileMounted'],
+    ['a mount over the policy', deployment((_, c) => c.volumeMounts.push({ name: 'ca', mountPath: `${DIR}/policy.yaml`, subPath: 'x' })), 'FolderMountedElsewhere'],
+    ['a mount within the revision, written otherwise', deployment((_, c) => c.volumeMounts.push({ name: 'ca', mountPath: `${DIR}//..data/` })), 'FolderMountedElsewhere'],
     ['a mount above the revision', deployment((_, c) => c.volumeMounts.push({ name: 'ca', mountPath: '/etc' })), 'FolderMountedElsewhere'],
   ])('%s', (_, workload, code) => {
     expect(codes(workload)).toEqual([code]);
@@ -88,6 +92,20 @@ describe('hosted refuses, by code', () => {
     // Values may come from anywhere.
     expect(codes(deployment((_, c) => c.args.push('--audit-log-path=$(POD_IP)')))).toEqual([]);
   });
+});
+
+it('a mount of ours that somebody led into another folder is drift', async () => {
+  const p = new ManagedPlace(deployment(), SPEC);
+  await p.bring(A);
+  expect(await p.drift(A)).toEqual([]);
+  for (const field of ['subPath', 'subPathExpr'] as const) {
+    const led = new ManagedPlace(structuredClone(p.object), SPEC);
+    const mounts = containerOf(tree(led), 1).volumeMounts as Record<string, unknown>[];
+    Object.assign(mounts.find((m) => m['name'] === 'auditconfig-revision') ?? {}, { [field]: 'x' });
+    expect(await led.drift(A), field).not.toEqual([]);
+    await led.bring(A);
+    expect(led.object).toEqual(p.object);
+  }
 });
 
 describe('the words of a hosted API server', () => {

@@ -114,6 +114,26 @@ describe('the shipper of a hosted API server', () => {
     expect(JSON.stringify(p.object)).not.toContain('auditconfig-shipping-files');
   });
 
+  it.each([
+    ['arguments behind ours', { args: ['--dry-run'] }],
+    ['variables from elsewhere', { envFrom: [{ configMapRef: { name: 'x' } }] }],
+    ['a hook', { lifecycle: { postStart: { exec: { command: ['/bin/kill', '1'] } } } }],
+  ])('that somebody gave %s is not the one of the revision', async (_name, added) => {
+    const p = place();
+    await p.bring(A);
+    const ours = structuredClone(p.object);
+    Object.assign(shipper(p) ?? {}, added);
+    expect(await p.drift(A)).not.toEqual([]);
+    await p.bring(A);
+    expect(p.object).toEqual(ours);
+    // What an API server fills in is none of it.
+    Object.assign(shipper(p) ?? {}, {
+      imagePullPolicy: 'IfNotPresent',
+      terminationMessagePath: '/dev/termination-log',
+    });
+    expect(await p.drift(A)).toEqual([]);
+  });
+
   it('runs as whom the API server runs as: nobody else can read the log', async () => {
     const p = place((d) => {
       const c = d.spec.template.spec.containers.find((x) => x.name === 'apiserver') as
