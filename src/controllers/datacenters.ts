@@ -3,8 +3,6 @@
  * AuditConfigs whose turn has come. Reconciled as one more key of the queue, at most every half second, and the rarer the
  * more control planes there are, since each status of each of them concerns it and it looks at all.
  */
-import { auditConfigStatus } from '../api/auditconfig.ts';
-import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import { datacenterAuditConfigStatus } from '../api/datacenterauditconfig.ts';
 import type { DatacenterAuditConfigSpec } from '../api/datacenterauditconfig.ts';
 import { matchesLabels } from '../api/label-selector.ts';
@@ -29,11 +27,12 @@ import { FIELD_MANAGER } from './act.ts';
 import type { Caches } from './caches.ts';
 import { datacenterNotes } from './datacenter-notes.ts';
 import { hadBy } from './datacenters-had.ts';
-import { CONTENT_KEY, isFresh } from './governed.ts';
+import { CONTENT_KEY } from './governed.ts';
 import type { GovernedView, ReadReference } from './governed.ts';
-import { DISCOVERED_LABEL, LATER_MS } from './hosted/discovery.ts';
+import { discoveredName } from './hosted/discovery.ts';
 import type { Candidate, Discovery } from './hosted/discovery.ts';
 import { placeKey } from './hosted/workloads.ts';
+import { stateOf } from './member-state.ts';
 import { CONFIG_MAPS, CRDS, DATACENTERS } from './resources.ts';
 
 export const DATACENTER_FINALIZER = 'auditconfig.dev/datacenter';
@@ -45,6 +44,8 @@ export const datacenterOfKey = (key: string): string | undefined =>
 /** Each control plane says several things during a rollout; once in a while is often enough to hear them. In ms. */
 export const datacenterPause = (controlPlanes: number): number => Math.max(500, controlPlanes);
 
+/** Whose turn came for nothing lets others go first: nobody else tells them. */
+const OTHERS_MS = 1_000;
 const CONTENT_MIN_AGE_MS = 10 * 60_000;
 const CONTENT_LABELS = {
   'app.kubernetes.io/managed-by': 'auditconfig',
@@ -92,8 +93,9 @@ export function createDatacenters(o: DatacentersOptions): (name: string, signal:
     measure(o, name, decision, released.filter((key) => admitted.has(key)).length);
     for (const key of released) o.wake(key);
     if (decision.settled === true && !wasSettled(facts)) await pruneContents(o, signal);
-    const refused = await makeDiscovered(o, object, decision, signal);
-    const times = [decision.requeueAfterMs, refused ? LATER_MS : undefined].filter((ms) => ms !== undefined);
+    const passed = await makeDiscovered(o, object, decision, signal);
+    const waits = discoveredBy(o, object).flatMap(({ leftMs }) => (leftMs > 0 ? [leftMs + 1] : []));
+    const times = [decision.requeueAfterMs, passed ? OTHERS_MS : undefined, ...waits].filter((ms) => ms !== undefined);
     const afterMs = times.length === 0 ? undefined : Math.min(...times);
     return afterMs === undefined ? { kind: 'Done' } : { kind: 'Again', afterMs };
   };
@@ -108,38 +110,47 @@ function measure(o: DatacentersOptions, name: string, { status }: DatacenterDeci
   o.metrics.seen(name, counts, status?.conditions?.find((x) => x.type === 'RolledOut')?.reason ?? 'Unknown');
 }
 
-/** Workloads whose turn has come get their AuditConfigs. True where one was refused. */
+/** Workloads whose turn has come get their AuditConfigs. True where one got none. */
 async function makeDiscovered(
   o: DatacentersOptions,
   datacenter: KubeObject,
   { admit }: DatacenterDecision,
   signal: AbortSignal,
 ): Promise<boolean> {
-  let refused = false;
+  let passed = false;
   const { name } = datacenter.metadata;
   const admitted = new Set(admit);
   for (const candidate of discoveredBy(o, datacenter)) {
     const auditConfig = configKeyOf(candidate);
-    if (candidate.isLeft || !admitted.has(auditConfig)) continue;
+    if (candidate.leftMs > 0 || !admitted.has(auditConfig)) continue;
     const made = await o.discovery.make(name, candidate, signal);
     if (!made.ok) {
       o.log.warn({ datacenter: name, auditConfig, code: made.error.code }, made.error.message);
-      refused = true;
     } else if (made.value) o.log.info({ datacenter: name, auditConfig }, 'made for a workload that had none');
+    if (!made.ok || !made.value) passed = true;
   }
-  return refused;
+  return passed;
 }
 
 const configKeyOf = ({ namespace, config }: Candidate): ObjectKey => keyOf({ namespace, name: config });
+
+/** Somebody may have taken its name for an AuditConfig of something else: that leaves no workload out. */
+function named(o: DatacentersOptions, c: Candidate): Candidate {
+  for (let n = 0; ; n++) {
+    const config = discoveredName(c.kind, c.name, n === 0 ? undefined : `${c.uid} ${n}`);
+    if (o.caches.configs.store.get({ namespace: c.namespace, name: config }) === undefined) return { ...c, config };
+  }
+}
 
 /** Workloads that it selects, and that no AuditConfig targets. */
 function discoveredBy(o: DatacentersOptions, datacenter: KubeObject): readonly Candidate[] {
   const { name, deletionTimestamp } = datacenter.metadata;
   const spec = deletionTimestamp === undefined ? o.governed.specOf(datacenter) : undefined;
-  return o.discovery.candidates(name, spec).filter((c) => {
+  return o.discovery.candidates(name, spec).flatMap((found) => {
+    if (o.caches.configs.store.keysBy('workload', placeKey(found)).length > 0) return [];
+    const c = named(o, found);
     const config = { metadata: { name: c.config, namespace: c.namespace } } as KubeObject;
-    const isTargeted = o.caches.configs.store.keysBy('workload', placeKey(c)).length > 0;
-    return !isTargeted && o.governed.isPlaced(config) && o.governed.governs(datacenter, config);
+    return o.governed.isPlaced(config) && o.governed.governs(datacenter, config) ? [c] : [];
   });
 }
 
@@ -151,7 +162,14 @@ function discoveredMember(
 ): MemberFact {
   const labels = o.caches.namespaces.store.get({ name: c.namespace })?.metadata.labels;
   const canary = matchesLabels(spec?.rollout?.canary?.selector, labels);
-  return { key: configKeyOf(c), canary, has: null, governed: true, exempt: false, state: c.isLeft ? 'Stuck' : 'Ready' };
+  return {
+    key: configKeyOf(c),
+    canary,
+    has: null,
+    governed: true,
+    exempt: false,
+    state: c.leftMs > 0 ? 'Stuck' : 'Ready',
+  };
 }
 
 const wasSettled = ({ status }: DatacenterFacts): boolean =>
@@ -239,35 +257,6 @@ function memberOf(o: DatacentersOptions, { object, spec }: Subject, config: Kube
   if (!governed && !exempt && has === null) return [];
   const canary = matchesLabels(spec?.rollout?.canary?.selector, subject.namespaceLabels);
   return [{ key: keyOf(config.metadata), canary, has, governed, exempt, ...stateOf(config) }];
-}
-
-/** What counts as failed, and what acts on nothing. */
-const FAILED: ReadonlySet<string> = new Set(['NodeHeld', 'DriftFight', 'FieldFight', 'Inconclusive']);
-const STUCK: ReadonlySet<string> = new Set(['NotAccepted', 'NoNodes', 'Blocked']);
-
-type State = Pick<MemberFact, 'state' | 'readySince' | 'failure'>;
-/** Objects of a store are replaced, never changed; and a datacenter looks at all of them again and again. */
-const STATES = new WeakMap<KubeObject, State>();
-
-function stateOf(config: KubeObject): State {
-  const state = STATES.get(config) ?? stateIn(config);
-  STATES.set(config, state);
-  return state;
-}
-
-function stateIn(config: KubeObject): State {
-  // One that was discovered is new, and its API server is not.
-  if (isFresh(config) && config.metadata.labels?.[DISCOVERED_LABEL] === undefined) return { state: 'Fresh' };
-  const parsed = auditConfigStatus.safeParse(config['status']);
-  const status: AuditConfigStatus = parsed.success ? parsed.data : {};
-  const of = (type: string) => status.conditions?.find((c) => c.type === type);
-  const [rolled, degraded] = [of('RolledOut'), of('Degraded')];
-  const bad = [rolled, degraded].find((c) => c !== undefined && FAILED.has(c.reason));
-  if (bad !== undefined) return { state: 'Failed', failure: { reason: bad.reason, message: bad.message } };
-  if (rolled !== undefined && STUCK.has(rolled.reason)) return { state: 'Stuck' };
-  const current = status.observedGeneration === config.metadata.generation;
-  if (rolled?.status !== 'True' || !current) return { state: 'Busy' };
-  return { state: 'Ready', readySince: Date.parse(rolled.lastTransitionTime) };
 }
 
 /** Asked of the API server itself: the answer decides whether a deletion was meant. */

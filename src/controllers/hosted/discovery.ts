@@ -35,8 +35,8 @@ export type Candidate = {
   readonly name: string;
   readonly uid: string;
   readonly generation: number;
-  /** It was refused a moment ago, and is tried again later. */
-  readonly isLeft: boolean;
+  /** It was refused, and is tried again after so long; 0: it may be tried. */
+  readonly leftMs: number;
   /** Name of the AuditConfig that it gets. */
   readonly config: string;
 };
@@ -56,8 +56,9 @@ const keep = ({ metadata }: KubeObject): View => {
 
 const short = (text: string, max: number): string =>
   text.length <= max ? text : `${text.slice(0, max - 9).replace(/[-.]+$/, '')}-${sha256(text).slice(0, 8)}`;
-export const discoveredName = (kind: WorkloadKind, name: string): string =>
-  short(`discovered-${kind.toLowerCase()}-${name}`, 253);
+/** `more` makes it another one, where somebody has taken that. */
+export const discoveredName = (kind: WorkloadKind, name: string, more?: string): string =>
+  short(`discovered-${kind.toLowerCase()}-${name}${more === undefined ? '' : `-${sha256(more).slice(0, 8)}`}`, 253);
 
 type Watch = { readonly kind: WorkloadKind; readonly reflector: Reflector<View>; readonly run: Promise<void> };
 type Watched = { readonly selector: string; readonly life: Scope; readonly watches: readonly Watch[] };
@@ -71,15 +72,18 @@ export type DiscoveryOptions = {
   readonly signal: AbortSignal;
 };
 
-/** What was forbidden is tried again when it has changed, or after so long. */
-export const LATER_MS = 60_000;
+/** What was forbidden is tried again when it has changed, or after so long, and more rarely the more often it was. */
+const LATER_MS = 60_000;
+const LATEST_MS = 10 * 60_000;
+
+type Left = { readonly untilMs: number; readonly afterMs: number };
 
 export class Discovery {
   readonly #o: DiscoveryOptions;
   readonly #watched = new Map<string, Watched>();
   readonly #runs = new Set<Promise<void>>();
   /** Of workloads that got none, by uid and generation: until when they are left alone. */
-  readonly #not = new Map<string, number>();
+  readonly #not = new Map<string, Left>();
 
   constructor(options: DiscoveryOptions) {
     this.#o = options;
@@ -104,12 +108,12 @@ export class Discovery {
 
   #candidate(kind: WorkloadKind, { metadata }: View): readonly Candidate[] {
     const { name, namespace = '', uid = '', generation = 0, ownerReferences = [] } = metadata;
-    const until = this.#not.get(`${uid} ${generation}`);
+    const { untilMs = 0 } = this.#not.get(`${uid} ${generation}`) ?? {};
     // No kube-apiserver: for as long as it is that.
-    if (until === Infinity) return [];
-    const isLeft = until !== undefined && this.#o.now() < until;
+    if (untilMs === Infinity) return [];
+    const leftMs = Math.max(0, untilMs - this.#o.now());
     if (ownerReferences.some((o) => isOwnerKind(o.kind))) return [];
-    return [{ kind, namespace, name, uid, generation, isLeft, config: discoveredName(kind, name) }];
+    return [{ kind, namespace, name, uid, generation, leftMs, config: discoveredName(kind, name) }];
   }
 
   #watch(datacenter: string, selector: string): Watched {
@@ -150,7 +154,7 @@ export class Discovery {
     const read = await client.get(candidates, { namespace, name }, { signal });
     const container = read.ok && read.value.metadata.uid === uid ? containerOf(kind, read.value) : undefined;
     if (container === undefined) {
-      this.#leave(candidate, read.ok ? Infinity : this.#o.now() + LATER_MS);
+      this.#leave(candidate, read.ok);
       return read.ok || read.error.code === 'NotFound' ? ok(false) : read;
     }
     const hosted = { kind, name, ...(container === DEFAULT_CONTAINER ? {} : { container }) };
@@ -167,12 +171,17 @@ export class Discovery {
     };
     const made = await client.create(AUDIT_CONFIGS, object, { signal, fieldManager: FIELD_MANAGER });
     if (made.ok || made.error.code === 'AlreadyExists') return ok(made.ok);
-    this.#leave(candidate, this.#o.now() + LATER_MS);
+    this.#leave(candidate, false);
     return made;
   }
 
-  #leave({ uid, generation }: Candidate, until: number): void {
-    this.#not.set(`${uid} ${generation}`, until);
+  #leave({ uid, generation }: Candidate, forGood: boolean): void {
+    const key = `${uid} ${generation}`;
+    const before = this.#not.get(key)?.afterMs;
+    const afterMs = before === undefined ? LATER_MS : Math.min(LATEST_MS, before * 2);
+    // The latest last, since the first of too many goes.
+    this.#not.delete(key);
+    this.#not.set(key, { untilMs: forGood ? Infinity : this.#o.now() + afterMs, afterMs });
     if (this.#not.size > 10_000) this.#not.delete([...this.#not.keys()][0] ?? '');
   }
 
