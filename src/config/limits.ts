@@ -5,7 +5,7 @@
  * datacenter enforces is not limited. Called by datacenter.ts.
  */
 import type { LayerSpec } from '../api/auditconfig.ts';
-import type { FluentBitSection } from '../api/auditconfig-sinks.ts';
+import type { EnvironmentVariable, FluentBitSection } from '../api/auditconfig-sinks.ts';
 import type { DatacenterLimits } from '../api/datacenter-limits.ts';
 import { parseSize } from '../api/quantity.ts';
 import { isAllowed } from './destinations.ts';
@@ -86,28 +86,48 @@ const valueIn = (section: FluentBitSection, key: string): string | undefined => 
   return found === undefined ? undefined : String(found[1]);
 };
 
+const portIn = (text: string | undefined): { readonly port?: number } =>
+  text !== undefined && /^[0-9]{1,5}$/.test(text) ? { port: Number(text) } : {};
+
+/** `scheme://user@host:port/path`, or host and port alone. What is neither goes nowhere that anybody allowed. */
+function inUrl(text: string): Destination {
+  const [, host = '', port] =
+    /^(?:[a-z][a-z0-9+.-]*:\/\/)?(?:[^@/]*@)?(\[[^\]]*\]|[^:/\s]+)(?::([0-9]+))?(?:\/|$)/i.exec(text) ?? [];
+  return { host, ...portIn(port) };
+}
+
+/** Keys of outputs that say where to by themselves, beside Host and Port. */
+const URLS = [
+  'proxy', 'endpoint', 'sts_endpoint', 'aws_sts_endpoint', 'base_uri', 'auth_url', 'dce_url', 'oauth2.token_url',
+  'rdkafka.sasl.oauthbearer.token.endpoint.url',
+]; // prettier-ignore
+const LISTS = ['brokers', 'rdkafka.bootstrap.servers', 'rdkafka.metadata.broker.list'];
+
 /** Whom an output speaks to, as far as its keys say it; a plugin that knows by itself is limited by its name. */
 function reachedBy(output: FluentBitSection): readonly Destination[] {
-  const [host, port, proxy] = ['host', 'port', 'proxy'].map((key) => valueIn(output, key));
-  const [, through, at] = /^[a-z]+:\/\/(?:[^@/]*@)?(\[[^\]]*\]|[^:/]+)(?::([0-9]+))?/i.exec(proxy ?? '') ?? [];
-  const to = (h: string, p: string | undefined): Destination => ({
-    host: h,
-    ...(p !== undefined && /^[0-9]{1,5}$/.test(p) ? { port: Number(p) } : {}),
+  const hosts = [
+    ['host', 'port'],
+    ['logdna_host', 'logdna_port'],
+  ].flatMap(([key = '', port = '']): Destination[] => {
+    const host = valueIn(output, key);
+    return host === undefined ? [] : [{ host, ...portIn(valueIn(output, port)) }];
   });
-  return [
-    ...(host === undefined ? [] : [to(host, port)]),
-    // What is no URL goes nowhere that anybody allowed.
-    ...(proxy === undefined ? [] : [to(through ?? '', at)]),
-  ];
+  const urls = URLS.flatMap((key) => valueIn(output, key) ?? []);
+  const lists = LISTS.flatMap((key) => valueIn(output, key)?.split(',') ?? []);
+  return [...hosts, ...[...urls, ...lists].map((text) => inUrl(text.trim()))];
 }
+
+/** fluent-bit sends everything through the proxy that its environment names. */
+const proxiedBy = (env: readonly EnvironmentVariable[]): readonly Destination[] =>
+  env.filter(({ name }) => /^http_proxy$/i.test(name)).map(({ value }) => inUrl(value ?? ''));
 
 /** As a whole or not at all: without one of its filters it would tell what it was to hide. */
 function mayShip({ shipping }: LayerSpec, { content: { limits } }: Datacenter): boolean {
-  const { filters = [], outputs = [] } = shipping?.fluentBit ?? {};
+  const { env = [], filters = [], outputs = [] } = shipping?.fluentBit ?? {};
   const { plugins, destinations } = limits?.shipping ?? {};
   const known = plugins?.map((p) => p.toLowerCase());
   const named = [...filters, ...outputs].every((s) => known?.includes(valueIn(s, 'name')?.toLowerCase() ?? '') ?? true);
-  const reached = destinations === undefined ? [] : outputs.flatMap(reachedBy);
+  const reached = destinations === undefined ? [] : [...outputs.flatMap(reachedBy), ...proxiedBy(env)];
   return named && reached.every((to) => isAllowed([destinations ?? []], to));
 }
 

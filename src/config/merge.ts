@@ -202,6 +202,9 @@ function enforcedOf(merge: Merge, p: MergedPolicy): EnforcedPolicy {
       ? { omitManagedFields: p.omitManagedFields }
       : {}),
     sensitiveBodies: enforced('sensitiveBodies') ? (p.sensitiveBodies ?? 'Redact') : 'Redact',
+    ...(p.systemNamespaces !== undefined && enforced('systemNamespaces')
+      ? { systemNamespaces: p.systemNamespaces }
+      : {}),
   };
 }
 

@@ -77,6 +77,7 @@ export type EnforcedPolicy = {
   readonly omitStages: readonly Stage[];
   readonly omitManagedFields?: boolean;
   readonly sensitiveBodies: 'Redact' | 'Allow';
+  readonly systemNamespaces?: readonly string[];
 };
 
 export type LogFormat = 'JSON' | 'Legacy';

@@ -71,19 +71,27 @@ const frontOf = ({ front, enforced }: ResolvedPolicy): Policy => {
 const isMandatoryPart = ({ layer }: LayerRules): boolean =>
   layer.from === 'Datacenter' && layer.part === 'mandatoryRules';
 
-const compose = (spec: ResolvedPolicy, referenced: Policy | undefined): Policy =>
-  composePolicy({
-    enforced: spec.enforced,
+function compose(spec: ResolvedPolicy, referenced: Policy | undefined): Policy {
+  const { enforced } = spec;
+  // The rest is capped as a whole where it is capped at all: an owner who wants bodies does not get those of what is enforced.
+  const capped = (policy: Policy, isEnforced: boolean): Policy =>
+    isEnforced && spec.sensitiveBodies === 'Allow' ? redacted(policy, enforced.sensitiveBodies) : policy;
+  return composePolicy({
+    enforced,
     rules: spec.rules.flatMap((layer) => layer.rules.map(ruleOf)),
     rulesPosition: spec.rulesPosition,
-    ...(referenced === undefined ? {} : { referenced }),
-    ...(spec.preset === undefined ? {} : { preset: presetOf(spec.preset, spec) }),
+    ...(referenced === undefined ? {} : { referenced: capped(referenced, enforced.reference) }),
+    ...(spec.preset === undefined ? {} : { preset: capped(presetOf(spec.preset, spec), enforced.preset) }),
     omitStages: spec.omitStages,
     ...(spec.omitManagedFields === undefined ? {} : { omitManagedFields: spec.omitManagedFields }),
   });
+}
 
-const presetOf = (preset: PresetName, { systemNamespaces }: ResolvedPolicy): Policy =>
-  presetPolicy(preset, systemNamespaces === undefined ? {} : { systemNamespaces });
+/** Fewer system namespaces are less of what an enforced preset records. */
+function presetOf(preset: PresetName, { enforced, ...own }: ResolvedPolicy): Policy {
+  const { systemNamespaces } = enforced.preset ? enforced : own;
+  return presetPolicy(preset, systemNamespaces === undefined ? {} : { systemNamespaces });
+}
 
 /** Loads the bytes for every version; a finding that several versions have is given once, with the first's words. */
 function loadForAll(bytes: Uint8Array, versions: readonly Minor[]): Loaded {

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LayerSpec } from '../../src/api/auditconfig.ts';
+import { PRESET_NAMES } from '../../src/api/preset-names.ts';
 import { NEWEST } from '../../src/api/versions.ts';
 import { canonicalJson } from '../../src/config/canonical.ts';
 import { contentDigest, mergeDatacenters } from '../../src/config/datacenter.ts';
@@ -118,6 +119,37 @@ describe('enforced fields', () => {
     const both = dc('eu', { enforced: { policy: { preset: 'metadata', omitStages: ['Panic'] } } });
     expect(stages(mergeDatacenters(own, [both]))).toContain('Panic');
     expect(stages(effectiveOf(own))).toContain('ResponseComplete');
+  });
+
+  it.each(PRESET_NAMES)('an enforced preset %s is the same whatever an owner sets for his whole policy', (preset) => {
+    const eu = dc('eu', { enforced: { policy: { preset } } });
+    const policyOf = (own: LayerSpec): string | undefined => {
+      const { revision } = buildRevision({ effective: mergeDatacenters(own, [eu]), references, versions: [NEWEST] });
+      return revision === undefined ? undefined : new TextDecoder().decode(revision.policy);
+    };
+    const alone = policyOf({});
+    for (const policy of [
+      { systemNamespaces: [] },
+      { systemNamespaces: ['mine'] },
+      { sensitiveBodies: 'Allow' as const },
+      { omitManagedFields: true },
+    ])
+      expect(policyOf({ policy }), JSON.stringify(policy)).toBe(alone);
+    const both = dc('eu', { enforced: { policy: { preset: 'basic', systemNamespaces: ['theirs'] } } });
+    const { revision } = buildRevision({ effective: mergeDatacenters({}, [both]), references, versions: [NEWEST] });
+    expect(new TextDecoder().decode(revision?.policy)).toContain('"theirs"');
+  });
+
+  it('an enforced reference keeps bodies of Secrets out, whatever an owner allows', () => {
+    const enforced = { policy: { configMapRef: { name: 'theirs', namespace: 'operator' } } };
+    const bodies = 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: RequestResponse}]\n';
+    const effective = mergeDatacenters({ policy: { sensitiveBodies: 'Allow' } }, [dc('eu', { enforced })]);
+    const policy = holding({ 'policy.yaml': bodies });
+    const { revision } = buildRevision({ effective, references: { policy }, versions: [NEWEST] });
+    const loaded = loadPolicy(revision?.policy ?? new Uint8Array(), NEWEST).policy;
+    if (loaded === undefined) throw new Error('does not load');
+    expect(compilePolicy(loaded).decide({ ...GET_POD, resource: 'secrets' }).level).toBe('Metadata');
+    expect(compilePolicy(loaded).decide(GET_POD).level).toBe('RequestResponse');
   });
 
   it('count whatever an owner writes, field by field, and say what they overrode', () => {
@@ -303,6 +335,34 @@ describe('limits', () => {
     expect(left({ outputs: [{ ...good, proxy: 'http://evil.example.org:24224' }] })).toEqual(['shipping']);
     expect(left({ outputs: [{ ...good, proxy: 'http://u:p@logs.example.org:24224' }] })).toEqual([]);
     expect(left({ image: 'docker.io/evil:1', outputs: [good] })).toEqual(['shipping.fluentBit.image']);
+  });
+
+  it.each([
+    ['brokers of Kafka', { Name: 'kafka', Brokers: 'logs.example.org:9092,evil.example.org:9092' }],
+    ['servers of librdkafka', { Name: 'kafka', 'rdkafka.bootstrap.servers': 'evil.example.org:9092' }],
+    ['an endpoint of a cloud', { Name: 'cloudwatch_logs', region: 'eu', endpoint: 'evil.example.org' }],
+    ['an endpoint for its tokens', { Name: 'kinesis_streams', sts_endpoint: 'https://evil.example.org/' }],
+    ['a base of URLs', { Name: 'nrlogs', base_uri: 'https://evil.example.org/log/v1' }],
+    ['where tokens come from', { Name: 'http', Host: 'logs.example.org', 'oauth2.token_url': 'https://evil.example.org/t' }],
+    ['a host under another name', { Name: 'logdna', logdna_host: 'evil.example.org' }],
+    ['what only a variable tells', { Name: 'kafka', Brokers: '${BROKERS}' }],
+  ])('see %s as a destination', (_name, output) => {
+    const eu = dc('eu', { limits: { shipping: { destinations: [{ host: 'logs.example.org' }] } } });
+    const left = (o: typeof output): readonly string[] =>
+      mergeDatacenters({ shipping: { type: 'FluentBit', fluentBit: { outputs: [o] } } }, [eu]).ignored.map((i) => i.path);
+    expect(left(output)).toEqual(['shipping']);
+    const good: unknown = JSON.parse(JSON.stringify(output).replace(/evil\.example\.org|\$\{BROKERS\}/g, 'logs.example.org'));
+    expect(left(good as typeof output)).toEqual([]);
+  }); // prettier-ignore
+
+  it("see the proxy that a shipper's environment names as a destination", () => {
+    const eu = dc('eu', { limits: { shipping: { destinations: [{ host: 'logs.example.org', ports: [24224] }] } } });
+    const left = (env: { name: string; value?: string; secretKeyRef?: { name: string; key: string } }[]) =>
+      mergeDatacenters({ shipping: { type: 'FluentBit', fluentBit: { env } } }, [eu]).ignored.map((i) => i.path);
+    expect(left([{ name: 'HTTP_PROXY', value: 'http://evil.example.org:24224' }])).toEqual(['shipping']);
+    expect(left([{ name: 'http_proxy', secretKeyRef: { name: 's', key: 'k' } }])).toEqual(['shipping']);
+    expect(left([{ name: 'HTTP_PROXY', value: 'http://logs.example.org:24224' }])).toEqual([]);
+    expect(left([{ name: 'REGION', value: 'evil.example.org' }])).toEqual([]);
   });
 
   it('do not bind what a datacenter enforces, nor a webhook that is not there', () => {
