@@ -1,8 +1,9 @@
 /**
- * What kubectl is told when an AuditConfig sets what a datacenter enforces or forbids: two ValidatingAdmissionPolicies
- * with DatacenterAuditConfigs as parameters, one that warns and one that refuses, written in one breath with the schema
- * (`npm run generate`). They only repeat what the merge does anyway (src/config/datacenter.ts), as far as CEL can say it:
- * without them nothing is lost but the sentence. So they fail open.
+ * ValidatingAdmissionPolicies with DatacenterAuditConfigs as parameters, written in one breath with the schema
+ * (`npm run generate`). Two say what kubectl is told when an AuditConfig sets what a datacenter enforces or forbids, one that
+ * warns and one that refuses: they only repeat what the merge does anyway (src/config/datacenter.ts), as far as CEL can say
+ * it, and without them nothing is lost but the sentence. The third keeps an owner from leaving by the garbage collector.
+ * They fail open.
  */
 import { API_VERSION, GROUP } from './auditconfig.ts';
 import type { Forbiddable } from './datacenterauditconfig.ts';
@@ -96,6 +97,14 @@ const EXEMPT =
   'has(params.status) && has(params.status.exemptions) && params.status.exemptions.exists(e, ' +
   "e.namespace == request.namespace && (!has(e.name) || e.name == object.metadata.name) && e.phase in ['Active', 'Ending'])";
 
+const VARIABLES: readonly object[] = [
+  {
+    name: 'labels',
+    expression: 'has(namespaceObject.metadata.labels) ? namespaceObject.metadata.labels : {}',
+  },
+  { name: 'governed', expression: `${SELECTED} && !(${EXEMPT})` },
+];
+
 function policy(action: 'Warn' | 'Deny'): readonly object[] {
   const name = `auditconfig-datacenter-${action.toLowerCase()}`;
   const denies = "has(params.spec.admission) && params.spec.admission == 'Deny'";
@@ -120,13 +129,7 @@ function policy(action: 'Warn' | 'Deny'): readonly object[] {
           },
           { name: 'as-the-datacenter-wants', expression: action === 'Deny' ? denies : `!(${denies})` },
         ],
-        variables: [
-          {
-            name: 'labels',
-            expression: 'has(namespaceObject.metadata.labels) ? namespaceObject.metadata.labels : {}',
-          },
-          { name: 'governed', expression: `${SELECTED} && !(${EXEMPT})` },
-        ],
+        variables: VARIABLES,
         validations: [...enforcedFields, ...wholes, ...forbidden].map((idle) => validationOf(idle, action)),
       },
     },
@@ -143,4 +146,68 @@ function policy(action: 'Warn' | 'Deny'): readonly object[] {
   ];
 }
 
-export const datacenterAdmission = (): readonly object[] => [...policy('Warn'), ...policy('Deny')];
+/** What is neither the controller's own word (what it discovers goes with its workload) nor the garbage collector's. */
+const WRITERS = [
+  'system:serviceaccount:auditconfig-system:auditconfig-controller',
+  'system:kube-controller-manager',
+  'system:serviceaccount:kube-system:generic-garbage-collector',
+];
+const OWNERS = 'metadata.ownerReferences';
+const SAME_OWNER = ['apiVersion', 'kind', 'name', 'uid'].map((f) => `b.${f} == o.${f}`).join(' && ');
+const NEW_OWNER =
+  `has(object.${OWNERS}) && object.${OWNERS}.exists(o, ` +
+  `oldObject == null || !has(oldObject.${OWNERS}) || !oldObject.${OWNERS}.exists(b, ${SAME_OWNER}))`;
+const BINDS = ['enforced', 'mandatoryRules', 'limits', 'forbid'].map((f) => `has(params.spec.${f})`).join(' || ');
+
+/**
+ * The garbage collector deletes what has an owner that is not there, whoever named that: an AuditConfig that its owner may not
+ * delete is not to go that way either. It fails open, as all with parameters: without their CRD nobody is to be stuck.
+ */
+const owners = (): readonly object[] => {
+  const name = 'auditconfig-datacenter-owners';
+  return [
+    {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'ValidatingAdmissionPolicy',
+      metadata: { name },
+      spec: {
+        failurePolicy: 'Ignore',
+        paramKind: { apiVersion: API_VERSION, kind: 'DatacenterAuditConfig' },
+        matchConstraints: {
+          resourceRules: [
+            { apiGroups: [GROUP], apiVersions: ['*'], operations: ['CREATE', 'UPDATE'], resources: ['auditconfigs'] },
+          ],
+        },
+        matchConditions: [
+          { name: 'names-an-owner', expression: NEW_OWNER },
+          {
+            name: 'somebody-else',
+            expression: `!(request.userInfo.username in [${WRITERS.map((w) => `'${w}'`).join(', ')}])`,
+          },
+        ],
+        variables: VARIABLES,
+        validations: [
+          {
+            expression:
+              `!variables.governed || !(${BINDS}) || ` +
+              `authorizer.group('${GROUP}').resource('datacenterauditconfigs').check('delete').allowed()`,
+            messageExpression: `'DatacenterAuditConfig "' + params.metadata.name + '" binds this AuditConfig: an owner that is not there would delete it, so only who may delete that names owners'`,
+            reason: 'Forbidden',
+          },
+        ],
+      },
+    },
+    {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'ValidatingAdmissionPolicyBinding',
+      metadata: { name },
+      spec: {
+        policyName: name,
+        paramRef: { selector: {}, parameterNotFoundAction: 'Allow' },
+        validationActions: ['Deny'],
+      },
+    },
+  ];
+};
+
+export const datacenterAdmission = (): readonly object[] => [...policy('Warn'), ...policy('Deny'), ...owners()];
