@@ -252,6 +252,42 @@ describe('a hosted control plane', () => {
     expect([w.reason('Degraded'), w.flags]).toEqual(['NodeHeld', flags]);
   });
 
+  it('publishes again what is gone, where pods of a revision that was through are not available', () => {
+    const w = new HostedWorld();
+    w.run();
+    const digest = w.digest ?? '';
+    const { reads } = w;
+    // A pod that is replaced: what was published is there.
+    w.settle(0);
+    expect([w.step().publish, w.reads]).toEqual([undefined, reads + 1]);
+    w.published.clear();
+    const d = w.step();
+    expect([d.publish?.digest, d.patch, w.published.has(digest)]).toEqual([digest, undefined, true]);
+    expect(w.step().publish).toBeUndefined();
+    w.run();
+    expect(w.reason('Ready')).toBe('Ready');
+    // Nobody looks while all is well, nor in a rollout of ours, which has just published it.
+    const before = w.reads;
+    w.step();
+    w.change({ policy: { preset: 'minimal' } });
+    w.step();
+    w.settle(0);
+    w.step();
+    expect(w.reads).toBe(before);
+  });
+
+  it('publishes what is gone for a workload that came from elsewhere with our edit in it', () => {
+    const w = new HostedWorld();
+    w.run();
+    const digest = w.digest ?? '';
+    w.published.clear();
+    w.status = {};
+    w.settle(0);
+    w.step();
+    expect(w.published.has(digest)).toBe(true);
+    expect(w.status.workload).toMatchObject({ digest });
+  });
+
   describe('whose webhook gets another certificate or token', () => {
     const token = (text: string, server = 'https://r.example', cluster: object = {}): void => {
       const kubeconfig = {

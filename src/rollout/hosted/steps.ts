@@ -4,7 +4,7 @@
  */
 import type { Revision } from '../../render/types.ts';
 import { credentialsDigest } from '../../render/webhook/credentials.ts';
-import { managed, ownerFor } from '../../targets/managed.ts';
+import { isOwnerSpec, managed, ownerFor } from '../../targets/managed.ts';
 import { sentence } from '../accept.ts';
 import { DEFAULT_ROLLOUT, opensAt } from '../decide.ts';
 import { timestamp } from '../turn.ts';
@@ -118,6 +118,19 @@ const isAsBefore = ({ state, memory }: Scene, { digest }: Revision): boolean =>
   memory.digest === digest &&
   memory.lastKnownGood === digest;
 
+/**
+ * It was through, and pods of it are not available. Perhaps they cannot start, since somebody deleted what was published, or it
+ * went with the workload that was there before under that name: pods wait for such an object for ever.
+ */
+function publishedAgain({ facts, state, memory }: Scene, to: Revision): Pick<Step, 'needs' | 'publish'> {
+  const { running, spec } = facts.workload;
+  const isRolling = memory.startedTime !== undefined && memory.digest === to.digest;
+  const isUnseen = state.state === 'Progressing' && state.isUnseen === true;
+  if (isOwnerSpec(spec) || isRolling || isUnseen || state.state === 'Paused') return {};
+  if (running === undefined) return { needs: 'Running' };
+  return running === 'Lost' ? { publish: to } : {};
+}
+
 /** It has what is wanted: is it through? */
 function follow(scene: Scene, to: Revision): Step {
   const { facts, state, memory: before } = scene;
@@ -151,6 +164,8 @@ function follow(scene: Scene, to: Revision): Step {
   const failed = !isTwin && (state.state === 'Failed' || (left <= 0 && !isHalted));
   const why = whyNot(state);
   if (failed && !proven) return goBack(scene, to, why);
+  const again = publishedAgain(scene, to);
+  if (again.needs !== undefined) return { rolled: progressing(what, facts), memory: before, needs: again.needs };
   return {
     rolled: isHalted
       ? rolled('False', 'Waiting', `${what} in ${nameOf(facts.workload)}: ${why}`)
@@ -158,6 +173,7 @@ function follow(scene: Scene, to: Revision): Step {
     memory: isHalted
       ? { ...halted, digest: to.digest }
       : { ...memory, digest: to.digest, ...(proven ? {} : { startedTime: began }) },
+    ...again,
     // No watch tells that time has passed.
     ...(proven || isTwin || isHalted ? {} : { requeueAfterMs: Math.max(1_000, left) }),
   };
