@@ -94,6 +94,7 @@ function diskOf(root: string, file: Given | null): Pick<NodePlace, 'disk' | 'sho
     list: (p) => on(p).list(p),
     makeDir: (p, mode, owner) => on(p).makeDir(p, mode, owner),
     create: (p, bytes, as) => on(p).create(p, bytes, as),
+    give: (p, owner) => on(p).give(p, owner),
     link: (from, to) => on(to).link(from, to),
     rename: (from, to) => on(to).rename(from, to),
     remove: (p) => on(p).remove(p),

@@ -128,7 +128,9 @@ export async function planPatch(options: PatchOptions, io: Io): Promise<PatchPla
   if (to === null && plan.changes.length === 0 && (await disk.read(at.manifest)) === null && isGiven(options))
     return { kind: 'Refused', findings: placed([notThere]) };
   const findings = [...rendered, ...placed([...(to === null ? [] : version.findings), ...plan.findings])];
-  return { kind: 'Plan', place, seen, changes: plan.changes, restarts: plan.restarts, findings };
+  // Only root gives files away; whoever works on a copy keeps them.
+  const changes = plan.changes.filter((c) => c.do !== 'Give' || process.getuid?.() === 0);
+  return { kind: 'Plan', place, seen, changes, restarts: plan.restarts, findings };
 }
 
 const text = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);

@@ -73,6 +73,17 @@ export async function giveFolder(path: string, owner: DiskOwner): Promise<void> 
   }
 }
 
+/** By a handle too, and only what nobody else has linked here: root would give away that very file. */
+async function give(path: string, owner: DiskOwner): Promise<void> {
+  const there = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const is = await there.stat();
+    if (is.isDirectory() || (is.isFile() && is.nlink === 1)) await own((o) => there.chown(o.uid, o.gid), owner);
+  } finally {
+    await there.close();
+  }
+}
+
 async function makeDir(path: string, mode: number, owner: DiskOwner | null): Promise<void> {
   await mkdir(path, { mode });
   if (owner !== null) await giveFolder(path, owner);
@@ -109,6 +120,7 @@ export function realDisk(root: string): Disk {
     list: async (path) => (await unless(ABSENT, () => readdir(at(path))))?.sort() ?? null,
     makeDir: (path, mode, owner) => makeDir(at(path), mode, owner),
     create: (path, bytes, as) => create(at(path), bytes, as),
+    give: async (path, owner) => void (await unless([...ABSENT, 'ELOOP', 'ENXIO'], () => give(at(path), owner))),
     link: (from, to) => link(at(from), at(to)),
     rename: (from, to) => rename(at(from), at(to)),
     remove: async (path) => void (await unless(ABSENT, () => unlink(at(path)))),

@@ -28,6 +28,8 @@ export type Disk = {
   readonly makeDir: (path: string, mode: number, owner: DiskOwner | null) => Promise<void>;
   /** A new file, its content on disk when this returns; fails with EEXIST. Its name is durable only after `syncDir`. */
   readonly create: (path: string, bytes: Uint8Array, as: DiskStat) => Promise<void>;
+  /** Another owner for a plain file that has no other name, or for a folder; nothing happens to anything else. */
+  readonly give: (path: string, owner: DiskOwner) => Promise<void>;
   /** A second name of a file; fails with EEXIST. Takes no block, and no inode. Durable only after `syncDir`. */
   readonly link: (from: string, to: string) => Promise<void>;
   readonly rename: (from: string, to: string) => Promise<void>;

@@ -46,6 +46,9 @@ export async function applyChange(disk: Disk, change: HostChange, stagedBy?: str
       return writeFile(disk, change, stagedBy);
     case 'RemoveFile':
       return takeFile(disk, change);
+    case 'Give':
+      await disk.give(change.path, change.owner);
+      return null;
     case 'RemoveDir':
       await removeFolder(disk, change.path);
       return null;

@@ -117,7 +117,9 @@ async function prepareFiles({ host, spec }: Prepare, twin: Revision): Promise<vo
   const dir = revisionDir(twin.digest, spec.layout);
   await applyAll(
     host.disk,
-    plan.changes.filter((c) => (c.do === 'MakeDir' || c.do === 'WriteFile') && isWithin(c.path, dir)),
+    plan.changes.filter(
+      (c) => (c.do === 'MakeDir' || c.do === 'WriteFile' || c.do === 'Give') && isWithin(c.path, dir),
+    ),
   );
 }
 

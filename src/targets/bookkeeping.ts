@@ -8,6 +8,7 @@ import type { Revision } from '../render/types.ts';
 import {
   baseOf,
   foldersTo,
+  givenTo,
   isWithin,
   parentOf,
   revisionDir,
@@ -19,7 +20,7 @@ import {
 import type { HostLayout } from './host-layout.ts';
 import { backupPath, backupsDir, encodeRecord, ownBackups, parseRecord, recordPath } from './record.ts';
 import type { AdoptionRecord } from './record.ts';
-import type { HostChange, HostObserved, HostPath, HostRead, Owner } from './types.ts';
+import type { HostChange, HostObserved, HostPath, HostRead, HostStat, Owner } from './types.ts';
 
 /** Whose books: `of` names the place for as long as it exists, also where the edited file becomes another one. */
 export type Books = { readonly of: HostPath; readonly layout: HostLayout };
@@ -146,8 +147,34 @@ export function logPlaceFindings(to: Revision, seen: HostObserved): readonly Fin
   ];
 }
 
+/** Somebody else made the log's folder, and gave it to whom he liked. */
+const isTheirs = (dir: HostPath, seen: HostObserved, books: Books): boolean =>
+  recordOf(seen, books)?.made.includes(dir) !== true;
+
+/** By its mode; whoever is in a group that may write is believed. */
+const mayWrite = ({ mode, owner }: HostStat, user: Owner): boolean =>
+  owner.uid === user.uid ? (mode & 0o200) !== 0 : (mode & 0o022) !== 0;
+
+/** A log that an API server cannot open stops it. Root may write everywhere, and what is ours becomes his (logChanges). */
+export function logAccessFindings(to: Revision, seen: HostObserved, writer: Owner, books: Books): readonly Finding[] {
+  const log = logFileOf(to);
+  if (log === null || writer.uid === ROOT_OWNER.uid || !isTheirs(log.dir, seen, books)) return [];
+  const kinds = [[log.dir, 'dir'], [log.path, 'file']] as const; // prettier-ignore
+  return kinds.flatMap(([path, kind]) => {
+    const is = seen.stats.get(path) ?? null;
+    if (is?.kind !== kind || mayWrite(is, writer)) return [];
+    return [
+      refusal(
+        'LogNotWritable',
+        `The API server runs as user ${writer.uid}, who may not write ${path}, and would not start. Give it to that user, or choose another folder.`,
+        path,
+      ),
+    ];
+  });
+}
+
 /** The log's folder, and with `readerGroup` the log itself: rotation keeps a file's mode and owner. */
-export function logChanges(to: Revision, seen: HostObserved, writer: Owner): readonly HostChange[] {
+export function logChanges(to: Revision, seen: HostObserved, writer: Owner, books?: Books): readonly HostChange[] {
   const log = logFileOf(to);
   if (log === null) return [];
   const group = to.readerGroup ?? 0;
@@ -160,7 +187,10 @@ export function logChanges(to: Revision, seen: HostObserved, writer: Owner): rea
     group !== 0 && (seen.stats.get(log.path) ?? null) === null
       ? [{ do: 'WriteFile', path: log.path, before: null, after: new Uint8Array(), mode: 0o640, owner }]
       : [];
-  return [...dir, ...file];
+  // The log first: as long as the folder is not theirs, nobody can put something else in its place.
+  const owners = [log.path, log.dir].map((path) => [path, seen.stats.get(path)?.owner] as const);
+  const isOurs = books !== undefined && !isTheirs(log.dir, seen, books);
+  return [...dir, ...file, ...(isOurs ? givenTo(owner, new Map(owners)) : [])];
 }
 
 const isMissing = (seen: HostObserved, path: HostPath): boolean => (seen.stats.get(path) ?? null) === null;

@@ -92,9 +92,17 @@ export function filesOf(revision: Revision, layout: HostLayout): readonly Revisi
 /** The folders above `dir` that are ours to make, outermost first, and `dir` itself. */
 const ownFolders = (dir: HostPath): readonly HostPath[] => (parentOf(dir) === '/' ? [dir] : [parentOf(dir), dir]);
 
+/** To whom a file or folder of ours goes whose owner is another one; root needs none of them. */
+export function givenTo(owner: Owner, there: ReadonlyMap<HostPath, Owner | undefined>): readonly HostChange[] {
+  if (owner.uid === ROOT_OWNER.uid) return [];
+  const others = [...there].filter(([, is]) => is !== undefined && is.uid !== owner.uid);
+  return others.map(([path]): HostChange => ({ do: 'Give', path, owner }));
+}
+
 /**
  * The changes that put a revision's files on the host. `reader` is the user that the API server runs as: only he (and
- * root) can read them. Files that are there with the same content are left alone.
+ * root) can read them, also where he was another one when they were written. Files that are there with the same content
+ * are left alone.
  */
 export function revisionChanges(
   revision: Revision,
@@ -109,11 +117,13 @@ export function revisionChanges(
     if (before === sha256(f.bytes)) return [];
     return [{ do: 'WriteFile', path: f.path, before, after: f.after, mode: 0o600, owner: reader }];
   });
-  if (writes.length === 0) return [];
+  const owners = filesOf(revision, layout).map((f) => [f.path, seen.files.get(f.path)?.owner] as const);
+  const given = givenTo(reader, new Map([...owners, [dir, seen.stats.get(dir)?.owner]]));
+  if (writes.length === 0) return given;
   const parents = ownFolders(layout.revisionsDir)
     .filter((path) => (seen.stats.get(path) ?? null) === null)
     .map((path): HostChange => ({ do: 'MakeDir', path, mode: 0o755, owner: ROOT_OWNER }));
   const own: readonly HostChange[] =
     (seen.stats.get(dir) ?? null) === null ? [{ do: 'MakeDir', path: dir, mode: 0o700, owner: reader }] : [];
-  return [...parents, ...own, ...writes];
+  return [...parents, ...own, ...given, ...writes];
 }

@@ -13,6 +13,7 @@ import {
   bookReads,
   cleanup,
   fileChange,
+  logAccessFindings,
   logChanges,
   logPlaceFindings,
   RECORD_MISSING,
@@ -177,19 +178,22 @@ function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<Ho
   const place = logPlaceFindings(to, seen);
   if (place.length > 0) return { refused: place };
   const { flags, done } = wanted.ok;
+  const [reader, books] = [readerOf(now.ok.base), booksOf(spec)];
+  const access = done ? [] : logAccessFindings(to, seen, reader, books);
+  if (access.length > 0) return { refused: access };
   const text = isRendered(now.ok, to, seen, spec) ? now.ok.current.text : wanted.ok.text;
   const record = recordFor(
     to,
     { manifest: spec.manifest, adopted: inEffect(flags.found), before: now.ok.base.text, after: text },
     seen,
-    booksOf(spec),
+    books,
   );
   return {
     changes: [
       // What was set by hand and is right is adopted as it stands: no file of ours is needed.
-      ...(done ? [] : revisionChanges(to, seen, spec.layout, readerOf(now.ok.base))),
-      ...(done ? [] : logChanges(to, seen, readerOf(now.ok.base))),
-      ...recordChanges(record, seen, booksOf(spec)),
+      ...(done ? [] : revisionChanges(to, seen, spec.layout, reader)),
+      ...(done ? [] : logChanges(to, seen, reader, books)),
+      ...recordChanges(record, seen, books),
       ...fileChange(spec.manifest, text, seen),
     ],
     findings: [...now.ok.findings, ...wanted.ok.findings],

@@ -194,7 +194,7 @@ function install(to: Revision, seen: HostObserved, spec: SystemdSpec): Plan<Host
   return {
     changes: [
       ...(done ? [] : revisionChanges(to, seen, spec.layout, writer)),
-      ...(done ? [] : logChanges(to, seen, writer)),
+      ...(done ? [] : logChanges(to, seen, writer, books)),
       ...now.ok.elsewhere,
       ...recordChanges(record, seen, books),
       ...fileChange(command.file, text, seen),

@@ -40,6 +40,8 @@ export type HostChange =
       readonly mode: number;
       readonly owner?: Owner;
     }
+  /** Of what is ours and is there: another owner, the same mode. Nothing happens where it is gone, or has other names too. */
+  | { readonly do: 'Give'; readonly path: HostPath; readonly owner: Owner }
   | { readonly do: 'RemoveFile'; readonly path: HostPath; readonly before: Digest }
   /** Only if it is empty; a folder with something in it stays, without an error. */
   | { readonly do: 'RemoveDir'; readonly path: HostPath }

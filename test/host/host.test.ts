@@ -47,6 +47,27 @@ describe('a real disk', () => {
     expect(await disk.freeBytes('/none/at/all')).toBeGreaterThan(0);
   });
 
+  it('gives folders and files away, but no file that has another name, and nothing behind a link', async () => {
+    const disk = realDisk(dir);
+    const names = ['alone', 'linked', 'target'];
+    for (const name of names) await writeFile(join(dir, name), 'x', { mode: 0o600 });
+    await mkdir(join(dir, 'folder'));
+    await link(join(dir, 'linked'), join(dir, 'elsewhere'));
+    await symlink('target', join(dir, 'pointer'));
+    for (const name of ['alone', 'linked', 'pointer', 'folder', 'none'])
+      await disk.give(`/${name}`, { uid: 996, gid: 995 });
+    const owner = async (name: string): Promise<number> => (await lstat(join(dir, name))).uid;
+    // Only root can.
+    const given = OWNER.uid === 0 ? 996 : OWNER.uid;
+    expect(await Promise.all(['alone', 'folder', 'linked', 'target'].map(owner))).toEqual([
+      given,
+      given,
+      OWNER.uid,
+      OWNER.uid,
+    ]);
+    expect((await disk.stat('/alone'))?.mode).toBe(0o600);
+  });
+
   it('replaces a file whole, keeps its mode, and leaves nothing beside it', async () => {
     const disk = realDisk(dir);
     await writeFile(join(dir, 'm.yaml'), 'old');

@@ -173,6 +173,16 @@ export class MemoryDisk implements Disk {
     this.#change(`create ${path}`, parentOf(path), (tree) => tree.set(path, entry));
   };
 
+  give = async (path: string, owner: DiskStat['owner']): Promise<void> => {
+    this.#alive();
+    const is = this.live.get(path);
+    if (is === undefined) return;
+    this.#change(`give ${path}`, parentOf(path), (tree) => {
+      const entry = tree.get(path);
+      if (entry !== undefined) tree.set(path, { ...entry, owner, ...this.#changed });
+    });
+  };
+
   link = async (from: string, to: string): Promise<void> => {
     this.#alive();
     const entry = this.live.get(from);

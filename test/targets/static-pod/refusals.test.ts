@@ -93,6 +93,23 @@ describe('a static-pod manifest is refused', () => {
     ]);
   });
 
+  it('for a log that its user could not write, in a folder of somebody else', async () => {
+    const kubeadm = swap('  securityContext:\n', '  securityContext:\n    runAsUser: 996\n');
+    const [folder, log] = ['/var/log/kube-audit', '/var/log/kube-audit/audit.log'];
+    const made = (mode: number, uid: number, manifest = kubeadm): MemoryDisk => {
+      const disk = nodeWith(manifest);
+      disk.folder('/var/log');
+      disk.live.set(folder, { kind: 'dir', mode, owner: { uid, gid: 0 }, bytes: new Uint8Array() });
+      return disk;
+    };
+    expect(await refused(made(0o755, 0))).toEqual(['LogNotWritable']);
+    for (const disk of [made(0o755, 996), made(0o775, 0), made(0o1777, 0), made(0o755, 0, KUBEADM)])
+      expect(await refused(disk)).toEqual([]);
+    const disk = made(0o755, 996);
+    disk.put(log, '{}', 0o600);
+    expect(await refused(disk)).toEqual(['LogNotWritable']);
+  });
+
   it('not for other pods, files that do not parse and dotfiles in its folder', async () => {
     const folder = '/etc/kubernetes/manifests';
     const disk = nodeWith(KUBEADM, {

@@ -188,6 +188,33 @@ describe('what a revision puts on the host', () => {
     expect(JSON.stringify(plan.changes)).toContain('[secret]');
   });
 
+  it('becomes that of the API server’s new user, where its manifest was written anew with one', async () => {
+    const disk = nodeWith(KUBEADM);
+    const to = revision({ webhook: 'token: x\n', token: 'hunter2', readerGroup: 42 });
+    await bring(disk, to);
+    const dir = `${DEFAULT_LAYOUT.revisionsDir}/${to.digest.slice(0, 16)}`;
+    const as = (path: string): unknown => {
+      const e = disk.live.get(path);
+      return [e?.mode.toString(8), e?.owner.uid, e?.owner.gid];
+    };
+    expect(as(`${dir}/policy.yaml`)).toEqual(['600', 0, 0]);
+    disk.put(MANIFEST, KUBEADM.replace('  securityContext:\n', '  securityContext:\n    runAsUser: 996\n'));
+    await bring(disk, to);
+    expect([dir, `${dir}/policy.yaml`, `${dir}/webhook.yaml`, `${dir}/token`].map(as)).toEqual([
+      ['700', 996, 0],
+      ['600', 996, 0],
+      ['600', 996, 0],
+      ['600', 996, 0],
+    ]);
+    expect(['/var/log/kube-audit', '/var/log/kube-audit/audit.log'].map(as)).toEqual([
+      ['750', 996, 42],
+      ['640', 996, 42],
+    ]);
+    expect((await bring(disk, to)).changes).toEqual([]);
+    await bring(disk, null);
+    expect(disk.live.has(dir)).toBe(false);
+  });
+
   it('is another token without another manifest, and goes with the revision', async () => {
     const disk = nodeWith(KUBEADM);
     const [one, two] = ['one', 'two'].map((token) => revision({ webhook: 'x\n', token }));
