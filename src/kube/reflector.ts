@@ -61,7 +61,10 @@ export interface Reflector<T, I extends string = string> {
 
 /** 100 ms first, since after readyz custom resources answer 429 or 503 for about a second; then ever rarer. */
 const BACKOFF = { firstMs: 100, maxMs: 30_000, factor: 1.6 };
-/** In this time after an outage a Retry-After of a second is the server's formula, not its load: 300 ms do. */
+/**
+ * In this time after an outage a Retry-After of a second is the server's formula, not its load: 300 ms do. Refusals of this
+ * time do not lengthen what is waited afterwards: a slow machine's server would be asked again half a minute later.
+ */
 const WARMING_UP_MS = 5_000;
 const WARMING_UP_RETRY_MS = 300;
 /** Where nobody watches the server's health (commands), a refused connection is tried again at least this often. */
@@ -201,9 +204,8 @@ class ResourceReflector<T, I extends string> implements Reflector<T, I> {
       this.#backoff.nextMs();
       return;
     }
-    const backoff = this.#backoff.nextMs();
-    if (health.sinceUpMs() < WARMING_UP_MS) await delay(Math.min(backoff, WARMING_UP_RETRY_MS), signal);
-    else await delay(Math.max(backoff, error.retryAfterMs ?? 0), signal);
+    if (health.sinceUpMs() < WARMING_UP_MS) await delay(this.#backoff.nextMs(WARMING_UP_RETRY_MS), signal);
+    else await delay(Math.max(this.#backoff.nextMs(), error.retryAfterMs ?? 0), signal);
   }
 
   async #list(signal: AbortSignal): Promise<Result<string>> {

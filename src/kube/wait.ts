@@ -100,8 +100,11 @@ export class Backoff {
   get attempts(): number {
     return this.#attempt;
   }
-  nextMs(): number {
-    return backoffMs(this.#attempt++, this.#options, this.#random);
+  /** `most` caps it for now; what was capped lengthens no later wait. */
+  nextMs(most = Infinity): number {
+    const ms = backoffMs(this.#attempt, this.#options, this.#random);
+    if (ms <= most) this.#attempt++;
+    return Math.min(ms, most);
   }
   reset(): void {
     this.#attempt = 0;
