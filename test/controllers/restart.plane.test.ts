@@ -1,19 +1,21 @@
 /**
- * The real controller over 20 restarts of its API server, while AuditConfigs change: every change is reconciled within
- * 2 s of readyz, nothing is listed in a storm, and memory stays flat. (test/kube has the same for the watch layer alone.)
+ * The real controller over 20 restarts of its API server, while AuditConfigs change: every change is reconciled, on the way
+ * there nothing waits that the API server does not make wait (test/kube/recovery.ts), nothing is listed in a storm, and memory
+ * stays flat. (test/kube has the same for the watch layer alone; `npm run bench:fleet` measures how long it takes.)
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { heapAfterCollection } from '../kube/heap.ts';
+import { faultsOf, listsOf } from '../kube/recovery.ts';
+import { record } from '../kube/waits.ts';
 import { OPERATOR_NAMESPACE, apply } from '../operator/install.ts';
 import type { Manifest } from '../operator/install.ts';
 import { startController } from './running.ts';
 
 const RESTARTS = 20;
 const CONFIGS = 10;
-const WITHIN_MS = 2_000;
 const PATH = `/apis/auditconfig.dev/v1alpha1/namespaces/${OPERATOR_NAMESPACE}/auditconfigs`;
 
 let plane: ControlPlane;
@@ -62,35 +64,27 @@ async function reconciled(): Promise<number> {
   return performance.now();
 }
 
-/** Lists of auditnodes that the API server has counted since it started: only the controller asks for those. */
-async function lists(): Promise<number> {
-  const { text } = await plane.request('GET', '/metrics');
-  return text
-    .split('\n')
-    .filter(
-      (l) =>
-        l.startsWith('apiserver_request_total{') && l.includes('verb="LIST"') && l.includes('resource="auditnodes"'),
-    )
-    .reduce((sum, l) => sum + Number(l.slice(l.lastIndexOf(' ') + 1)), 0);
-}
-
 it(
-  `every change is reconciled within ${WITHIN_MS} ms of readyz over ${RESTARTS} restarts`,
-  { timeout: 400_000 },
+  `every change is reconciled over ${RESTARTS} restarts, and nothing but the API server is waited for`,
+  { timeout: 1_800_000 },
   async () => {
     for (let i = 0; i < CONFIGS; i++) await change(i, 0);
     await reconciled();
     const recoveries: number[] = [];
-    let mostLists = 0;
+    const faults: string[] = [];
+    const lists: number[] = [];
     let heapAt5 = 0;
     for (let round = 1; round <= RESTARTS; round++) {
       for (let i = 0; i < CONFIGS / 2; i++) await change(i, round);
+      const recording = record('auditconfig/');
       await plane.kill(round % 2 === 1 ? 'SIGKILL' : 'SIGTERM');
       await plane.start();
       const ready = performance.now();
       for (let i = CONFIGS / 2; i < CONFIGS; i++) await change(i, round);
       recoveries.push((await reconciled()) - ready);
-      mostLists = Math.max(mostLists, await lists());
+      const recorded = recording.end();
+      faults.push(...faultsOf(recorded).map((f) => `restart ${round}: ${f}`));
+      lists.push(listsOf(recorded, '/apis/auditconfig.dev/v1alpha1/auditnodes'));
       if (round === 5) heapAt5 = await heapAfterCollection();
     }
     const growth = (await heapAfterCollection()) - heapAt5;
@@ -98,13 +92,14 @@ it(
     const figures = {
       medianMs: Math.round(sorted[10] ?? NaN),
       maxMs: Math.round(sorted.at(-1) ?? NaN),
-      mostLists,
+      lists: Math.max(...lists),
       growth,
       heapAt5,
     };
     console.log(JSON.stringify(figures));
-    expect(Math.max(...recoveries)).toBeLessThan(WITHIN_MS);
-    expect(mostLists).toBeLessThanOrEqual(8);
+    expect(faults).toEqual([]);
+    // Once, and again where the server forgot the version of that list, or could not keep up.
+    expect(Math.max(...lists)).toBeLessThanOrEqual(3);
     expect(growth).toBeLessThan(5_000_000);
   },
 );

@@ -1,6 +1,7 @@
 /**
  * An operator that restarts API servers meets restarts all day: 20 of them here, while custom resources change. Every
- * change must reach a reconcile within 2 s of readyz, and nothing may pile up: requests, watches, memory.
+ * change must reach a reconcile, nothing may wait on the way there that the API server does not make wait (recovery.ts), and
+ * nothing may pile up: requests, watches, memory.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Kube } from '../../src/kube/connect.ts';
@@ -13,11 +14,15 @@ import { silentLogger } from '../../src/telemetry/logger.ts';
 import { startControlPlane } from '../control-plane/plane.ts';
 import type { ControlPlane } from '../control-plane/plane.ts';
 import { heapAfterCollection } from './heap.ts';
+import { faultsOf } from './recovery.ts';
 import { CONFIGMAPS, THINGS, connectTo, installThings, must, numberIn, thing, until } from './things.ts';
+import { record } from './waits.ts';
 
 const RESTARTS = 20;
 const OBJECTS = 40;
-const WITHIN_MS = 2_000;
+/** An API server of a busy machine takes long to start; whatever is waited for here ends as soon as it is there. */
+const PATIENCE_MS = 120_000;
+const OPERATOR = 'operator-of-things';
 
 let plane: ControlPlane;
 const stop = new AbortController();
@@ -44,7 +49,7 @@ async function metric(name: string, labels: Readonly<Record<string, string>>): P
 
 /** An operator in small: a reflector, a queue, and a reconciler that writes a status. */
 function startOperator(kube: Kube, metrics: KubeMetrics) {
-  const reconciled = new Map<string, { n: number; at: number }>();
+  const reconciled = new Map<string, number>();
   const things = kube.reflect<KubeObject>({ resource: THINGS, indexes: {}, project: (o) => o });
   const maps = kube.reflect<string>({ resource: CONFIGMAPS, indexes: {}, project: (o) => o.metadata.name });
   const queue = createWorkQueue({ name: 'things', log: silentLogger, metrics });
@@ -58,7 +63,7 @@ function startOperator(kube: Kube, metrics: KubeMetrics) {
         const object = things.store.get(key);
         const n = numberIn(object, 'spec');
         if (object === undefined || n === undefined) return { kind: 'Done' };
-        reconciled.set(key, { n, at: performance.now() });
+        reconciled.set(key, n);
         const wrote = await status.apply({ metadata: object.metadata, status: object['status'] }, { n }, signal);
         return wrote.ok ? { kind: 'Done' } : { kind: 'Retry' };
       },
@@ -70,40 +75,33 @@ function startOperator(kube: Kube, metrics: KubeMetrics) {
 }
 
 it(
-  `reconciles every change within ${WITHIN_MS} ms of readyz over ${RESTARTS} restarts, and nothing piles up`,
-  { timeout: 400_000 },
+  `reconciles every change over ${RESTARTS} restarts, waits for nothing but the API server, and nothing piles up`,
+  { timeout: 1_800_000 },
   async () => {
-    const counts = { list: 0, watch: 0, readyz: 0, open: 0, statuses: 0 };
+    const counts = { list: 0, readyz: 0, open: 0, statuses: 0 };
     const metrics: KubeMetrics = {
       ...noKubeMetrics,
-      request: ({ verb, resource }) => {
-        if (verb === 'list') counts.list++;
-        if (verb === 'watch') counts.watch++;
-        if (resource === '/readyz') counts.readyz++;
-      },
+      listed: () => void counts.list++,
+      request: ({ resource }) => void (counts.readyz += resource === '/readyz' ? 1 : 0),
       watchStarted: () => void counts.open++,
       watchEnded: () => void counts.open--,
       statusWrite: (outcome) => void (counts.statuses += outcome === 'written' ? 1 : 0),
     };
-    const kube = connectTo(plane, { metrics });
-    await installThings(kube.client, stop.signal);
+    const kube = connectTo(plane, { metrics, userAgent: OPERATOR });
+    const writer = connectTo(plane);
+    await installThings(writer.client, stop.signal);
     let n = 0;
-    const accepted = new Map<string, number>();
-    const change = async (i: number): Promise<void> => {
-      await must(() => kube.client.apply(THINGS, thing(`t${i}`, n), { ...call, fieldManager: 'test' }));
-      accepted.set(wanted(i), performance.now());
-    };
-    const wanted = (i: number) => `default/t${i}`;
+    const change = (i: number): Promise<unknown> =>
+      must(() => writer.client.apply(THINGS, thing(`t${i}`, n), { ...call, fieldManager: 'test' }), PATIENCE_MS);
+    const wanted = Array.from({ length: OBJECTS }, (_, i) => `default/t${i}`);
     for (let i = 0; i < OBJECTS; i++) await change(i);
     const operator = startOperator(kube, metrics);
     await operator.things.whenSynced(stop.signal);
 
     const recoveries: number[] = [];
-    const outages: number[] = [];
-    const lasts: number[] = [];
     const lists: number[] = [];
-    const requestsOfServer: number[] = [];
     const readyzPerSecond: number[] = [];
+    const faults: string[] = [];
     let heapAt5 = 0;
     for (let restart = 1; restart <= RESTARTS; restart++) {
       const before = { ...counts };
@@ -111,23 +109,17 @@ it(
       // Half of them just before the end, so that their events may never arrive; half as soon as it is back.
       for (let i = 0; i < OBJECTS / 2; i++) await change(i);
       const begun = performance.now();
+      const recording = record(OPERATOR);
       await plane.kill(restart % 2 === 1 ? 'SIGKILL' : 'SIGTERM');
       await plane.start();
       const ready = performance.now();
       await Promise.all(Array.from({ length: OBJECTS / 2 }, (_, i) => change(i + OBJECTS / 2)));
-      const all = Array.from({ length: OBJECTS }, (_, i) => wanted(i));
-      await until(() => all.every((key) => operator.reconciled.get(key)?.n === n));
-      // What was changed before readyz counts from there, what was changed afterwards from when it was accepted.
-      const late = all.map(
-        (key) => (operator.reconciled.get(key)?.at ?? Infinity) - Math.max(ready, accepted.get(key) ?? Infinity),
-      );
-      recoveries.push(Math.max(0, ...late));
-      all.forEach((key) => lasts.push((operator.reconciled.get(key)?.at ?? Infinity) - ready));
-      outages.push(ready - begun);
+      await until(() => wanted.every((key) => operator.reconciled.get(key) === n), PATIENCE_MS);
+      recoveries.push(performance.now() - ready);
+      faults.push(...faultsOf(recording.end()).map((f) => `restart ${restart}: ${f}`));
       readyzPerSecond.push((counts.readyz - before.readyz) / ((performance.now() - begun) / 1000));
+      await until(() => counts.open === 2, PATIENCE_MS);
       lists.push(counts.list - before.list);
-      await until(() => counts.open === 2);
-      requestsOfServer.push(await metric('apiserver_request_total', { resource: 'things', verb: 'LIST' }));
       if (restart === 5) heapAt5 = await heapAfterCollection();
     }
     const growth = (await heapAfterCollection()) - heapAt5;
@@ -135,13 +127,10 @@ it(
       const object = operator.things.store.get(key);
       return numberIn(object, 'spec') === n && numberIn(object, 'status') === n;
     };
-    await until(() => [...operator.things.store.keys()].every(current));
+    await until(() => wanted.every(current), PATIENCE_MS);
     const figures = {
       recoveryMs: { median: Math.round(median(recoveries)), max: Math.round(Math.max(...recoveries)) },
-      lastReconcileAfterReadyzMs: Math.round(Math.max(...lasts)),
-      outageMs: { median: Math.round(median(outages)), max: Math.round(Math.max(...outages)) },
-      listsOfOurs: { median: median(lists), max: Math.max(...lists) },
-      listsOfThingsSeenByServer: { median: median(requestsOfServer), max: Math.max(...requestsOfServer) },
+      lists: { median: median(lists), max: Math.max(...lists) },
       readyzPerSecond: Math.round(Math.max(...readyzPerSecond) * 10) / 10,
       statusWrites: counts.statuses,
       heapGrowthBytes: growth,
@@ -149,10 +138,9 @@ it(
     };
     console.log(JSON.stringify(figures));
 
-    expect(Math.max(...recoveries)).toBeLessThan(WITHIN_MS);
-    // Two resources: one list each, and a few that met a server that was not ready for them.
-    expect(Math.max(...lists)).toBeLessThanOrEqual(16);
-    expect(Math.max(...requestsOfServer)).toBeLessThanOrEqual(10);
+    expect(faults).toEqual([]);
+    // Each of the two resources once, and again where the server forgot the version of that list, or could not keep up.
+    expect(Math.max(...lists)).toBeLessThanOrEqual(6);
     expect(Math.max(...readyzPerSecond)).toBeLessThanOrEqual(6);
     expect(await metric('apiserver_longrunning_requests', { resource: 'things', verb: 'WATCH' })).toBe(1);
     // No status is written twice; some were overtaken by the next change.
@@ -162,6 +150,7 @@ it(
     stop.abort();
     await operator.ended;
     await kube.close();
+    await writer.close();
     expect(counts.open).toBe(0);
   },
 );

@@ -63,18 +63,18 @@ export const numberIn = (object: KubeObject | undefined, part: 'spec' | 'status'
 
 export const connectTo = (
   plane: { readonly kubeconfigPath: string },
-  more: { metrics?: KubeMetrics; log?: Logger } = {},
+  more: { metrics?: KubeMetrics; log?: Logger; userAgent?: string } = {},
 ): Kube =>
   connectKube({
     credentials: kubeConfigCredentials({ from: 'File', path: plane.kubeconfigPath }),
     log: more.log ?? silentLogger,
     metrics: more.metrics ?? noKubeMetrics,
-    userAgent: 'auditconfig-test',
+    userAgent: more.userAgent ?? 'auditconfig-test',
   });
 
-/** Repeats until it succeeds; 20 s at most. */
-export async function must<T>(what: () => Promise<Result<T>>): Promise<T> {
-  const end = Date.now() + 20_000;
+/** Repeats until it succeeds; throws the last refusal when `ms` have passed. */
+export async function must<T>(what: () => Promise<Result<T>>, ms = 60_000): Promise<T> {
+  const end = Date.now() + ms;
   for (;;) {
     const result = await what();
     if (result.ok) return result.value;

