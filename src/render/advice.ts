@@ -32,6 +32,13 @@ export function ownerOf(layer: Layer): string {
   return `${layerName(layer)}${mandatory ? '' : ': policy'}`;
 }
 
+const presetUnreachable = (preset: string): Finding => ({
+  severity: 'warning',
+  code: 'PresetUnreachable',
+  path: 'spec.policy.preset',
+  message: `spec.policy.preset: nothing is left for the preset ${preset}: a rule in front of it takes every request. Take that rule out, or set the preset to ""`,
+});
+
 export function advise({ policy, spec, referenced }: Composed, version: Minor): Advice {
   if (policy.rules.length > MAX_RULES) return { own: [], referenced: [] };
   const ownersOf = (all: readonly LayerRules[]): readonly string[] =>
@@ -43,7 +50,14 @@ export function advise({ policy, spec, referenced }: Composed, version: Minor): 
   const ownFrom = before ? front.length : policy.rules.length - owners.length;
   const foreignFrom = front.length + (before ? owners.length : 0);
   const advice: { own: Finding[]; referenced: Finding[] } = { own: [], referenced: [] };
-  for (const found of lintPolicy({ policy, findings: [], positions: new Map() }, version)) {
+  const all = lintPolicy({ policy, findings: [], positions: new Map() }, version);
+  const presetFrom = foreignFrom + foreign;
+  const presetEnd = before ? policy.rules.length : ownFrom;
+  const isDead = (i: number): boolean => all.some((f) => f.code === 'RuleAfterCatchAll' && f.path === `rules[${i}]`);
+  // The first of them behind a catch-all means all of them; which a datacenter's own words may mean to be so.
+  if (spec.preset !== undefined && presetFrom < presetEnd && isDead(presetFrom) && !isDead(front.length))
+    advice.own.push(presetUnreachable(spec.preset));
+  for (const found of all) {
     const f = /\brules\[/.test(found.message) ? { ...found, message: `${found.message} (${COUNTED})` } : found;
     const m = /^rules\[(\d+)\](.*)$/.exec(f.path);
     if (m === null || (f.code === 'SensitiveBodiesLogged' && spec.sensitiveBodies === 'Redact')) continue;

@@ -128,6 +128,20 @@ describe('what nobody means', () => {
     expect(finding).toMatchObject({ severity: 'warning', code: 'RuleAfterCatchAll', path: 'spec.policy.rules[0]' });
   });
 
+  it('is said of a preset that rules in front of it leave nothing to, and of none that decides something', () => {
+    const catchAll = { level: 'Metadata' as const };
+    const policy = holding({
+      'policy.yaml': 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n',
+    });
+    const said = { severity: 'warning', code: 'PresetUnreachable', path: 'spec.policy.preset' };
+    const [first] = render({ policy: { preset: 'basic', rules: [catchAll] } }).findings;
+    expect(first).toMatchObject(said);
+    expect(render({ policy: { preset, secretRef: { name: 'p' } } }, { policy }).findings[0]).toMatchObject(said);
+    expect(codes(render({ policy: { rules: [catchAll] } }))).toEqual([]);
+    const partly = { policy: { preset: 'basic' as const, rules: [{ ...catchAll, users: ['alice'] }] } };
+    expect(codes(render(partly))).toEqual([]);
+  });
+
   it('is said of a referenced policy with its place, without words where that is a Secret', () => {
     const policy = holding({ 'policy.yaml': CUSTOM.replace('users: [alice]', 'verbs: ["*"]') });
     const rules = [{ level: 'None' as const, users: ['eve'] }];
