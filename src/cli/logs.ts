@@ -14,6 +14,7 @@ import { writeAll } from './fd-writer.ts';
 import { LineCutter, openLog } from './log-lines.ts';
 import type { LogLine } from './log-lines.ts';
 import { choice, command, runCommand } from './parse.ts';
+import { whyNotRead } from './policy-input.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
 
 const OUTPUTS = ['text', 'json', 'wide'] as const;
@@ -111,7 +112,7 @@ async function logs(path: string, options: Options, io: Io): Promise<CommandResu
     if (!(e instanceof Error) || !('code' in e)) throw e;
     if (io.signal.aborted) return { ...complaints.result(), code: 1 };
     const before = complaints.result().stderr ?? '';
-    return { code: 1, stderr: `${before}error: cannot read ${path}: ${e.message}\n` };
+    return { code: 1, stderr: `${before}error: ${whyNotRead(path, e)}\n` };
   }
   return complaints.result();
 }

@@ -24,12 +24,29 @@ export function versionOf(text: string | undefined): Minor | CommandResult {
 
 export const usage = (message: string): CommandResult => ({ code: 2, stderr: `error: ${message}\n` });
 
+const NOT_READ: Readonly<Record<string, (path: string) => string>> = {
+  ENOENT: (path) => `there is no file ${path}`,
+  ENOTDIR: (path) => `there is no file ${path}: what should be a folder on the way there is none`,
+  EISDIR: (path) => `${path} is a folder, and not a file`,
+  EACCES: (path) => `this user may not read ${path}`,
+  EPERM: (path) => `this user may not read ${path}`,
+  ERR_FS_FILE_TOO_LARGE: (path) => `${path} is too large to be read`,
+};
+
+/** Why a file was not read. The system's own words name a function, and of a folder not even the path. */
+export function whyNotRead(path: string, e: unknown): string {
+  if (!(e instanceof Error)) return String(e);
+  const code = 'code' in e ? String(e.code) : '';
+  const said = NOT_READ[code]?.(path === '-' ? 'standard input' : path);
+  return said === undefined ? `cannot read ${path}: ${e.message}` : `${said} (${code})`;
+}
+
 /** Bytes of a file, or the sentence that says why not: `unreadableInput` makes the result of it. */
 export async function readInput(path: string, io: Io): Promise<{ bytes: Uint8Array } | { unreadable: string }> {
   try {
     return { bytes: await io.readFile(path) };
   } catch (e) {
-    return { unreadable: e instanceof Error ? e.message : String(e) };
+    return { unreadable: whyNotRead(path, e) };
   }
 }
 
