@@ -34,8 +34,10 @@ export const refusal = (code: string, message: string, path = ''): Finding => ({
   path,
 });
 
+type LogPlace = { readonly dir: HostPath; readonly path: HostPath };
+
 /** File name of the log inside its folder, where a revision logs to a file. */
-export function logFileOf(revision: Revision): { readonly dir: string; readonly path: string } | null {
+export function logFileOf(revision: Revision): LogPlace | null {
   const flag = revision.flags.find((f) => f.name === '--audit-log-path')?.value;
   if (revision.logDir === undefined || typeof flag !== 'object' || !('dir' in flag)) return null;
   const dir = tidyPath(revision.logDir);
@@ -93,7 +95,7 @@ export function bookReads(to: Revision | null, seen: HostObserved, books: Books)
     ]),
     ...ownFolders(to, layout).map(stat),
     ...[...revisions, ...namedFolders(layout)].map((path): HostRead => ({ read: 'Dir', path })),
-    ...(log === null ? [] : [stat(log.path)]),
+    ...(log === null ? [] : [stat(log.path), { read: 'Dir', path: log.dir } as const]),
   ];
 }
 
@@ -147,9 +149,17 @@ export function logPlaceFindings(to: Revision, seen: HostObserved): readonly Fin
   ];
 }
 
-/** Somebody else made the log's folder, and gave it to whom he liked. */
-const isTheirs = (dir: HostPath, seen: HostObserved, books: Books): boolean =>
-  recordOf(seen, books)?.made.includes(dir) !== true;
+/**
+ * Somebody else made the log's folder, and gave it to whom he liked. One of root's with nothing in it but this log is for this
+ * log: the kubelet makes it so for the agent's own pod, before that has done anything.
+ */
+function isTheirs({ dir, path }: LogPlace, seen: HostObserved, books: Books): boolean {
+  if (recordOf(seen, books)?.made.includes(dir) === true) return false;
+  const [stem] = baseOf(path).split('.');
+  const isOfLog = (name: string): boolean => name === baseOf(path) || name.startsWith(`${stem ?? ''}-`);
+  const names = seen.dirs.get(dir) ?? null;
+  return seen.stats.get(dir)?.owner.uid !== ROOT_OWNER.uid || names === null || !names.every(isOfLog);
+}
 
 /** By its mode; whoever is in a group that may write is believed. */
 const mayWrite = ({ mode, owner }: HostStat, user: Owner): boolean =>
@@ -158,7 +168,7 @@ const mayWrite = ({ mode, owner }: HostStat, user: Owner): boolean =>
 /** A log that an API server cannot open stops it. Root may write everywhere, and what is ours becomes his (logChanges). */
 export function logAccessFindings(to: Revision, seen: HostObserved, writer: Owner, books: Books): readonly Finding[] {
   const log = logFileOf(to);
-  if (log === null || writer.uid === ROOT_OWNER.uid || !isTheirs(log.dir, seen, books)) return [];
+  if (log === null || writer.uid === ROOT_OWNER.uid || !isTheirs(log, seen, books)) return [];
   const kinds = [[log.dir, 'dir'], [log.path, 'file']] as const; // prettier-ignore
   return kinds.flatMap(([path, kind]) => {
     const is = seen.stats.get(path) ?? null;
@@ -189,7 +199,7 @@ export function logChanges(to: Revision, seen: HostObserved, writer: Owner, book
       : [];
   // The log first: as long as the folder is not theirs, nobody can put something else in its place.
   const owners = [log.path, log.dir].map((path) => [path, seen.stats.get(path)?.owner] as const);
-  const isOurs = books !== undefined && !isTheirs(log.dir, seen, books);
+  const isOurs = books !== undefined && !isTheirs(log, seen, books);
   return [...dir, ...file, ...(isOurs ? givenTo(owner, new Map(owners)) : [])];
 }
 

@@ -100,6 +100,7 @@ describe('a static-pod manifest is refused', () => {
       const disk = nodeWith(manifest);
       disk.folder('/var/log');
       disk.live.set(folder, { kind: 'dir', mode, owner: { uid, gid: 0 }, bytes: new Uint8Array() });
+      disk.put(`${folder}/of-another-program.txt`, '');
       return disk;
     };
     expect(await refused(made(0o755, 0))).toEqual(['LogNotWritable']);
@@ -108,6 +109,12 @@ describe('a static-pod manifest is refused', () => {
     const disk = made(0o755, 996);
     disk.put(log, '{}', 0o600);
     expect(await refused(disk)).toEqual(['LogNotWritable']);
+    const own = made(0o755, 0);
+    own.live.delete(`${folder}/of-another-program.txt`);
+    own.put(log, '{}', 0o600);
+    own.put(`${folder}/audit-2026-11-21T10-00-00.000.log`, '{}', 0o600);
+    await bring(own, revision());
+    expect([folder, log].map((path) => own.live.get(path)?.owner.uid)).toEqual([996, 996]);
   });
 
   it('not for other pods, files that do not parse and dotfiles in its folder', async () => {
