@@ -20,6 +20,7 @@ import type { StateFile } from '../node/state-file.ts';
 import { auditFlagsOf, portOf } from '../targets/audit-flags.ts';
 import { ROOT_OWNER, isWithin, sha256 } from '../targets/host-layout.ts';
 import { parseRecord, recordPath } from '../targets/record.ts';
+import { UNKNOWN_PORT } from '../targets/server.ts';
 import type { GapMetrics } from '../telemetry/gap-metrics.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
@@ -174,12 +175,12 @@ export class GapKeeper {
     await this.#save(memory, hear(memory, { by: 'process', reason: why, from }));
   }
 
-  /** The newest API server on the manifest's port. */
+  /** The newest API server on the manifest's port; on any, where the manifest is none that can be read: it runs all the same. */
   async #running(): Promise<Running | null> {
     const { host, spec } = this.#o;
-    const port = (await spec.now(host.disk))?.address.port;
+    const port = (await spec.now(host.disk))?.address.port ?? UNKNOWN_PORT;
     const view = await host.processes();
-    const p = view?.apiServers.findLast(({ args }) => portOf(args) === port);
+    const p = view?.apiServers.findLast(({ args }) => port === UNKNOWN_PORT || portOf(args) === port);
     if (view === null || p === undefined) return null;
     const startedAt = host.now() - (view.now - p.startedAt);
     return { pid: p.pid, start: p.startedAt, boot: view.bootId, flags: auditFlagsOf(p.args), startedAt };

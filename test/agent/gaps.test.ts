@@ -112,6 +112,15 @@ describe('the keeper of gaps', { timeout: 120_000 }, () => {
     expect(node.said?.[0]?.end).toBeDefined();
   });
 
+  it('records it, too, where the manifest is one that a kubelet runs and nobody here can read', async () => {
+    const node = await settled();
+    await node.write(KUBEADM.replace('hostNetwork: true', 'hostNetwork: &yes true'));
+    expect(node.said).toMatchObject([{ reason: 'FlagsMissing' }]);
+    await node.write(KUBEADM);
+    await node.apply(A);
+    expect(node.ended).toMatchObject([{ reason: 'FlagsMissing' }]);
+  });
+
   it('survives the agent, and is told once', async () => {
     const node = await settled();
     await node.write(KUBEADM);
