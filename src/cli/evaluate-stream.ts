@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CompiledPolicy } from '../policy/evaluate.ts';
 import { isRequest, parseRequestLine } from '../policy/request.ts';
 import { LineScanner, SLACK } from '../policy/engine/scan.ts';
+import { printable } from './printable.ts';
 import type { Io } from './types.ts';
 
 const CHUNK = 256 * 1024;
@@ -193,7 +194,7 @@ class Evaluation {
 
   #reject(code: string, message: string): number {
     this.#badCount++;
-    if (this.#bad.length < MAX_NAMED) this.#bad.push(`line ${this.#line + 1}: error ${code}: ${message}`);
+    if (this.#bad.length < MAX_NAMED) this.#bad.push(`line ${this.#line + 1}: error ${code}: ${printable(message)}`);
     return -1;
   }
 }

@@ -65,16 +65,17 @@ function concerned(
   return of(true, labels === undefined ? 'assumed to select its namespace' : 'selects it');
 }
 
-type Asked = { readonly name: string | undefined; readonly namespace: string | undefined };
+/** `from`: where it was looked for, as the end of a sentence. */
+type Asked = { readonly name: string | undefined; readonly namespace: string | undefined; readonly from?: string };
 
-function chosen(found: Found, { name, namespace }: Asked, now: number): ConfigInput | Unread {
+function chosen(found: Found, { name, namespace, from = '' }: Asked, now: number): ConfigInput | Unread {
   const [config, second] = found.configs.filter(
     ({ metadata: m }) =>
       (name === undefined || m.name === name) && (namespace === undefined || (m.namespace ?? namespace) === namespace),
   );
   const where = namespace === undefined ? '' : ` in namespace ${namespace}`;
   if (config === undefined)
-    return { errors: `error: there is no AuditConfig${name === undefined ? '' : ` ${name}`}${where}\n` };
+    return { errors: `error: there is no AuditConfig${name === undefined ? '' : ` ${name}`}${where}${from}\n` };
   if (second !== undefined)
     return {
       errors: `error: there is more than one AuditConfig${where}: give its name${where === '' ? ' and namespace' : ''}\n`,
@@ -85,10 +86,11 @@ function chosen(found: Found, { name, namespace }: Asked, now: number): ConfigIn
 
 /** From files: AuditConfig, DatacenterAuditConfigs, and its Namespace, whose labels decide who selects it. */
 export async function fromFiles(
-  { files, ...asked }: Asked & { readonly files: readonly string[] },
+  { files, ...which }: Asked & { readonly files: readonly string[] },
   io: Io,
   now: number,
 ): Promise<ConfigInput | Unread> {
+  const asked = { ...which, from: ` in ${files.join(', ')} (apiVersion: auditconfig.dev/v1alpha1, kind: AuditConfig)` };
   const configs: AuditConfig[] = [];
   const datacenters: DatacenterAuditConfig[] = [];
   const namespaces: Readonly<Record<string, unknown>>[] = [];

@@ -2,12 +2,15 @@
  * `auditconfig explain`: which rule of a policy decides about a request, and why the rules before it do not. The request
  * comes from flags, or from standard input: a request as `evaluate` reads it, or a recorded audit event.
  */
-import type { RequestAttributes } from '../api/audit.ts';
+import type { RequestAttributes, Rule } from '../api/audit.ts';
+import type { Minor } from '../api/versions.ts';
 import { explain, mismatchText } from '../policy/explain.ts';
 import type { Explanation } from '../policy/explain.ts';
+import { lintPolicy } from '../policy/lint.ts';
 import { looksLikeEvent, requestOfEvent } from '../policy/request-event.ts';
 import { isRequest, parseRequestLine } from '../policy/request.ts';
 import { command, runCommand } from './parse.ts';
+import { printable } from './printable.ts';
 import { findingText, isResult, policyFrom, readInput, unreadableInput, usage, versionOf } from './policy-input.ts';
 import type { PolicyFile } from './policy-input.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
@@ -46,6 +49,7 @@ function requestOfFlags(o: Options): RequestAttributes | CommandResult {
   if (o.verb === undefined) return usage('--verb is required for a request from flags');
   if ((o.resource === undefined) === (o.path === undefined)) return usage('give either --resource or --path');
   const who = { ...(o.user === undefined ? {} : { user: o.user }), groups: o.group, verb: o.verb };
+  if (o.path !== undefined && !o.path.startsWith('/')) return usage(`--path must begin with /, not '${o.path}'`);
   if (o.path !== undefined) return { kind: 'NonResource', ...who, path: o.path };
   const [resource = '', ...subresource] = (o.resource ?? '').split('/');
   return {
@@ -67,8 +71,9 @@ async function requestOfInput(io: Io): Promise<RequestAttributes | CommandResult
   try {
     value = JSON.parse(new TextDecoder().decode(input.bytes));
   } catch (e) {
-    const message = e instanceof Error ? e.message : String(e);
-    return { code: 1, stderr: `<stdin>: error RequestNotJson: one JSON object is expected: ${message}\n` };
+    const message = printable(e instanceof Error ? e.message : String(e));
+    const instead = 'one JSON object is expected where no flag says which request is meant (see --help)';
+    return { code: 1, stderr: `<stdin>: error RequestNotJson: ${instead}: ${message}\n` };
   }
   const request = looksLikeEvent(value) ? requestOfEvent(value) : parseRequestLine(value);
   return isRequest(request) ? request : { code: 1, stderr: `${findingText('-', request)}\n` };
@@ -111,6 +116,28 @@ function asText(path: string, { policy, positions }: PolicyFile, e: Explanation)
     .join('');
 }
 
+/** What lint says of the words of a request: `deployments` without --api-group apps would be explained as another resource. */
+function remarksOn(r: RequestAttributes, version: Minor): string {
+  const rule: Rule = {
+    level: 'Metadata',
+    users: r.user === undefined ? [] : [r.user],
+    userGroups: r.groups,
+    verbs: [r.verb],
+    resources:
+      r.kind === 'NonResource'
+        ? []
+        : [{ group: r.group, resources: [[r.resource, r.subresource].filter(Boolean).join('/')], resourceNames: [] }],
+    namespaces: [],
+    nonResourceURLs: r.kind === 'NonResource' ? [r.path] : [],
+    omitStages: [],
+  };
+  const policy = { rules: [rule], omitStages: [], omitManagedFields: false };
+  return lintPolicy({ policy, findings: [], positions: new Map() }, version)
+    .filter((f) => f.path !== 'rules[0]')
+    .map((f) => `note: ${f.code}: ${printable(f.message)}\n`)
+    .join('');
+}
+
 async function explainRequest(o: Options, io: Io): Promise<CommandResult> {
   if (o.policy === undefined) return usage('--policy FILE is required (see --help)');
   if (o.output !== 'text' && o.output !== 'json') return usage(`--output must be text or json, not '${o.output}'`);
@@ -122,7 +149,8 @@ async function explainRequest(o: Options, io: Io): Promise<CommandResult> {
   const request = hasRequestFlags(o) ? requestOfFlags(o) : await requestOfInput(io);
   if (isResult(request)) return request;
   const explanation = explain(file.policy, request);
-  return { code: 0, stdout: o.output === 'json' ? asJson(file, explanation) : asText(o.policy, file, explanation) };
+  const stdout = o.output === 'json' ? asJson(file, explanation) : asText(o.policy, file, explanation);
+  return { code: 0, stdout, stderr: hasRequestFlags(o) ? remarksOn(request, version) : '' };
 }
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];

@@ -72,17 +72,22 @@ declare const __VERSION__: string;
 /** Of the commands that main.ts runs itself `help NAME` shows nothing more than the table. */
 const ELSEWHERE = ['controller', 'agent', 'guard'] as const;
 
+const names = (): readonly string[] => [...COMMANDS.map((c) => c.name), ...ELSEWHERE];
+const isNamed = (name: string): boolean => names().includes(name) || name.startsWith('-');
+
+async function unknown(name: string): Promise<CommandResult> {
+  const { didYouMean } = await import('../policy/suggest.ts');
+  return { code: 2, stderr: `error: unknown command '${name}'${didYouMean(name, names())}\n\n${help()}` };
+}
+
 export async function runCli(argv: readonly string[], io: Io): Promise<CommandResult> {
   const [name, ...args] = argv;
   if (name === undefined) return { code: 2, stderr: help() };
   if (name === 'help' && COMMANDS.some((c) => c.name === args[0])) return runCli([...args.slice(0, 1), '--help'], io);
+  if (name === 'help' && args[0] !== undefined && !isNamed(args[0])) return unknown(args[0]);
   if (name === '--help' || name === '-h' || name === 'help') return { code: 0, stdout: help() };
   if (name === '--version' || name === '-V') return { code: 0, stdout: `${__VERSION__}\n` };
   const entry = COMMANDS.find((c) => c.name === name);
-  if (entry === undefined) {
-    const { didYouMean } = await import('../policy/suggest.ts');
-    const meant = didYouMean(name, [...COMMANDS.map((c) => c.name), ...ELSEWHERE]);
-    return { code: 2, stderr: `error: unknown command '${name}'${meant}\n\n${help()}` };
-  }
+  if (entry === undefined) return unknown(name);
   return (await entry.load()).run(args, io);
 }

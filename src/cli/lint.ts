@@ -11,7 +11,7 @@ import { loadPolicy } from '../policy/load.ts';
 import { asJson, asSarif, asText } from './lint-output.ts';
 import type { LintedFile } from './lint-output.ts';
 import { command, runCommand, wantsColors } from './parse.ts';
-import { isResult, readInput, usage, versionOf } from './policy-input.ts';
+import { isOurs, isResult, readInput, usage, versionOf } from './policy-input.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
 
 const EXAMPLES = `
@@ -24,12 +24,6 @@ Exit codes: 0 no error findings, 1 error findings, 2 wrong usage. Warnings do no
 `;
 
 type Options = { readonly output: string; readonly kubernetesVersion?: string };
-
-/** Both must be there, so that a policy that mentions an AuditConfig in a comment stays a policy. */
-function isOurs(bytes: Uint8Array): boolean {
-  const text = new TextDecoder().decode(bytes);
-  return text.includes('auditconfig.dev/') && /^[^#\n]*\bkind"?\s*:\s*["']?(?:Datacenter)?AuditConfig\b/m.test(text);
-}
 
 async function objectFindings(bytes: Uint8Array, version: Minor): Promise<readonly Finding[]> {
   const { lintObjects } = await import('./lint-objects.ts');

@@ -3,7 +3,7 @@
  * name, so that nothing on this machine is taken for a node by mistake. `--root` goes before every host path; a manifest
  * or a unit's file is taken as given, outside of the root too. Wrong usage comes back as a value.
  */
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { basename, dirname, relative, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULT_UNIT, isNodeTarget, NODE_TARGETS, TARGET_TYPES, unitName } from '../api/auditconfig-target.ts';
@@ -125,7 +125,15 @@ function unitAt({ unit = DEFAULT_UNIT, root }: PlaceFlags): NodePlace | CommandR
   return { ...diskOf(root, file), at: systemdPlace(name, DEFAULT_LAYOUT, isSystemds ? undefined : dir) };
 }
 
+/** A root that is misspelled would get a policy that the API server, whose manifest is named by itself, never finds. */
+export const noRoot = (root: string): CommandResult | undefined =>
+  statSync(root, { throwIfNoEntry: false })?.isDirectory() === true
+    ? undefined
+    : { code: 1, stderr: `error: --root: there is no folder ${root}\n` };
+
 export function nodePlace(flags: PlaceFlags): NodePlace | CommandResult {
+  const missing = noRoot(flags.root);
+  if (missing !== undefined) return missing;
   const kind = kindOf(flags);
   switch (kind) {
     case 'StaticPod':

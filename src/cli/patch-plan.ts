@@ -11,6 +11,7 @@ import { bytesOf } from '../node/apply.ts';
 import { mismatch } from '../node/place.ts';
 import type { Place } from '../node/place.ts';
 import { readState } from '../node/state-file.ts';
+import { readDocuments } from '../render/documents.ts';
 import { renderFile } from '../render/file.ts';
 import type { RenderedFile } from '../render/file.ts';
 import { Secret } from '../render/types.ts';
@@ -105,8 +106,19 @@ const notThere: Finding = {
   path: '',
 };
 
+/** Puts a line and a column to what is said about a field of a manifest; a unit's findings have theirs. */
+async function locatorOf({ disk, at }: NodePlace): Promise<(f: Finding) => Finding> {
+  const bytes = at.kind === 'StaticPod' ? await disk.read(at.manifest) : null;
+  const [pod] = bytes === null ? [] : readDocuments(bytes).documents;
+  return (f) =>
+    pod === undefined || f.at !== undefined || !/^(spec|metadata)\b/.test(f.path)
+      ? f
+      : { ...f, at: pod.locate(f.path) };
+}
+
 export async function planPatch(options: PatchOptions, io: Io): Promise<PatchPlan> {
-  if (options.remove === (options.filename !== undefined)) return noInput(usage('give -f FILE, or --remove'));
+  if (options.remove === (options.filename !== undefined))
+    return noInput(usage('give either -f FILE or --remove (see --help)'));
   const place = nodePlace(options);
   if (isResult(place)) return noInput(place);
   const { disk, at, shown } = place;
@@ -117,9 +129,10 @@ export async function planPatch(options: PatchOptions, io: Io): Promise<PatchPla
   const { to } = wanted;
   const rendered = wanted.findings.map((finding): Placed => ({ file: options.filename ?? '', finding }));
   if (hasErrors(wanted.findings)) return { kind: 'Refused', findings: rendered };
+  const locate = await locatorOf(place);
   /** Of the file that a finding names, else of the place itself. */
   const placed = (all: readonly Finding[]): readonly Placed[] =>
-    all.map((finding) => ({ file: shown(finding.path.startsWith('/') ? finding.path : at.manifest), finding }));
+    all.map((f) => ({ file: shown(f.path.startsWith('/') ? f.path : at.manifest), finding: locate(f) }));
   const state = await readState(disk, at.layout.stateDir);
   if (state === null || state.journal !== null) return { kind: 'Refused', findings: placed([inFlight]) };
   const seen = await at.gather(disk, to);

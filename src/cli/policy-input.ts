@@ -62,6 +62,12 @@ export function findingText(file: string, f: Finding): string {
   return `${file === '-' ? '<stdin>' : file}${at}: ${f.severity} ${f.code}: ${printable(f.message)}`;
 }
 
+/** Both must be there, so that a policy that mentions an AuditConfig in a comment stays a policy. */
+export function isOurs(bytes: Uint8Array): boolean {
+  const text = new TextDecoder().decode(bytes);
+  return text.includes('auditconfig.dev/') && /^[^#\n]*\bkind"?\s*:\s*["']?(?:Datacenter)?AuditConfig\b/m.test(text);
+}
+
 /** A policy that loads, and where its fields stand. */
 export type PolicyFile = { readonly policy: Policy; readonly positions: Loaded['positions'] };
 
@@ -72,7 +78,10 @@ export async function policyFrom(path: string, version: Minor, io: Io): Promise<
   const { policy, findings, positions } = loadPolicy(input.bytes, version);
   if (policy !== undefined) return { policy, positions };
   const errors = findings.filter((f) => f.severity === 'error').map((f) => `${findingText(path, f)}\n`);
-  return { code: 1, stderr: `${errors.join('')}error: a kube-apiserver ${version} would not load ${path}\n` };
+  const instead = isOurs(input.bytes)
+    ? `${path} holds an AuditConfig, and a policy is needed: auditconfig render -f ${path} -o policy prints it`
+    : `a kube-apiserver ${version} would not load ${path}`;
+  return { code: 1, stderr: `${errors.join('')}error: ${instead}\n` };
 }
 
 /** Tells a result from the value that was asked for. */

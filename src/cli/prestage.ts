@@ -24,6 +24,7 @@ import { readerOf } from '../targets/static-pod/mounts.ts';
 import type { HostChange, Owner } from '../targets/types.ts';
 import { versionOfManifest } from './image-version.ts';
 import { command, runCommand } from './parse.ts';
+import { noRoot } from './node-place.ts';
 import { isResult, usage, versionOf } from './policy-input.ts';
 import { bundlesInFile, bundlesOfCluster } from './prestage-input.ts';
 import type { Bundles, ClusterOptions } from './prestage-input.ts';
@@ -85,13 +86,16 @@ async function knownHere(disk: Disk): Promise<{ readonly owner?: Owner; readonly
 }
 
 async function stage(name: string | undefined, o: Options, io: Io): Promise<CommandResult> {
-  if ((o.filename === undefined) === (o.kubeconfig === undefined)) return usage('give -f FILE, or --kubeconfig FILE');
+  if ((o.filename === undefined) === (o.kubeconfig === undefined))
+    return usage('give either -f FILE or --kubeconfig FILE (see --help)');
   if (o.filename !== undefined && (name ?? o.namespace ?? o.context) !== undefined)
     return usage('a name, --namespace and --context belong to --kubeconfig');
   const asked = o.owner === undefined ? undefined : ownerOf(o.owner);
   if (o.owner !== undefined && asked === undefined) return usage(`--owner must be UID or UID:GID, not '${o.owner}'`);
   const given = o.kubernetesVersion === undefined ? undefined : versionOf(o.kubernetesVersion);
   if (given !== undefined && isResult(given)) return given;
+  const missing = noRoot(o.root);
+  if (missing !== undefined) return missing;
   const bundles = o.filename === undefined ? await bundlesOfCluster(name, o, io) : await bundlesInFile(o.filename, io);
   if (isResult(bundles)) return bundles;
   try {

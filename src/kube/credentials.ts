@@ -175,7 +175,7 @@ async function inTime(reading: Promise<Result<Identity>>): Promise<Result<Identi
 
 /** Code and path only: the message of a plugin or of a YAML parser may quote what it read. */
 function whyOf(thrown: unknown): string {
-  if (thrown instanceof NoKubeConfig) return 'no kubeconfig is there, and this is no pod';
+  if (thrown instanceof NoKubeConfig) return 'no --kubeconfig, no KUBECONFIG, no ~/.kube/config, and this is no pod';
   if (!isRecord(thrown) || typeof thrown['code'] !== 'string') return 'they do not parse, or a plugin failed';
   return typeof thrown['path'] === 'string' ? `${thrown['code']} ${thrown['path']}` : thrown['code'];
 }
@@ -213,7 +213,8 @@ export function kubeConfigCredentials(source: KubeConfigSource, clock: Clock = s
       return result;
     } catch (thrown) {
       config = undefined;
-      return fail('CredentialsFailed', `cannot read the kubeconfig or its credentials (${whyOf(thrown)})`);
+      const file = source.from === 'File' ? ` ${source.path}` : '';
+      return fail('CredentialsFailed', `cannot read the kubeconfig${file} or its credentials (${whyOf(thrown)})`);
     }
   };
   return {

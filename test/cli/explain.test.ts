@@ -101,11 +101,31 @@ describe('explain', () => {
       ['--verb', 'get'],
       ['--path', '/x'],
       ['--verb', 'get', '--path', '/x', '--resource', 'pods'],
+      ['--verb', 'get', '--path', 'x'],
       ['-o', 'xml'],
       ['more'],
     ]) {
       expect((await explain(args)).code, args.join(' ')).toBe(2);
     }
+  });
+
+  it.each([
+    ['--verb get --resource deployments', ['ResourceInOtherGroup']],
+    ['--verb gte --resource pods/exce', ['VerbUnknown', 'SubresourceUnknown']],
+    ['--verb list --path /healthz', ['VerbUnknown']],
+    ['--user system:serviceaccount:x --verb get --resource pods', ['ServiceAccountMalformed']],
+    ['--user alice --group dev --verb patch --resource widgets --api-group example.org', []],
+    ['--verb create --resource pods/exec -n default --name web', []],
+  ])('explains %s, and says which of its words no request has', async (args, codes) => {
+    const { code, stdout, stderr } = await explain(args.split(' '));
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^(rules\[\d\] .*decides|No rule matches)/)]);
+    expect([...(stderr ?? '').matchAll(/^note: (\w+): /gm)].map((m) => m[1])).toEqual(codes);
+  });
+
+  it('shows control characters of its input as escapes', async () => {
+    const { stderr } = await explain([], '\u001b[31mred');
+    expect(stderr).toContain('u{1b}');
+    expect(stderr).not.toContain('\u001b');
   });
 
   it('has a help with examples', async () => {

@@ -65,6 +65,25 @@ describe('auditconfig patch', () => {
     expect(removal.stdout).toMatch(/^- {4}- --audit-policy-file=/m);
   });
 
+  it('refuses a root that is not there, and a file for one', async () => {
+    for (const wrong of [join(root, 'nowhere'), manifest]) {
+      const { code, stderr } = await node.unchanged(() =>
+        patch(['--manifest', manifest, '-f', node.config, '--root', wrong], io),
+      );
+      expect([code, stderr]).toEqual([1, expect.stringContaining(wrong)]);
+    }
+  });
+
+  it('says line and column of what is odd in the manifest', async () => {
+    const text = await readFile(manifest, 'utf8');
+    const odd = text.replace(/^( +)- --allow-privileged=true$/m, '$1- --allow-privileged=true --profiling=false');
+    await writeFile(manifest, odd);
+    const line = odd.split('\n').findIndex((l) => l.includes('--profiling=false')) + 1;
+    expect(line).toBeGreaterThan(1);
+    const { stderr } = await diff(withFile(), io);
+    expect(stderr).toMatch(new RegExp(`:${line}:7: warning: .*\\[SeveralFlagsInOneArgument\\]`));
+  });
+
   it('shows drift', async () => {
     await patch(withFile(), io);
     await writeFile(

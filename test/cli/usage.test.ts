@@ -20,6 +20,16 @@ describe('a command', () => {
     expect(stderr?.split('\n')[0]).toBe(`error: unknown command '${given}'; did you mean "${meant}"?`);
   });
 
+  it('that is not there has no help either', async () => {
+    const { code, stdout, stderr } = await run('help', 'lnit');
+    expect([code, stdout, stderr?.split('\n')[0]]).toEqual([
+      2,
+      undefined,
+      `error: unknown command 'lnit'; did you mean "lint"?`,
+    ]);
+    for (const own of ['agent', 'controller', 'guard']) expect((await run('help', own)).code).toBe(0);
+  });
+
   it.each(['', '__proto__', 'constructor', 'zzzzzz'])('%j is like nothing that there is', async (given) => {
     expect((await run(given)).stderr?.split('\n')[0]).toBe(`error: unknown command '${given}'`);
   });

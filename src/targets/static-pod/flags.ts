@@ -83,7 +83,7 @@ export function readFlags(m: Manifest): Read<FlagWords> {
     .map((word): Finding => ({
       severity: 'warning',
       code: 'SeveralFlagsInOneArgument',
-      message: `${pathOf(word, m)} is one argument, not several: the API server takes the rest as part of the first flag’s value. Give each flag a line of its own.`,
+      message: `${pathOf(word, m)} is one argument, not several: the API server takes the rest as part of the first flag's value. Give each flag a line of its own.`,
       path: pathOf(word, m),
     }));
   const { found, dangling } = scanFlags(words.ok);
