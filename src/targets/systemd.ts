@@ -73,6 +73,8 @@ function locate(seen: HostObserved, spec: SystemdSpec): Read<Place> {
   if ('refused' in command) return command;
   if (command.ok.file.startsWith('/run/'))
     return { refused: [refusal('UnitNotPersistent', `ExecStart= stands in ${command.ok.file}, which is gone after a reboot: whoever writes that file must be configured.`, command.ok.file)] }; // prettier-ignore
+  if (seen.stats.get(command.ok.file)?.kind === 'link')
+    return { refused: [refusal('UnitIsLink', `${command.ok.file} is a symbolic link; an edit would cut the link. Write the drop-in there as a file.`, command.ok.file)] }; // prettier-ignore
   return { ok: { unit: unit.ok, command: command.ok } };
 }
 

@@ -91,7 +91,8 @@ export function loadUnit(unit: string, seen: HostObserved, dirs = UNIT_DIRS): Re
     );
   if (seen.stats.get(path)?.kind === 'link')
     return no('UnitIsLink', `${path} is a symbolic link (or masked); an edit would cut the link. Write the unit there as a file.`, path); // prettier-ignore
-  const files = [path, ...dropIns(unit, seen, dirs).filter((p) => seen.stats.get(p)?.kind !== 'link')];
+  // systemd follows links to drop-ins; one to /dev/null is an empty file, which only hides others of its name.
+  const files = [path, ...dropIns(unit, seen, dirs)];
   const read = files.flatMap((p) => {
     const text = textAt(p, seen);
     return text === null ? [] : [{ path: p, file: readUnitFile(text) }];

@@ -1,5 +1,11 @@
 /** How units are read: as systemd reads them, files, drop-ins, variables and all. */
-import { describe, expect, it } from 'vitest';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { realDisk } from '../../../src/host/disk.ts';
+import { systemdPlace } from '../../../src/node/place.ts';
+import { DEFAULT_LAYOUT } from '../../../src/targets/host-layout.ts';
 import { splitText } from '../../../src/targets/systemd/words.ts';
 import { readEnvironmentFile } from '../../../src/targets/systemd/environment.ts';
 import { positionOf, readUnitFile } from '../../../src/targets/systemd/unit-file.ts';
@@ -237,6 +243,51 @@ describe('a unit is refused', () => {
     const run = new Host(fixture, { '/run/systemd/system/kube-apiserver.service': service('') });
     expect(await run.refusals(revision())).toEqual(['UnitNotPersistent']);
     expect(await new Host(fixture, { '/x': '' }).refusals(revision())).toEqual(['UnitMissing']);
+  });
+});
+
+describe('a drop-in that is a link', () => {
+  const [unit, dropIns] = [
+    '/etc/systemd/system/kube-apiserver.service',
+    '/etc/systemd/system/kube-apiserver.service.d',
+  ];
+  let root: string;
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'auditconfig-unit-'));
+    for (const dir of [dropIns, '/usr/lib/systemd/system/kube-apiserver.service.d', '/opt'])
+      await mkdir(join(root, dir), { recursive: true });
+    await writeFile(join(root, '/etc/passwd'), 'root:x:0:0::/:/bin/sh\n');
+    await writeFile(join(root, unit), exec('ExecStart=/bin/kube-apiserver --secure-port=6443 $MORE'));
+  });
+  afterEach(() => rm(root, { recursive: true, force: true }));
+
+  const place = systemdPlace('kube-apiserver.service', DEFAULT_LAYOUT);
+  const link = async (text: string): Promise<void> => {
+    await writeFile(join(root, '/opt/ours.conf'), text);
+    await symlink('../../../../opt/ours.conf', join(root, dropIns, '10-ours.conf'));
+  };
+  const flags = async (): Promise<unknown> => [...((await place.now(realDisk(root)))?.auditFlags ?? ['none'])];
+
+  it('counts as the file that it leads to', async () => {
+    await link('[Service]\nEnvironment=MORE=--audit-log-maxage=3\n');
+    expect(await flags()).toEqual([['--audit-log-maxage', '3']]);
+  });
+
+  it('is not edited where the command stands in it', async () => {
+    await link('[Service]\nExecStart=\nExecStart=/bin/kube-apiserver --secure-port=7443\n');
+    const to = revision();
+    const plan = place.plan(to, await place.gather(realDisk(root), to));
+    expect('refused' in plan && plan.refused.map((f) => [f.code, f.path])).toEqual([
+      ['UnitIsLink', `${dropIns}/10-ours.conf`],
+    ]);
+  });
+
+  it('to /dev/null hides another one of its name, and says nothing', async () => {
+    const hidden = join(root, '/usr/lib/systemd/system/kube-apiserver.service.d/20-theirs.conf');
+    await writeFile(hidden, '[Service]\nEnvironment=MORE=--audit-log-maxage=3\n');
+    expect(await flags()).toEqual([['--audit-log-maxage', '3']]);
+    await symlink('/dev/null', join(root, dropIns, '20-theirs.conf'));
+    expect(await flags()).toEqual([]);
   });
 });
 
