@@ -16,6 +16,7 @@ import { kubeConfigCredentials } from '../kube/credentials.ts';
 import type { Resource } from '../kube/types.ts';
 import { isRecord } from '../kube/types.ts';
 import { readDocuments } from '../render/documents.ts';
+import { clusterError } from './cluster-error.ts';
 import { readInput } from './policy-input.ts';
 import { findingLine } from './render.ts';
 import type { Io } from './types.ts';
@@ -152,11 +153,11 @@ export async function fromCluster(o: Cluster, io: Io, now: number): Promise<Conf
   const call = { signal: io.signal, timeoutMs: 15_000 };
   try {
     const object = await kube.client.get(AUDIT_CONFIGS, { namespace: o.namespace, name: o.name }, call);
-    if (!object.ok) return { errors: `error: ${object.error.message} (${object.error.code})\n` };
+    if (!object.ok) return { errors: clusterError(object.error) };
     const { config, findings } = parseAuditConfig(object.value);
     if (config === undefined) return { errors: findings.map((f) => findingLine(o.name, f)).join('') };
     const list = await kube.client.list(DATACENTERS, call);
-    if (!list.ok) return { errors: `error: ${list.error.message} (${list.error.code})\n` };
+    if (!list.ok) return { errors: clusterError(list.error) };
     const namespace = await kube.client.get(NAMESPACES, { name: o.namespace }, call);
     const labels = namespace.ok ? { namespaceLabels: namespace.value.metadata.labels ?? {} } : {};
     const datacenters = list.value.flatMap((d) => parseDatacenter(d).datacenter ?? []);

@@ -3,6 +3,7 @@
  * policy itself, ready for `--audit-policy-file`. Counted by the policy engine, not written down.
  */
 import { InvalidArgumentError } from 'commander';
+import { stringify } from 'yaml';
 import type { Policy } from '../api/audit.ts';
 import { DETECTIONS, coverage } from '../analysis/detections.ts';
 import { bodiesLeaked } from '../analysis/leaks.ts';
@@ -67,7 +68,7 @@ const cells = (rows: readonly PresetRow[]): readonly (readonly string[])[] => [
   ]),
 ];
 
-async function list(output: Output): Promise<string> {
+function list(output: Output): string {
   const rows = PRESETS.map((p) => presetRow(p));
   switch (output) {
     case 'table':
@@ -75,7 +76,7 @@ async function list(output: Output): Promise<string> {
     case 'json':
       return `${JSON.stringify({ presets: rows }, null, 2)}\n`;
     case 'yaml':
-      return (await import('yaml')).stringify({ presets: rows });
+      return stringify({ presets: rows });
   }
 }
 
@@ -100,7 +101,7 @@ function show(preset: Preset, { output, systemNamespaces }: Options): CommandRes
   return { code: 0, stdout: systemNamespaces === undefined ? preset.source : withParameter(preset, systemNamespaces) };
 }
 
-async function presets(name: string | undefined, options: Options): Promise<CommandResult> {
+function presets(name: string | undefined, options: Options): CommandResult {
   if (name !== undefined) {
     const preset = PRESETS.find((p) => p.name === name);
     if (preset !== undefined) return show(preset, options);
@@ -108,7 +109,7 @@ async function presets(name: string | undefined, options: Options): Promise<Comm
   }
   if (options.systemNamespaces !== undefined)
     return wrongUsage('--system-namespaces needs the name of a preset: basic');
-  return { code: 0, stdout: await list(options.output ?? 'table') };
+  return { code: 0, stdout: list(options.output ?? 'table') };
 }
 
 /** DNS labels: anything else is no namespace, and `d8-*` would match nothing. */
@@ -125,5 +126,5 @@ export const run: CommandModule['run'] = (args) => {
     .option('-o, --output <format>', 'table, json or yaml', choice(OUTPUTS))
     .option('--system-namespaces <names>', 'for basic: all system namespaces, comma-separated, in full', namespaces)
     .addHelpText('after', EXAMPLES);
-  return runCommand(program, args, (p) => presets(p.args[0], p.opts<Options>()));
+  return runCommand(program, args, (p) => Promise.resolve(presets(p.args[0], p.opts<Options>())));
 };

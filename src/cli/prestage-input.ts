@@ -24,6 +24,7 @@ import { claimedDigest } from '../render/bundle/read.ts';
 import { readDocuments } from '../render/documents.ts';
 import type { Digest } from '../render/types.ts';
 import { KUBEADM_ANNOTATION, KUBEADM_CONFIG, kubeadmRecord } from '../targets/kubeadm-config.ts';
+import { clusterError } from './cluster-error.ts';
 import { findingLine } from './render.ts';
 import { readInput, unreadableInput } from './policy-input.ts';
 import type { CommandResult, Io } from './types.ts';
@@ -106,7 +107,9 @@ async function chosen(a: Ask, name: string | undefined, o: ClusterOptions): Prom
   const [one, ...more] = named.filter((c) => revisionOf(c) !== undefined);
   if (one === undefined)
     return ok(
-      named.length === 0 ? 'there is no such AuditConfig' : 'the AuditConfig has no revision: see auditconfig status',
+      named.length === 0
+        ? `there is no AuditConfig${name === undefined ? '' : ` ${name}`}${o.namespace === undefined ? '' : ` in namespace ${o.namespace}`}`
+        : 'the AuditConfig has no revision: see auditconfig status',
     );
   if (more.length > 0)
     return ok(`there are several AuditConfigs, name one: ${[one, ...more].map(fullName).join(', ')}`);
@@ -184,7 +187,7 @@ export async function bundlesOfCluster(
   const kube = connectKube({ credentials, userAgent: 'auditconfig prestage' });
   try {
     const found = await fetchAll({ client: kube.client, signal: io.signal }, name, o);
-    if (!found.ok) return failed(`error: ${found.error.message} (${found.error.code})\n`);
+    if (!found.ok) return failed(clusterError(found.error));
     return typeof found.value === 'string' ? failed(`error: ${found.value}\n`) : found.value;
   } finally {
     await kube.close();

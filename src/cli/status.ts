@@ -3,6 +3,7 @@
  * should be, why. Reads AuditConfigs and AuditNodes, and nothing else; neither holds a Secret's value. Exit code 1 when
  * an AuditConfig is not Ready.
  */
+import { stringify } from 'yaml';
 import { auditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
 import { auditNodeSpec, auditNodeStatus } from '../api/auditnode.ts';
@@ -12,6 +13,7 @@ import type { Kube } from '../kube/connect.ts';
 import { kubeConfigCredentials } from '../kube/credentials.ts';
 import type { Result } from '../kube/errors.ts';
 import type { KubeObject, Resource } from '../kube/types.ts';
+import { clusterError } from './cluster-error.ts';
 import { choice, command, runCommand } from './parse.ts';
 import { printableLines } from './printable.ts';
 import { table } from './table.ts';
@@ -148,14 +150,14 @@ async function overview(
   return { ok: true, value: { auditConfigs, auditNodes } };
 }
 
-async function print(found: Overview, output: Output): Promise<string> {
+function print(found: Overview, output: Output): string {
   switch (output) {
     case 'table':
       return text(found);
     case 'json':
       return `${JSON.stringify(found, null, 2)}\n`;
     case 'yaml':
-      return (await import('yaml')).stringify(found);
+      return stringify(found);
   }
 }
 
@@ -169,11 +171,14 @@ async function status(name: string | undefined, o: Options, io: Io): Promise<Com
   });
   try {
     const found = await overview(kube, name, o, io.signal);
-    if (!found.ok) return { code: 1, stderr: `error: ${found.error.message} (${found.error.code})\n` };
+    if (!found.ok) return { code: 1, stderr: clusterError(found.error) };
     if (name !== undefined && found.value.auditConfigs.length === 0)
-      return { code: 1, stderr: `error: there is no AuditConfig ${name}\n` };
+      return {
+        code: 1,
+        stderr: `error: there is no AuditConfig ${name}${o.namespace === undefined ? '' : ` in namespace ${o.namespace}`}\n`,
+      };
     const ready = found.value.auditConfigs.every((c) => c.ready === 'True');
-    return { code: ready ? 0 : 1, stdout: await print(found.value, o.output ?? 'table') };
+    return { code: ready ? 0 : 1, stdout: print(found.value, o.output ?? 'table') };
   } finally {
     await kube.close();
   }

@@ -275,8 +275,8 @@ describe('auditconfig prestage --kubeconfig', () => {
   });
 
   it.each([
-    ['none', list(), [], 'no such AuditConfig'],
-    ['none of that name', list(auditConfig('main', REVISION)), ['other'], 'no such AuditConfig'],
+    ['none', list(), [], 'no AuditConfig'],
+    ['none of that name', list(auditConfig('main', REVISION)), ['other'], 'no AuditConfig'],
     ['one without a revision', list(auditConfig('main')), [], 'no revision'],
     ['two', list(auditConfig('main', REVISION), auditConfig('second', OTHER)), [], 'name one'],
   ])('AuditConfigs: %s', async (_, configs, args, said) => {
