@@ -126,7 +126,7 @@ function statusOf(facts: DatacenterFacts, accepted: AcceptedDatacenter, work: Wo
   const moment: Moment = { now: timestamp(now), generation: meta.generation };
   const verdicts: readonly Verdict[] = [
     accepted.verdict,
-    rolledOut(plan, counts, meta.deleting),
+    rolledOut(work, counts, meta.deleting),
     conflicting(facts, accepted),
   ];
   const before: readonly Condition[] = facts.status.conditions ?? [];
@@ -167,7 +167,16 @@ function countsOf({ members: facts }: DatacenterFacts, { members, plan }: Work):
   };
 }
 
-function rolledOut(plan: Plan, c: Counts, deleting: boolean): Verdict<'RolledOut'> {
+/** Whom the rest waits for: one that never comes is somebody's to look at. */
+function whoIsNext({ members, plan }: Work): string {
+  if (plan.admit.length > 0) return `next: ${plan.admit.slice(0, 5).join(', ')}`;
+  const busy = members.filter((m) => m.state === 'Busy' || m.state === 'Failed').map((m) => m.key);
+  const more = busy.length > 5 ? ` and ${busy.length - 5} more` : '';
+  return `the rest waits for those on their way: ${busy.sort().slice(0, 5).join(', ')}${more}`;
+}
+
+function rolledOut(work: Work, c: Counts, deleting: boolean): Verdict<'RolledOut'> {
+  const { plan } = work;
   const say = (
     status: 'True' | 'False',
     reason: Verdict<'RolledOut'>['reason'],
@@ -185,11 +194,7 @@ function rolledOut(plan: Plan, c: Counts, deleting: boolean): Verdict<'RolledOut
         : say('False', 'Progressing', `${progress}, and ${c.ready} run it`);
     case 'Progressing':
     case 'Canary':
-      return say(
-        'False',
-        'Progressing',
-        `${progress}; next: ${plan.admit.slice(0, 5).join(', ') || 'whoever follows those on their way'}`,
-      );
+      return say('False', 'Progressing', `${progress}; ${whoIsNext(work)}`);
     case 'Soaking':
       return say('False', 'Soaking', `${progress}; the canaries have not been ready for long enough`);
     case 'Paused':

@@ -105,6 +105,14 @@ describe('a datacenter', () => {
     expect(condition(status, 'Ready')).toMatchObject({ status: 'False', reason: 'ControlPlaneFailed' });
   });
 
+  it('names those that the rest waits for', () => {
+    const busy = Array.from({ length: 7 }, (_, i) => member(`n${i}/main`, { has: DIGEST, state: 'Busy' }));
+    const { status } = decideDatacenter(facts(SPEC, { members: [...busy, member('z/main')] }));
+    expect(condition(status, 'RolledOut')?.message).toMatch(/n0\/main, .*n4\/main and 2 more$/);
+    const next = decideDatacenter(facts(SPEC, { members: [member('y/main'), member('z/main')] }));
+    expect(condition(next.status, 'RolledOut')?.message).toMatch(/next: y\/main$/);
+  });
+
   it('names at most twenty that failed', () => {
     const members = Array.from({ length: 30 }, (_, i) => member(`n${i}/main`, { has: DIGEST, state: 'Failed' }));
     expect(decideDatacenter(facts(SPEC, { members })).status?.controlPlanes?.failures).toHaveLength(20);
