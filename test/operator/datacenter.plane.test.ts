@@ -197,7 +197,7 @@ describe('a datacenter and an owner', () => {
     const metadata = { ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'nobody', uid: 'none' }] };
     const path = `${PATH}?dryRun=All`;
     const named = await asTenant('PATCH', path, { metadata });
-    expect([named.status, named.text]).toEqual([403, expect.stringContaining('"eu\\" binds this AuditConfig')]);
+    expect([named.status, named.text]).toEqual([403, expect.stringContaining('bound by DatacenterAuditConfig eu')]);
     const other = { ...config(), metadata: { ...config().metadata, name: 'other', ...metadata } };
     const list = PATH.replace(/\/main$/, '?dryRun=All');
     expect((await asTenant('POST', list, other)).status).toBe(403);
@@ -299,6 +299,10 @@ describe('a datacenter and an owner', () => {
     while ((await plane.request('GET', CRD)).status !== 404) await sleep(100);
     await operator.controller.end(10_000);
     operator.startController();
+    const metadata = { ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'nobody', uid: 'none' }] };
+    expect((await asTenant('PATCH', `${PATH}?dryRun=All`, { metadata })).text).toContain(
+      'bound by DatacenterAuditConfig eu',
+    );
     // Something else changes: the datacenter's part stays, and the owner's goes on.
     await must(operator.apply(config({ log: { retention: { maxAgeDays: 7, maxBackups: 10 } } })));
     const status = await untilFlag('--audit-log-maxbackup=10');
