@@ -121,7 +121,7 @@ type Work = { readonly digest: string | undefined; readonly members: readonly Me
 
 function statusOf(facts: DatacenterFacts, accepted: AcceptedDatacenter, work: Work): DatacenterAuditConfigStatus {
   const { meta, now } = facts;
-  const { digest, plan } = work;
+  const { digest } = work;
   const counts = countsOf(facts, work);
   const moment: Moment = { now: timestamp(now), generation: meta.generation };
   const verdicts: readonly Verdict[] = [
