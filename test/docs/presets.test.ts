@@ -3,7 +3,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { DETECTIONS, coverage } from '../../src/analysis/detections.ts';
 import { presetRow } from '../../src/cli/presets.ts';
+import type { RequestAttributes } from '../../src/api/audit.ts';
+import { explain } from '../../src/policy/explain.ts';
 import { PRESETS, PRESET_NAMES, isPresetName, presetPolicy } from '../../src/policy/presets.ts';
+import { renderFile } from '../../src/render/file.ts';
 import { percentOf, recordedEvents } from '../analysis/recorded.ts';
 
 const page = readFileSync(`${import.meta.dirname}/../../docs/presets.md`, 'utf8');
@@ -53,6 +56,34 @@ describe('docs/presets.md', () => {
       })),
     );
     expect(coverage(presetPolicy('none')).filter((c) => c.seen)).toEqual([]);
+  });
+
+  it('shows which preset sees what the CIS Benchmark asks for, and that the defaults keep the log as it asks', () => {
+    const ask = (words: string): RequestAttributes => {
+      const [verb = '', resource = '', group = ''] = words.split(' ');
+      const [kind = '', subresource = ''] = resource.split('/');
+      const who = { kind: 'Resource', user: 'alice', groups: ['system:authenticated'], version: 'v1' } as const;
+      return { ...who, verb, group, resource: kind, subresource, namespace: 'x', name: 'y' };
+    };
+    const writes = (of: string): string[] => ['create', 'update', 'patch', 'delete'].map((v) => `${v} ${of}`);
+    const asked: readonly (readonly string[])[] = [
+      ['secrets', 'configmaps'].flatMap((r) => [`get ${r}`, `list ${r}`, ...writes(r)]),
+      ['create tokenreviews authentication.k8s.io'],
+      ['pods', 'deployments apps'].flatMap(writes),
+      ['create pods/exec', 'get pods/exec', 'create pods/portforward', 'get pods/proxy', 'create services/proxy'],
+      ['get ingresses networking.k8s.io', 'list nodes', 'create jobs batch', 'delete namespaces'],
+    ];
+    const rows = table('that');
+    expect(rows).toHaveLength(asked.length);
+    for (const name of PRESET_NAMES.filter((n) => n !== 'none')) {
+      const policy = presetPolicy(name);
+      const seen = asked.map((all) => all.every((words) => explain(policy, ask(words)).events.length > 0));
+      expect([name, rows.map((r) => r[name])]).toEqual([name, seen.map((yes) => (yes ? 'yes' : '-'))]);
+    }
+    const text = 'apiVersion: auditconfig.dev/v1alpha1\nkind: AuditConfig\nmetadata: {name: x}\nspec: {target: {type: StaticPod}}\n';
+    const flags = renderFile(new TextEncoder().encode(text), ['1.36']).revision?.flags ?? [];
+    const value = (name: string): unknown => flags.find((f) => f.name === `--audit-log-${name}`)?.value;
+    expect(['maxage', 'maxbackup', 'maxsize'].map(value)).toEqual(['30', '10', '100']);
   });
 
   it('says of omitted stages what the policies do', () => {
