@@ -17,6 +17,12 @@ async function readFile(disk: Disk, path: HostPath): Promise<HostFile | null> {
   return bytes === null ? null : { bytes, mode: stat.mode, owner: stat.owner };
 }
 
+/** A few events, commonly. */
+const END_BYTES = 64 * 1024;
+
+const readEnd = async (disk: Disk, path: HostPath): Promise<Uint8Array | null> =>
+  (await disk.stat(path))?.kind === 'file' ? disk.readEnd(path, END_BYTES) : null;
+
 /** What `target` needs for a plan to `to`. Disk errors throw. */
 export async function gather<Spec>(
   disk: Disk,
@@ -27,13 +33,15 @@ export async function gather<Spec>(
   const files = new Map<HostPath, HostFile | null>();
   const dirs = new Map<HostPath, readonly string[] | null>();
   const stats = new Map<HostPath, HostStat | null>();
-  const seen: HostObserved = { files, dirs, stats };
-  const known = { File: files, Dir: dirs, Stat: stats };
+  const ends = new Map<HostPath, Uint8Array | null>();
+  const seen: HostObserved = { files, dirs, stats, ends };
+  const known = { File: files, Dir: dirs, Stat: stats, End: ends };
   const fresh = (): readonly HostRead[] => target.observe(to, seen, spec).filter((r) => !known[r.read].has(r.path));
   for (let reads = fresh(); reads.length > 0; reads = fresh()) {
     for (const { read, path } of reads) {
       if (read === 'File') files.set(path, await readFile(disk, path));
       else if (read === 'Dir') dirs.set(path, await disk.list(path));
+      else if (read === 'End') ends.set(path, await readEnd(disk, path));
       else stats.set(path, await disk.stat(path));
     }
   }

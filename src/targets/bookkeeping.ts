@@ -95,7 +95,9 @@ export function bookReads(to: Revision | null, seen: HostObserved, books: Books)
     ]),
     ...ownFolders(to, layout).map(stat),
     ...[...revisions, ...namedFolders(layout)].map((path): HostRead => ({ read: 'Dir', path })),
-    ...(log === null ? [] : [stat(log.path), { read: 'Dir', path: log.dir } as const]),
+    ...(log === null
+      ? []
+      : [stat(log.path), { read: 'Dir', path: log.dir } as const, { read: 'End', path: log.path } as const]),
   ];
 }
 
@@ -147,6 +149,29 @@ export function logPlaceFindings(to: Revision, seen: HostObserved): readonly Fin
       ? []
       : [refusal('LogFolderNotAFolder', `${log.dir} is there and is not a folder.`)]),
   ];
+}
+
+/** As kube-apiserver writes it: an event in JSON, or a line of the format Legacy. */
+const isAuditLine = (line: string): boolean => /"auditID"\s*:/.test(line) || /^\S+ AUDIT: /.test(line);
+
+/**
+ * A file at the log's path with whole lines, and none of an API server among the last: it is another program's log (auditd's
+ * is /var/log/audit/audit.log), which rotation would rename and, in time, delete. `logsTo`: where on
+ * the host this API server logs now; that is its own, whatever is in it.
+ */
+export function logTakenFindings(to: Revision, seen: HostObserved, logsTo: HostPath | null): readonly Finding[] {
+  const log = logFileOf(to);
+  const end = log === null ? null : (seen.ends.get(log.path) ?? null);
+  if (log === null || end === null || logsTo === log.path) return [];
+  // What stands before the first line end may be half a line, what stands behind the last one too.
+  const lines = new TextDecoder()
+    .decode(end)
+    .split('\n')
+    .slice(0, -1)
+    .filter((l) => l.trim() !== '');
+  if (lines.length === 0 || lines.some(isAuditLine)) return [];
+  const message = `${log.path} is there, and is no log of a kube-apiserver: rotation would rename it, and delete what another program has written. Choose another path, or take that file away.`;
+  return [refusal('LogTaken', message, log.path)];
 }
 
 /**

@@ -7,7 +7,7 @@
 import type { Finding } from '../api/findings.ts';
 import { hasErrors } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
-import { logChanges, logFileOf, logPlaceFindings, refusal } from './bookkeeping.ts';
+import { logChanges, logFileOf, logPlaceFindings, logTakenFindings, refusal } from './bookkeeping.ts';
 import { filesOf, foldersTo, revisionChanges, revisionDir, sha256 } from './host-layout.ts';
 import type { HostLayout, RevisionFile } from './host-layout.ts';
 import { missingMounts } from './static-pod/mounts.ts';
@@ -27,6 +27,7 @@ function observe(to: Revision | null, _seen: HostObserved, spec: PrestageSpec): 
   return [
     ...filesOf(to, spec.layout).map(({ path }): HostRead => ({ read: 'File', path })),
     ...[...folders, ...(log === null ? [] : [log.path])].map((path): HostRead => ({ read: 'Stat', path })),
+    ...(log === null ? [] : [{ read: 'End', path: log.path } as const]),
   ];
 }
 
@@ -34,7 +35,11 @@ function plan(to: Revision | null, seen: HostObserved, spec: PrestageSpec): Plan
   if (to === null) return { changes: [], findings: [], restarts: false };
   const { layout, manifestsDir, owner } = spec;
   const nothing = { mounts: [], names: [] };
-  const findings = [...missingMounts(nothing, to, layout, manifestsDir).findings, ...logPlaceFindings(to, seen)];
+  const findings = [
+    ...missingMounts(nothing, to, layout, manifestsDir).findings,
+    ...logPlaceFindings(to, seen),
+    ...logTakenFindings(to, seen, null),
+  ];
   if (hasErrors(findings)) return { refused: findings };
   return {
     changes: [...revisionChanges(to, seen, layout, owner), ...logChanges(to, seen, owner)],

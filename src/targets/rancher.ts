@@ -17,6 +17,7 @@ import {
   logChanges,
   logFileOf,
   logPlaceFindings,
+  logTakenFindings,
   recordChanges,
   recordFor,
   recordOf,
@@ -172,6 +173,8 @@ function wantedOf(d: Distro, to: Revision, seen: HostObserved, { layout, adopts 
   const wanted = resolveFlags(to, layout);
   const later = laterFile(d, base.ok);
   const { say, stuck } = outvote(base.ok.flags, wanted);
+  const now = locate(d, seen);
+  const here = 'ok' in now ? now.ok : base.ok;
   const refused = [
     ...(later === undefined ? [] : [later]),
     ...commandLineFindings(d, base.ok, wanted),
@@ -179,6 +182,7 @@ function wantedOf(d: Distro, to: Revision, seen: HostObserved, { layout, adopts 
     ...oldRke2Findings(d, to),
     ...logFindings(to, layout),
     ...logPlaceFindings(to, seen),
+    ...logTakenFindings(to, seen, here.flags.get('--audit-log-path') ?? null),
   ];
   if (refused.length > 0) return { refused };
   const findings = adoptionFindings(base.ok.flags, new Map(wanted.map((f) => [f.name, f.value])));

@@ -16,6 +16,7 @@ import {
   logAccessFindings,
   logChanges,
   logPlaceFindings,
+  logTakenFindings,
   RECORD_MISSING,
   recordChanges,
   recordFor,
@@ -31,7 +32,7 @@ import { flagOps, readFlags } from './static-pod/flags.ts';
 import type { FlagWords } from './static-pod/flags.ts';
 import { podIdentity, readManifest, readManifestText } from './static-pod/manifest.ts';
 import type { Manifest, Read } from './static-pod/manifest.ts';
-import { mountOps, readerOf } from './static-pod/mounts.ts';
+import { hostPathOf, mountOps, readerOf } from './static-pod/mounts.ts';
 import { setUpOf } from './static-pod/set-up.ts';
 import { samePod } from './static-pod/ops.ts';
 import { textsOf } from './record.ts';
@@ -170,12 +171,19 @@ const isRendered = (now: Seen, to: Revision, seen: HostObserved, { manifest, lay
   isOurs(now.current, layout) &&
   drift(to, seen, manifest, layout).every((f) => f.code === 'FileDrift' || f.code === 'CredentialsDrift');
 
+/** Where on the host the API server logs with this manifest; null where it does not, or only inside its container. */
+function logsTo(m: Manifest): HostPath | null {
+  const flags = readFlags(m);
+  const path = 'ok' in flags ? inEffect(flags.ok.found).get('--audit-log-path') : undefined;
+  return path === undefined ? null : hostPathOf(m, path);
+}
+
 function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<HostChange> {
   const now = read(seen, spec);
   if ('refused' in now) return now;
   const wanted = wantedText(now.ok, to, seen, spec);
   if ('refused' in wanted) return wanted;
-  const place = logPlaceFindings(to, seen);
+  const place = [...logPlaceFindings(to, seen), ...logTakenFindings(to, seen, logsTo(now.ok.current))];
   if (place.length > 0) return { refused: place };
   const { flags, done } = wanted.ok;
   const [reader, books] = [readerOf(now.ok.base), booksOf(spec)];

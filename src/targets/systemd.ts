@@ -15,6 +15,7 @@ import {
   logChanges,
   logFileOf,
   logPlaceFindings,
+  logTakenFindings,
   RECORD_MISSING,
   recordChanges,
   recordFor,
@@ -186,7 +187,10 @@ function install(to: Revision, seen: HostObserved, spec: SystemdSpec): Plan<Host
   const { base, writer, command } = now.ok;
   const wanted = wantedText(base, to, seen, spec);
   if ('refused' in wanted) return wanted;
-  const place = logPlaceFindings(to, seen);
+  const place = [
+    ...logPlaceFindings(to, seen),
+    ...logTakenFindings(to, seen, effective(command).get('--audit-log-path') ?? null),
+  ];
   if (place.length > 0) return { refused: place };
   const { text, done } = wanted.ok;
   const books = booksOf(spec);

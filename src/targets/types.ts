@@ -10,7 +10,8 @@ import type { ServerView } from './server.ts';
 export type HostPath = string;
 
 /** `File`: bytes and owner. `Dir`: the names in a folder. `Stat`: what is there, not followed if it is a link. */
-export type HostRead = { readonly read: 'File' | 'Dir' | 'Stat'; readonly path: HostPath };
+/** `End`: the last bytes of a file that may be large. */
+export type HostRead = { readonly read: 'File' | 'Dir' | 'Stat' | 'End'; readonly path: HostPath };
 
 export type Owner = { readonly uid: number; readonly gid: number };
 export type HostFile = { readonly bytes: Uint8Array; readonly mode: number; readonly owner: Owner };
@@ -25,6 +26,7 @@ export type HostObserved = {
   readonly files: ReadonlyMap<HostPath, HostFile | null>;
   readonly dirs: ReadonlyMap<HostPath, readonly string[] | null>;
   readonly stats: ReadonlyMap<HostPath, HostStat | null>;
+  readonly ends: ReadonlyMap<HostPath, Uint8Array | null>;
 };
 
 /** `before` is the change's guard (sha256 hex of the content, null for "not there"): idempotence, drift and undo come from it. */

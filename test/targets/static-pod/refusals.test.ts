@@ -117,6 +117,28 @@ describe('a static-pod manifest is refused', () => {
     expect([folder, log].map((path) => own.live.get(path)?.owner.uid)).toEqual([996, 996]);
   });
 
+  it.each<[string, string, readonly string[]]>([
+    ['auditd’s', 'type=DAEMON_START msg=audit(1763766000.123:1): op=start\n', ['LogTaken']],
+    ['another program’s in JSON', '{"level":"info","msg":"hello"}\n{"level":"info"}\n', ['LogTaken']],
+    ['of an API server', `{"kind":"Event","auditID":"x","stage":"Panic"}\n{"kind":"Eve`, []],
+    ['of an API server in the format Legacy', '2026-11-21T10:00:00.0Z AUDIT: id="x" stage="Panic"\n', []],
+    ['empty', '', []],
+    ['nothing but half a line', `${'x'.repeat(100_000)}`, []],
+    ['what a power cut left', '\0'.repeat(4096), []],
+  ])('for a log that is there and is %s', async (_, text, codes) => {
+    const log = '/var/log/audit/audit.log';
+    const sketch = { logDir: '/var/log/audit' };
+    expect(await refused(nodeWith(KUBEADM, { [log]: text }), sketch)).toEqual(codes);
+    // Inside its container alone it writes another file; where the folder is mounted, this one is its own.
+    const flag = '    - --allow-privileged=true\n';
+    const inside = KUBEADM.replace(flag, `${flag}    - --audit-log-path=${log}\n`);
+    const mounted = inside
+      .replace('    volumeMounts:\n', '    volumeMounts:\n    - {mountPath: /var/log/audit, name: theirs}\n')
+      .replace('  volumes:\n', '  volumes:\n  - {hostPath: {path: /var/log/audit}, name: theirs}\n');
+    expect(await refused(nodeWith(inside, { [log]: text }), sketch)).toEqual(codes);
+    expect(await refused(nodeWith(mounted, { [log]: text }), sketch)).toEqual([]);
+  });
+
   it('not for other pods, files that do not parse and dotfiles in its folder', async () => {
     const folder = '/etc/kubernetes/manifests';
     const disk = nodeWith(KUBEADM, {
