@@ -206,7 +206,7 @@ describe.each(['1.36', '1.35'] as const)('a kube-apiserver %s', (version) => {
     await gone;
     await plane.start();
     await must(() => kube.client.create(THINGS, thing('after', 1), call));
-    await until(() => things.store.get('default/after') !== undefined);
+    await until(() => things.store.get('default/after') !== undefined, 60_000);
     health.abort();
     await Promise.all([running, run]);
     await other.close();

@@ -61,7 +61,7 @@ async function leaseOf(kube: Kube | undefined, name: string): Promise<Readonly<R
 describe('one process', () => {
   it('lives through an outage longer than its lease, and leads again as soon as the server is ready', async () => {
     const one = candidate('alone', 'pod-1');
-    await until(() => one.election.leading);
+    await until(() => one.election.leading, PATIENCE_MS);
     const tookMs: number[] = [];
     for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       const before = one.terms.length;
