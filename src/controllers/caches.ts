@@ -245,12 +245,17 @@ export function wire(caches: Caches, enqueue: (key: ObjectKey) => void): () => v
   return () => unhooks.forEach((unhook) => unhook());
 }
 
-/** Calls `enqueue` with the key of every hosted AuditConfig that a change may concern: there are thousands of others. */
-export function wireHosted(caches: Caches, enqueue: (key: ObjectKey) => void): () => void {
+/**
+ * Calls `enqueue` with the key of every hosted AuditConfig that a change may concern: there are thousands of others. With the
+ * version that a watch told of, `AuditConfig/RESOURCEVERSION`, where the change is its own or its workload's.
+ */
+export function wireHosted(caches: Caches, enqueue: (key: ObjectKey, version?: string) => void): () => void {
   const { store } = caches.configs;
-  const targeting = (place: string): void => {
-    for (const key of store.keysBy('workload', place)) enqueue(key);
+  const targeting = (place: string, version?: string): void => {
+    for (const key of store.keysBy('workload', place)) enqueue(key, version);
   };
+  const versionOf = (kind: string, { version }: Change): string | undefined =>
+    version === undefined ? undefined : `${kind}/${version}`;
   /** Where each was when it was last seen: one that is deleted frees its workload for another. */
   const places = new Map<ObjectKey, string>();
   const seen = (key: ObjectKey): void => {
@@ -264,17 +269,17 @@ export function wireHosted(caches: Caches, enqueue: (key: ObjectKey) => void): (
   for (const key of store.keys()) seen(key);
   const of =
     (kind: 'Deployment' | 'StatefulSet') =>
-    ({ key }: { key: ObjectKey }): void => {
-      const [namespace = '', name = ''] = key.split('/');
-      targeting(placeKey({ kind, namespace, name }));
+    (change: Change): void => {
+      const [namespace = '', name = ''] = change.key.split('/');
+      targeting(placeKey({ kind, namespace, name }), versionOf(kind, change));
     };
   const referring = (kind: string, key: ObjectKey): void => {
     for (const config of store.keysBy('reference', `${kind}/${key}`)) enqueue(config);
   };
   const unhooks = [
-    caches.configs.onChange(({ key }) => {
-      seen(key);
-      enqueue(key);
+    caches.configs.onChange((change) => {
+      seen(change.key);
+      enqueue(change.key, versionOf(AUDIT_CONFIGS.kind, change));
     }),
     caches.deployments.onChange(of('Deployment')),
     caches.statefulSets.onChange(of('StatefulSet')),

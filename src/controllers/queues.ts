@@ -13,12 +13,14 @@ import { wire, wireDatacenters, wireHosted, wireRestarts } from './caches.ts';
 import type { Caches } from './caches.ts';
 import { datacenterKey, datacenterPause } from './datacenters.ts';
 import { isAtRest } from './first.ts';
+import { Echoes } from './hosted/echoes.ts';
 import { isHosted } from './hosted/workloads.ts';
 import { RESTART_KEY } from './restart-lease.ts';
 
 export class Queues {
   readonly nodes: WorkQueue<string>;
   readonly hosted: WorkQueue<string>;
+  readonly echoes = new Echoes();
   readonly #caches: Caches;
 
   constructor(caches: Caches, { log, metrics }: { readonly log: Logger; readonly metrics: KubeMetrics }) {
@@ -65,9 +67,11 @@ export class Queues {
         const config = this.#config(key);
         if (config === undefined || !isHosted(config)) this.nodes.add(key);
       }),
-      wireHosted(caches, (key) => {
+      wireHosted(caches, (key, version) => {
         const config = this.#config(key);
-        if (config !== undefined && isHosted(config)) this.hosted.add(key);
+        if (config === undefined) this.echoes.forget(key);
+        if (config === undefined || !isHosted(config)) return;
+        if (version === undefined || this.echoes.concerns(key, version)) this.hosted.add(key);
       }),
       wireRestarts(caches, () => this.addRestarts()),
       wireDatacenters(

@@ -180,6 +180,8 @@ function hostedPart(l: Leader, shared: Shared, queues: Queues, signal: AbortSign
     egress: { client: kube.client, watch, ranges },
     workloads: { Deployment: caches.deployments, StatefulSet: caches.statefulSets },
     patched: new Patched(),
+    echoes: queues.echoes,
+    again,
     looks,
     serving,
   });

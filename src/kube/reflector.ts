@@ -319,7 +319,7 @@ class ResourceReflector<T, I extends string> implements Reflector<T, I> {
         return ok(undefined);
       case 'ADDED':
       case 'MODIFIED':
-        this.#keep(event.object);
+        this.#keep(event.object, 'Watched');
         break;
       case 'DELETED':
         this.#tell(this.store.delete(keyOf(event.object.metadata)));
@@ -335,11 +335,13 @@ class ResourceReflector<T, I extends string> implements Reflector<T, I> {
     this.#counted = now;
   }
 
-  #keep(object: KubeObject): ObjectKey {
+  #keep(object: KubeObject, by?: 'Watched'): ObjectKey {
     const key = keyOf(object.metadata);
     const version = object.metadata.resourceVersion ?? '';
     // After an outage most of thousands are as they were: what is kept of those is not made anew.
-    if (!this.store.has(key, version)) this.#tell(this.store.set(key, version, this.#o.project(object)));
+    if (this.store.has(key, version)) return key;
+    const change = this.store.set(key, version, this.#o.project(object));
+    this.#tell(change === undefined || by === undefined ? change : { ...change, version });
     return key;
   }
 

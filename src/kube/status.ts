@@ -40,6 +40,8 @@ export interface StatusWriter {
   apply(target: StatusTarget, next: object, signal: AbortSignal): Promise<Result<boolean>>;
   /** What was written and the cache does not have yet; undefined: what the cache has is the newest. */
   newer(target: StatusTarget): unknown;
+  /** Which version our last writing made; undefined where nothing was written, or the cache was seen to have it. */
+  made(uid: string): string | undefined;
   /** To be called when the object is gone. */
   forget(uid: string): void;
 }
@@ -107,6 +109,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       return ok(true);
     },
     newer,
+    made: (uid) => written.get(uid)?.made,
     forget: (uid) => {
       written.delete(uid);
       restored.delete(uid);

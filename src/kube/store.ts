@@ -6,7 +6,12 @@ import type { ObjectKey, ObjectRef } from './types.ts';
 import { keyOf } from './types.ts';
 
 export type ChangeType = 'Added' | 'Updated' | 'Deleted';
-export type Change = { readonly type: ChangeType; readonly key: ObjectKey };
+export type Change = {
+  readonly type: ChangeType;
+  readonly key: ObjectKey;
+  /** Which one a watch told of. A list tells of none: what came before it may have been told by nobody. */
+  readonly version?: string;
+};
 
 /** Index values of one object; an object may have none or several. */
 export type IndexFunction<T> = (value: T) => readonly string[];

@@ -17,6 +17,7 @@ export type EtcdOptions = {
 export interface Etcd {
   readonly lines: readonly string[];
   readonly running: boolean;
+  readonly pid: number | undefined;
   /** SIGKILL. */
   kill(): Promise<void>;
   /** After kill(); resolves when it answers. */
@@ -43,6 +44,9 @@ class OwnEtcd implements Etcd {
   }
   get running(): boolean {
     return this.#process.exit === undefined;
+  }
+  get pid(): number | undefined {
+    return this.#process.pid;
   }
   async kill(): Promise<void> {
     this.#process.signal('SIGKILL');

@@ -246,6 +246,21 @@ describe('a reflector', () => {
     expect(changes).toEqual(['Added d/a', 'Added d/b']);
   });
 
+  it('tells which version a watch told of, and none where a list may have left out what came before', async () => {
+    const { things } = start();
+    const versions: (string | undefined)[] = [];
+    things.onChange(({ version }) => versions.push(version));
+    await things.whenSynced(stop.signal);
+    await watched(1);
+    objects.set('a', { version: '11', n: 5 });
+    watches[0]?.response.write(event('MODIFIED', item('a')));
+    await until(() => versions.length === 3);
+    objects.set('a', { version: '12', n: 6 });
+    watches[0]?.response.write(event('ERROR', statusBody(410, 'Expired')));
+    await until(() => versions.length === 4);
+    expect(versions).toEqual([undefined, undefined, '11', undefined]);
+  });
+
   it('goes on after rubbish, torn lines, in-stream errors and broken connections', async () => {
     const { things, changes } = start();
     await things.whenSynced(stop.signal);

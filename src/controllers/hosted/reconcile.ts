@@ -16,6 +16,7 @@ import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
 import { hostedViewOf } from '../../rollout/accept.ts';
 import { blocked } from '../../rollout/accepted-status.ts';
 import { decideHosted } from '../../rollout/hosted/hosted.ts';
+import { isFollowed } from '../../rollout/hosted/scene.ts';
 import { withEgress } from '../../rollout/hosted/status.ts';
 import type { HostedDecision, HostedFacts } from '../../rollout/hosted/scene.ts';
 import { forgetKeptSteps, keepSteps } from '../act.ts';
@@ -26,6 +27,7 @@ import type { ReconcilerOptions } from '../reconcile.ts';
 import { Told } from '../told.ts';
 import { actHosted, readRevision } from './act.ts';
 import type { HostedActor, HostedTask } from './act.ts';
+import type { Echoes } from './echoes.ts';
 import { permitEgress } from './egress.ts';
 import type { EgressWorld } from './egress.ts';
 import type { HostedLooks } from './looks.ts';
@@ -42,6 +44,9 @@ export type HostedReconcilerOptions = ReconcilerOptions & {
   readonly egress: EgressWorld;
   readonly looks: HostedLooks;
   readonly serving: ServingWatch;
+  readonly echoes: Echoes;
+  /** Looks at it again. */
+  readonly again: (key: ObjectKey) => void;
 };
 
 export function createHostedReconciler(
@@ -49,19 +54,19 @@ export function createHostedReconciler(
 ): (key: ObjectKey, signal: AbortSignal) => Promise<Outcome> {
   const nothingTold = new Told(() => performance.now());
   const released = new Set<string>();
-  return async (key, signal) => {
+  const one = async (key: ObjectKey, signal: AbortSignal): Promise<Looked> => {
     const config = o.caches.configs.store.get(key);
     const named = config === undefined ? undefined : hostedPlaceOf(config);
     const gathered = named === undefined ? undefined : await gather({ ...o, told: nothingTold }, key, signal);
     if (config === undefined || named === undefined || gathered === undefined) {
       o.egress.watch.need(key, undefined);
       o.serving.ask(key, undefined);
-      return { kind: 'Done' };
+      return { outcome: { kind: 'Done' } };
     }
     const { uid = '' } = config.metadata;
-    if (released.has(uid)) return { kind: 'Done' };
+    if (released.has(uid)) return { outcome: { kind: 'Done' } };
     const target = await targetOf(o, named, signal);
-    if (!target.ok) return failed(o, key, target.error);
+    if (!target.ok) return { outcome: failed(o, key, target.error) };
     const { place, object, ...seen } = target.value;
     // What has been written must not be decided again.
     const own = auditConfigStatus.safeParse(o.status.newer({ metadata: config.metadata }));
@@ -82,13 +87,13 @@ export function createHostedReconciler(
     };
     const decided = await decideWithAll(o, { facts, place }, signal);
     const permitted = await withNetwork(o, { facts, place, decision: decided }, signal);
-    if (!permitted.ok) return failed(o, key, permitted.error);
+    if (!permitted.ok) return { outcome: failed(o, key, permitted.error) };
     const decision = permitted.value;
     const task: HostedTask = { config, place, workload: object, decision };
     const done = await run(o, task, signal);
     if (!done.ok) {
       await sayBlocked(o, task, { facts, error: done.error }, signal);
-      return failed(o, key, done.error);
+      return { outcome: failed(o, key, done.error) };
     }
     if (done.value !== undefined) o.patched.remember(place.spec.kind, done.value);
     const { ask } = decision;
@@ -102,8 +107,36 @@ export function createHostedReconciler(
       o.serving.ask(key, undefined);
     }
     say(o, config, facts, decision);
-    return outcomeOf(decision);
+    return { outcome: outcomeOf(decision), made: madeBy(o, task, done.value) };
   };
+  return async (key, signal) => {
+    o.echoes.begin(key);
+    let looked: Looked | undefined;
+    try {
+      looked = await one(key, signal);
+      return looked.outcome;
+    } finally {
+      if (o.echoes.end(key, looked?.made ?? [])) o.again(key);
+    }
+  };
+}
+
+type Looked = {
+  readonly outcome: Outcome;
+  /** Versions whose coming back is no news. */
+  readonly made?: readonly string[];
+};
+
+/** Only where the workload is another one: if somebody took the patch out of the request, nothing else would tell. */
+function madeBy(
+  { status }: HostedReconcilerOptions,
+  { config, workload, decision }: HostedTask,
+  patched: KubeObject | undefined,
+): readonly string[] {
+  const { generation, resourceVersion } = patched?.metadata ?? {};
+  if (patched === undefined || generation === workload?.metadata.generation || !isFollowed(decision)) return [];
+  const written = status.made(config.metadata.uid ?? '');
+  return [`${patched.kind}/${resourceVersion}`, ...(written === undefined ? [] : [`${config.kind}/${written}`])];
 }
 
 /** Sends no request: whether its kubeconfig is another one is told by the watch of that Secret, where there is one. */

@@ -53,6 +53,18 @@ export type HostedDecision = {
   readonly settled: boolean;
 };
 
+/**
+ * It begins a rollout that Kubernetes carries out: what comes of that is told by the workload's controller, or by the end of
+ * its time, and the decision's own writing coming back tells nothing. Of no other decision: many are one step of several.
+ */
+export const isFollowed = (d: HostedDecision): boolean =>
+  d.finalizer === 'Keep' &&
+  d.patch !== undefined &&
+  d.publish !== undefined &&
+  d.ask === undefined &&
+  d.requeueAfterMs !== undefined &&
+  d.requeueAfterMs > 0;
+
 /** What is to happen to the workload, and what is said of it. */
 export type Step = Pick<
   HostedDecision,

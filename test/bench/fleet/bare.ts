@@ -6,6 +6,8 @@ import { Agent, request } from 'undici';
 import { BARE_AGENT } from './log.ts';
 import { each } from './fleet.ts';
 import type { Fleet } from './fleet.ts';
+import { meter } from './meter.ts';
+import type { Cost } from './meter.ts';
 import { auditConfig, namespaceOf, workload } from './workload.ts';
 import { pathOf } from '../../operator/install.ts';
 
@@ -55,8 +57,10 @@ async function writesOf(fleet: Fleet, i: number, round: number): Promise<readonl
   ];
 }
 
-/** ms from the first write to the last answer. */
-export async function bareRound(fleet: Fleet, round: number): Promise<number> {
+/** From the first write to the last answer. */
+export type Bare = { readonly ms: number; readonly cost: Cost };
+
+export async function bareRound(fleet: Fleet, round: number): Promise<Bare> {
   const all: (readonly Write[])[] = [];
   await each(fleet.count, 8, async (i) => {
     all[i] = await writesOf(fleet, i, round);
@@ -78,11 +82,12 @@ export async function bareRound(fleet: Fleet, round: number): Promise<number> {
     await Promise.all(
       Array.from({ length: 8 }, () => request(`${fleet.plane.url}/version`, { dispatcher }).then((r) => r.body.dump())),
     );
+    const cost = meter(fleet);
     const began = performance.now();
     await each(fleet.count, 8, async (i) => {
       for (const write of all[i] ?? []) await send(write);
     });
-    return performance.now() - began;
+    return { ms: performance.now() - began, cost: cost() };
   } finally {
     await dispatcher.destroy();
   }

@@ -21,13 +21,6 @@ import type { Manifest } from '../../operator/install.ts';
 import { AUDIT_POLICY, AuditLog } from './log.ts';
 import { DATACENTER_LABEL, auditConfig, availableStatus, datacenter, namespaceOf, workload } from './workload.ts';
 
-/** ms that all processors of this machine have worked, and have been there for, since it started. */
-export function machine(): { readonly busy: number; readonly all: number } {
-  const [, ...ticks] = (/^cpu .*$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[0] ?? '').split(/ +/).map(Number);
-  const all = ticks.slice(0, 8).reduce((sum, t) => sum + t, 0);
-  return { busy: (all - (ticks[3] ?? 0) - (ticks[4] ?? 0)) * 10, all: all * 10 };
-}
-
 /** Calls `work` with 0 to count-1, `width` at a time. */
 export async function each(count: number, width: number, work: (i: number) => Promise<void>): Promise<void> {
   let next = 0;
@@ -180,12 +173,11 @@ export class Fleet {
     };
   }
 
-  /** ms of processor time that the controller has used. */
-  cpu(): number {
-    const fields = readFileSync(`/proc/${this.controller?.pid ?? 0}/stat`, 'utf8')
-      .replace(/^.*\) /, '')
-      .split(' ');
-    return (Number(fields[11]) + Number(fields[12])) * 10;
+  /** How many control planes the controller has looked at since it started. */
+  async looks(): Promise<number> {
+    const text = await (await fetch(`http://127.0.0.1:${this.#port}/metrics`)).text();
+    const counts = text.matchAll(/^auditconfig_workqueue_work_duration_seconds_count\{queue="hosted".*\} (\d+)$/gm);
+    return [...counts].reduce((sum, [, n]) => sum + Number(n), 0);
   }
 
   /** Until nothing but the lease has been asked for a while. */

@@ -86,10 +86,13 @@ export class AuditLog {
     }
   }
 
-  /** Reads until `done` says of all that came that it is enough, or the time is over. */
+  /**
+   * Reads until `done` says of all that came that it is enough, or the time is over. Seldom: times are in the log itself, and
+   * whoever reads takes the processors of those that are measured.
+   */
   async until(done: (all: readonly Entry[]) => boolean, ms: number, signal: AbortSignal): Promise<readonly Entry[]> {
     const all: Entry[] = [];
-    for (const end = Date.now() + ms; Date.now() < end && !signal.aborted; await sleep(100)) {
+    for (const end = Date.now() + ms; Date.now() < end && !signal.aborted; await sleep(500)) {
       all.push(...(await this.read()));
       if (done(all)) break;
     }

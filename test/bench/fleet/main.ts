@@ -10,11 +10,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Random } from '../../judge/random.ts';
 import { median } from '../timing.ts';
 import { bareRound } from './bare.ts';
+import type { Bare } from './bare.ts';
 import { Failovers } from './failover.ts';
-import { Fleet, machine } from './fleet.ts';
+import { Fleet } from './fleet.ts';
 import type { Memory } from './fleet.ts';
 import { counted, inFlight } from './log.ts';
 import type { Entry } from './log.ts';
+import { meter, toldCost } from './meter.ts';
+import type { Cost } from './meter.ts';
 import { auditConfig, namespaceOf } from './workload.ts';
 
 type Claim = { readonly text: string; readonly met: boolean };
@@ -36,27 +39,15 @@ const PRESETS = ['minimal', 'recommended', 'balanced', 'basic', 'sample', 'defau
 
 type Change = {
   readonly ms: number;
-  readonly cpu: number;
-  /** Of all that this machine could do meanwhile, how much it did. */
-  readonly busy: number;
+  readonly cost: Cost;
+  readonly looks: number;
   readonly entries: readonly Entry[];
 };
-const percent = (share: number): string => `${(100 * share).toFixed(0)}%`;
-
-/** Of all processors, from now until it is asked. */
-function busyness(): () => number {
-  const from = machine();
-  return () => {
-    const to = machine();
-    return (to.busy - from.busy) / Math.max(1, to.all - from.all);
-  };
-}
-
 /** Time from the change of the datacenter to the answer to the last status of a control plane. */
 async function change(fleet: Fleet, round: number, signal: AbortSignal): Promise<Change> {
   await fleet.log.read();
-  const cpu = fleet.cpu();
-  const busy = busyness();
+  const looksBefore = await fleet.looks();
+  const cost = meter(fleet);
   const began = Date.now();
   await fleet.preset(PRESETS[round % PRESETS.length] ?? 'minimal');
   const done = (all: readonly Entry[]): boolean => patches(all) >= fleet.count && statuses(all) >= fleet.count;
@@ -65,7 +56,7 @@ async function change(fleet: Fleet, round: number, signal: AbortSignal): Promise
     throw new Error(
       `${patches(reached)} of ${fleet.count} were reached; ${fleet.controller?.lines.slice(-5).join('\n')}`,
     );
-  const used = { cpu: fleet.cpu() - cpu, busy: busy() };
+  const used = { cost: cost(), looks: (await fleet.looks()) - looksBefore };
   const last = reached.filter((e) => ['deployments', 'auditconfigs/status'].includes(e.what)).map((e) => e.at);
   // What comes too late, or twice, counts too.
   await sleep(3_000);
@@ -73,24 +64,25 @@ async function change(fleet: Fleet, round: number, signal: AbortSignal): Promise
 }
 
 async function speed(fleet: Fleet, rounds: number, signal: AbortSignal): Promise<readonly Claim[]> {
-  const times: { readonly ours: Change; readonly bare: number }[] = [];
+  const times: { readonly ours: Change; readonly bare: Bare }[] = [];
   for (let round = 0; round < rounds && !signal.aborted; round++) {
     const ours = await change(fleet, round, signal);
     await fleet.settle();
     await fleet.quiet(2_000, signal);
     await fleet.stopController();
     await fleet.log.read();
-    const busy = busyness();
     const bare = await bareRound(fleet, round);
-    const its = { busy: busy(), entries: (await fleet.log.read()).filter((e) => e.bare && e.verb !== 'get') };
+    const entries = (await fleet.log.read()).filter((e) => e.bare && e.verb !== 'get');
     times.push({ ours, bare });
     const work = ours.entries.filter((e) => e.what !== 'leases');
     say(
-      `  round ${round + 1}: ${seconds(ours.ms)}, bare client ${seconds(bare)}, ${(ours.ms / bare).toFixed(2)}; processor time ${seconds(ours.cpu)}`,
+      `  round ${round + 1}: ${seconds(ours.ms)}, bare client ${seconds(bare.ms)}, ${(ours.ms / bare.ms).toFixed(2)}`,
     );
     say(
-      `    in flight ${inFlight(work).toFixed(1)}, ${inFlight(its.entries).toFixed(1)}; machine busy ${percent(ours.busy)}, ${percent(its.busy)}; events ${work.filter((e) => e.what === 'events').length}`,
+      `    in flight ${inFlight(work).toFixed(1)}, ${inFlight(entries).toFixed(1)}; ${(ours.looks / fleet.count).toFixed(1)} looks a control plane; events ${work.filter((e) => e.what === 'events').length}`,
     );
+    say(`    ${toldCost(ours.cost)}`);
+    say(`    bare client: ${toldCost(bare.cost)}`);
     await fleet.settle();
     fleet.startController();
     await fleet.quiet(4_000, signal);
@@ -98,7 +90,7 @@ async function speed(fleet: Fleet, rounds: number, signal: AbortSignal): Promise
     await fleet.settle();
     await fleet.quiet(2_000, signal);
   }
-  const ratio = median(times.map((t) => t.ours.ms / t.bare));
+  const ratio = median(times.map((t) => t.ours.ms / t.bare.ms));
   const counts = counted((times.at(-1)?.ours.entries ?? []).filter(isWork));
   for (const [what, n] of Object.entries(counts)) say(`  ${String(n).padStart(6)} ${what}`);
   const is = (what: string): boolean => counts[what] === fleet.count;
