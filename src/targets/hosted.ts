@@ -216,7 +216,10 @@ export function hostedView(seen: HostedObserved, spec: HostedSpec): Read<HostedV
       auditFlags: inEffect(s.flags.found),
       digest: isIn ? record?.digest : undefined,
       config: record?.config,
-      base: baseOf(seen.workload, s),
+      // A hash of nearly all of it, which hardly anybody asks for.
+      get base() {
+        return baseOf(seen.workload, s);
+      },
     },
   };
 }

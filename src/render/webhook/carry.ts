@@ -5,7 +5,7 @@
  * vouches for the server, since whoever gets it can use it (of a client certificate nobody gets the key). Both kubeconfigs
  * are ones that were rendered here. Called by the rollout, and by the agent for a node that waits.
  */
-import { canonicalJson } from '../../config/canonical.ts';
+import { isSameJson } from '../../config/canonical.ts';
 import type { Credentials, Revision } from '../types.ts';
 import { credentialFiles, TOKEN_FILE } from './credentials.ts';
 
@@ -30,7 +30,7 @@ function parsed(kubeconfig: Uint8Array): { readonly cluster: Fields; readonly us
 }
 
 const same = (a: Fields, b: Fields, names: readonly string[]): boolean =>
-  names.every((n) => canonicalJson(a[n] ?? null) === canonicalJson(b[n] ?? null));
+  names.every((n) => isSameJson(a[n] ?? null, b[n] ?? null));
 
 const ENDPOINT = ['server', 'tls-server-name'];
 const TRUST = ['certificate-authority-data', 'insecure-skip-tls-verify'];

@@ -15,7 +15,7 @@ import { parseAddress } from '../../api/addresses.ts';
 import type { Address } from '../../api/addresses.ts';
 import type { Reasons, Verdict } from '../../api/conditions.ts';
 import type { LabelSelector, Labels } from '../../api/label-selector.ts';
-import { canonicalJson } from '../../config/canonical.ts';
+import { isSameJson } from '../../config/canonical.ts';
 import { isAllowed } from '../../config/destinations.ts';
 import type { AllowedDestinations } from '../../config/destinations.ts';
 import { hostIn } from '../../render/egress/destination.ts';
@@ -330,8 +330,8 @@ export function lookups(
 }
 
 const isSame = (there: OwnPolicy, want: EgressPolicy): boolean =>
-  canonicalJson(there.spec) === canonicalJson(want.spec) &&
-  canonicalJson(there.ownerReferences ?? null) === canonicalJson(want.metadata.ownerReferences) &&
+  isSameJson(there.spec, want.spec) &&
+  isSameJson(there.ownerReferences ?? null, want.metadata.ownerReferences) &&
   Object.entries(EGRESS_LABELS).every(([key, value]) => there.labels[key] === value);
 
 /** Without ours; where there is one, it goes. */

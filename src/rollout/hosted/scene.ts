@@ -110,8 +110,17 @@ export const progressing = (what: string, { workload }: HostedFacts): RolledOut 
 export const short = (digest: string): string => digest.slice(0, 16);
 export const nameOf = ({ spec, name }: WorkloadFact): string => `${spec.kind} ${name}`;
 export const memoryOf = ({ status }: Facts): Memory => status.workload ?? {};
-export const planFor = (to: Revision | null, { object, spec }: WorkloadFact) =>
-  managed.plan(to, { workload: object }, spec);
+type Planned = ReturnType<typeof managed.plan>;
+/** A decision asks twice, and a plan compares all of a workload's words and volumes. Facts are never changed. */
+const PLANS = new WeakMap<WorkloadFact, { readonly to: Revision | null; readonly plan: Planned }>();
+
+export function planFor(to: Revision | null, workload: WorkloadFact): Planned {
+  const known = PLANS.get(workload);
+  if (known !== undefined && known.to === to) return known.plan;
+  const plan = managed.plan(to, { workload: workload.object }, workload.spec);
+  PLANS.set(workload, { to, plan });
+  return plan;
+}
 export const opsOf = (plan: {
   readonly changes: readonly { readonly patch: readonly PatchOp[] }[];
 }): readonly PatchOp[] => plan.changes.flatMap((c) => c.patch);

@@ -3,7 +3,7 @@
  * is wanted. Each is guarded by a `test` of what was read: whoever wrote the same list since makes the whole patch fail, and
  * it is planned anew. Called by the hosted target only.
  */
-import { canonicalJson } from '../../config/canonical.ts';
+import { isSameJson } from '../../config/canonical.ts';
 
 export type PatchOp =
   | { readonly op: 'add' | 'replace' | 'test'; readonly path: string; readonly value: unknown }
@@ -17,7 +17,7 @@ const guard = (path: string, was: unknown): PatchOp => ({ op: 'test', path, valu
 
 /** A list as a whole: `args` is atomic, and volumes are few. An empty one is taken out, as the API server would. */
 export function listOps(path: string, was: readonly unknown[] | null, wanted: readonly unknown[]): readonly PatchOp[] {
-  if (canonicalJson(was ?? []) === canonicalJson(wanted)) return [];
+  if (isSameJson(was ?? [], wanted)) return [];
   if (wanted.length === 0) return [guard(path, was), { op: 'remove', path }];
   return [guard(path, was), { op: was === null ? 'add' : 'replace', path, value: wanted }];
 }

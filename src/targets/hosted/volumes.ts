@@ -4,7 +4,7 @@
  * pod of that node along. A volume that its owner mounted at the log's folder is used where it has an end of its own.
  */
 import type { Finding } from '../../api/findings.ts';
-import { canonicalJson } from '../../config/canonical.ts';
+import { isSameJson } from '../../config/canonical.ts';
 import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle/names.ts';
 import type { Hosting } from '../../render/bundle/names.ts';
 import type { Revision } from '../../render/types.ts';
@@ -243,10 +243,10 @@ export function covers(is: Json | undefined, wanted: Json): boolean {
   if (isJsonRecord(wanted))
     return (
       isJsonRecord(is) &&
-      Object.entries(wanted).every(([k, v]) => covers(is[k], v)) &&
+      Object.keys(wanted).every((k) => covers(is[k], wanted[k] ?? null)) &&
       !DECISIVE.some((k) => wanted[k] === undefined && isSaid(is[k]))
     );
-  return is !== undefined && canonicalJson(is) === canonicalJson(wanted);
+  return is !== undefined && isSameJson(is, wanted);
 }
 
 /**

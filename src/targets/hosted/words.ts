@@ -24,6 +24,7 @@ const placeOf = (w: Pick<Word, 'list' | 'index'>, { container }: Workload): stri
  * there stays as it is written. Undefined where a value is not known here.
  */
 function expand(raw: string, w: Pick<Workload, 'variables' | 'hasMoreVariables'>): string | undefined {
+  if (!raw.includes('$')) return raw;
   let known = true;
   const text = raw.replace(/\$\$|\$\(([^()]*)\)/g, (all: string, name: string | undefined) => {
     if (all === '$$') return '$';

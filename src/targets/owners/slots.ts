@@ -3,7 +3,7 @@
  * given back as they were. And the guarded JSON patch from one object to another that differs in these fields only.
  * Pure; called by target.ts.
  */
-import { canonicalJson } from '../../config/canonical.ts';
+import { isSameJson } from '../../config/canonical.ts';
 import type { PatchOp } from '../hosted/patch.ts';
 import { covers, unlessSame } from '../hosted/volumes.ts';
 import { at, isJsonRecord } from '../hosted/workload.ts';
@@ -200,7 +200,7 @@ const pointer = (path: readonly string[]): string =>
 export function difference(was: Json, wanted: Json, slots: Slots): readonly PatchOp[] {
   const whole = new Set(Object.values(slots).map((s) => pointer(s.at)));
   const walk = (a: Json | undefined, b: Json | undefined, path: readonly string[]): readonly PatchOp[] => {
-    if (Object.is(a, b) || (a !== undefined && b !== undefined && canonicalJson(a) === canonicalJson(b))) return [];
+    if (Object.is(a, b) || (a !== undefined && b !== undefined && isSameJson(a, b))) return [];
     const p = pointer(path);
     if (b === undefined)
       return [
