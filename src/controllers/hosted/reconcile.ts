@@ -34,7 +34,15 @@ import type { HostedLooks } from './looks.ts';
 import { pruneHosted } from './prune.ts';
 import type { ServingWatch } from './serving.ts';
 import type { OwnedObjects } from './owned.ts';
-import { findWorkload, homeOf, hostedPlaceOf, placeKey, readWorkloadFresh, resourceOfMade } from './workloads.ts';
+import {
+  findWorkload,
+  homeOf,
+  hostedPlaceOf,
+  isOwnerPlace,
+  placeKey,
+  readWorkloadFresh,
+  resourceOfMade,
+} from './workloads.ts';
 import type { HostedPlace, Patched, Workloads } from './workloads.ts';
 
 export type HostedReconcilerOptions = ReconcilerOptions & {
@@ -127,14 +135,18 @@ type Looked = {
   readonly made?: readonly string[];
 };
 
-/** Only where the workload is another one: if somebody took the patch out of the request, nothing else would tell. */
+/**
+ * Only where the workload is another one: if somebody took the patch out of the request, nothing else would tell. And not of
+ * owners' objects, which are watched from the look on that finds our edit in one.
+ */
 function madeBy(
   { status }: HostedReconcilerOptions,
-  { config, workload, decision }: HostedTask,
+  { config, place, workload, decision }: HostedTask,
   patched: KubeObject | undefined,
 ): readonly string[] {
   const { generation, resourceVersion } = patched?.metadata ?? {};
-  if (patched === undefined || generation === workload?.metadata.generation || !isFollowed(decision)) return [];
+  if (isOwnerPlace(place.spec) || !isFollowed(decision)) return [];
+  if (patched === undefined || generation === workload?.metadata.generation) return [];
   const written = status.made(config.metadata.uid ?? '');
   return [`${patched.kind}/${resourceVersion}`, ...(written === undefined ? [] : [`${config.kind}/${written}`])];
 }
