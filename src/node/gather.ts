@@ -1,6 +1,7 @@
 /** Reads from the disk what a target asks for, until it asks for nothing new. The target itself does no I/O. */
 import type { Disk } from '../host/types.ts';
 import type { Revision } from '../render/types.ts';
+import { END_BYTES } from '../targets/types.ts';
 import type { HostFile, HostObserved, HostPath, HostRead, HostStat, FilesTarget } from '../targets/types.ts';
 
 /**
@@ -16,9 +17,6 @@ async function readFile(disk: Disk, path: HostPath): Promise<HostFile | null> {
   const bytes = await disk.read(path);
   return bytes === null ? null : { bytes, mode: stat.mode, owner: stat.owner };
 }
-
-/** A few events, commonly. */
-const END_BYTES = 64 * 1024;
 
 const readEnd = async (disk: Disk, path: HostPath): Promise<Uint8Array | null> =>
   (await disk.stat(path))?.kind === 'file' ? disk.readEnd(path, END_BYTES) : null;

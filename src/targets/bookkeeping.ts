@@ -20,6 +20,7 @@ import {
 import type { HostLayout } from './host-layout.ts';
 import { backupPath, backupsDir, encodeRecord, ownBackups, parseRecord, recordPath } from './record.ts';
 import type { AdoptionRecord } from './record.ts';
+import { END_BYTES } from './types.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, HostStat, Owner } from './types.ts';
 
 /** Whose books: `of` names the place for as long as it exists, also where the edited file becomes another one. */
@@ -163,11 +164,13 @@ export function logTakenFindings(to: Revision, seen: HostObserved, logsTo: HostP
   const log = logFileOf(to);
   const end = log === null ? null : (seen.ends.get(log.path) ?? null);
   if (log === null || end === null || logsTo === log.path) return [];
-  // What stands before the first line end may be half a line, what stands behind the last one too.
+  // What stands behind the last line end is half a line, and so is what stands before the first one where there is more of it:
+  // an event with large bodies begins far in front.
+  const from = end.byteLength < END_BYTES ? 0 : 1;
   const lines = new TextDecoder()
     .decode(end)
     .split('\n')
-    .slice(0, -1)
+    .slice(from, -1)
     .filter((l) => l.trim() !== '');
   if (lines.length === 0 || lines.some(isAuditLine)) return [];
   const message = `${log.path} is there, and is no log of a kube-apiserver: rotation would rename it, and delete what another program has written. Choose another path, or take that file away.`;

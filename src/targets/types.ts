@@ -11,6 +11,8 @@ export type HostPath = string;
 
 /** `File`: bytes and owner. `Dir`: the names in a folder. `Stat`: what is there, not followed if it is a link. */
 /** `End`: the last bytes of a file that may be large. */
+/** How many bytes an `End` has at most: a few events, commonly. */
+export const END_BYTES = 64 * 1024;
 export type HostRead = { readonly read: 'File' | 'Dir' | 'Stat' | 'End'; readonly path: HostPath };
 
 export type Owner = { readonly uid: number; readonly gid: number };

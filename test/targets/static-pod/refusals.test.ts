@@ -122,6 +122,11 @@ describe('a static-pod manifest is refused', () => {
     ['another program’s in JSON', '{"level":"info","msg":"hello"}\n{"level":"info"}\n', ['LogTaken']],
     ['of an API server', `{"kind":"Event","auditID":"x","stage":"Panic"}\n{"kind":"Eve`, []],
     ['of an API server in the format Legacy', '2026-11-21T10:00:00.0Z AUDIT: id="x" stage="Panic"\n', []],
+    [
+      'of an API server, with large bodies',
+      `{"kind":"Event","auditID":"x","requestObject":"${'x'.repeat(100_000)}"}\n`,
+      [],
+    ],
     ['empty', '', []],
     ['nothing but half a line', `${'x'.repeat(100_000)}`, []],
     ['what a power cut left', '\0'.repeat(4096), []],
