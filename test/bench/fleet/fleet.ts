@@ -54,15 +54,20 @@ export class Fleet {
   readonly log: AuditLog;
   readonly token: string;
   readonly #kubeconfig: string;
+  readonly #signal: AbortSignal;
   /** Where the controller leaves a profile of its processor time when it ends; undefined: nowhere. */
   profile: string | undefined;
   controller: ServerProcess | undefined;
   /** Where the controller that was started last says how it is. */
   #port = 0;
 
-  private constructor(plane: ControlPlane, count: number, token: string) {
+  private constructor(
+    plane: ControlPlane,
+    { count, token, signal }: { count: number; token: string; signal: AbortSignal },
+  ) {
     this.plane = plane;
     this.count = count;
+    this.#signal = signal;
     this.token = token;
     this.log = new AuditLog(join(plane.root, 'bench/audit.log'));
     this.#kubeconfig = `${plane.kubeconfigPath}-controller`;
@@ -84,7 +89,7 @@ export class Fleet {
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'auditconfig-hosted' },
       subjects: [{ kind: 'ServiceAccount', name: 'auditconfig-controller', namespace: OPERATOR_NAMESPACE }],
     });
-    const fleet = new Fleet(plane, count, await tokenOf(plane, 'auditconfig-controller'));
+    const fleet = new Fleet(plane, { count, token: await tokenOf(plane, 'auditconfig-controller'), signal });
     await each(count, 8, (i) => fleet.#create(i));
     await fleet.settle();
     return fleet;
@@ -102,9 +107,10 @@ export class Fleet {
     }
   }
 
-  /** Again while the server says that it has no time; throws at any other refusal. */
+  /** Again while the server says that it has no time; throws at any other refusal, and when the bench is told to end. */
   async must(method: 'GET' | 'POST' | 'PATCH', path: string, body?: unknown, contentType?: string): Promise<unknown> {
     for (;;) {
+      this.#signal.throwIfAborted();
       const reply = await this.plane
         .request(method, path, {
           ...(body === undefined ? {} : { body }),
