@@ -10,33 +10,15 @@ type Fields = Readonly<Record<string, unknown>>;
 const isPlain = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 
-/** By UTF-16 code units, as strings compare. */
-function sortedKeys(value: Fields): readonly string[] {
-  const keys = Object.keys(value);
-  // Most objects have few fields: sort() makes copies.
-  for (let i = 1; i < keys.length; i++) {
-    const key = keys[i] ?? '';
-    if (key > (keys[i - 1] ?? '')) continue;
-    if (keys.length > FEW) return keys.sort();
-    let at = i;
-    for (; at > 0 && (keys[at - 1] ?? '') > key; at--) keys[at] = keys[at - 1] ?? '';
-    keys[at] = key;
-  }
-  return keys;
-}
-const FEW = 24;
-
 /** Fields that are undefined count as absent, as in JSON. Throws for what has no JSON form: that is a bug of a caller. */
 export function canonicalJson(value: unknown): string {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value);
-  let text = '';
-  if (Array.isArray(value)) {
-    for (const item of value) text += `${text === '' ? '' : ','}${canonicalJson(item)}`;
-    return `[${text}]`;
-  }
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (!isPlain(value)) throw new Error(`${typeof value} has no canonical form`);
-  for (const key of sortedKeys(value)) {
+  let text = '';
+  // By UTF-16 code units, as strings compare.
+  for (const key of Object.keys(value).sort()) {
     const member = value[key];
     if (member !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${canonicalJson(member)}`;
   }

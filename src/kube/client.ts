@@ -37,9 +37,7 @@ export type ApplyCall = Call & {
   readonly subresource?: 'status';
 };
 
-/** What a write is answered with; metadataOnly: name, version and the like, for whoever knows the rest. */
-type WriteCall = Call & { readonly fieldManager?: string; readonly metadataOnly?: boolean };
-export type PatchCall = WriteCall & { readonly subresource?: 'status' | 'scale' };
+export type PatchCall = Call & { readonly fieldManager?: string; readonly subresource?: 'status' | 'scale' };
 
 /** RFC 6902. A failed `test` comes back as Invalid. */
 export type JsonPatch = readonly (
@@ -60,7 +58,7 @@ export interface KubeClient {
   list(resource: Resource, call: ListCall): Promise<Result<readonly KubeObject[]>>;
   /** One page; `next` continues it. Gone means that it took too long: begin anew. */
   page(resource: Resource, call: ListCall, next?: string): Promise<Result<Page>>;
-  create(resource: Resource, object: KubeObject, call: WriteCall): Promise<Result<KubeObject>>;
+  create(resource: Resource, object: KubeObject, call: Call & { fieldManager?: string }): Promise<Result<KubeObject>>;
   /** Server-side apply of exactly the fields in `object`: fields applied before and now missing are removed. */
   apply(resource: Resource, object: KubeObject, call: ApplyCall): Promise<Result<KubeObject>>;
   /** RFC 7386: null removes. Put metadata.resourceVersion in to get a Conflict instead of overwriting. */
@@ -144,14 +142,13 @@ class RestClient implements KubeClient {
     return answer.ok ? parsePage(answer.value, resource) : answer;
   }
 
-  create(resource: Resource, object: KubeObject, call: WriteCall): Promise<Result<KubeObject>> {
+  create(resource: Resource, object: KubeObject, call: Call & { fieldManager?: string }): Promise<Result<KubeObject>> {
     const { namespace } = object.metadata;
     return this.#object(resource, {
       method: 'POST' as const,
       path: pathOf(resource, namespace === undefined ? {} : { namespace }),
       query: { fieldManager: call.fieldManager, dryRun: call.dryRun === true ? 'All' : undefined },
       body: object,
-      accept: acceptFor(call.metadataOnly, false),
       ...callOf(call),
       about: { verb: 'create', resource: resourceLabel(resource) },
     });
@@ -198,7 +195,6 @@ class RestClient implements KubeClient {
       },
       body: how.body,
       contentType: how.type,
-      accept: acceptFor(call.metadataOnly, false),
       ...callOf(call),
       about: { verb: how.verb, resource: resourceLabel(resource) },
     });

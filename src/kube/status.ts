@@ -98,12 +98,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       const same = uid === undefined ? [] : [{ op: 'test' as const, path: '/metadata/uid', value: uid }];
       const ref = namespace === undefined ? { name } : { namespace, name };
       const patch = [...same, { op: 'add' as const, path: '/status', value: status }];
-      const result = await client.jsonPatch(resource, ref, patch, {
-        signal,
-        fieldManager,
-        subresource: 'status',
-        metadataOnly: true,
-      });
+      const result = await client.jsonPatch(resource, ref, patch, { signal, fieldManager, subresource: 'status' });
       metrics.statusWrite(result.ok ? 'written' : 'failed');
       if (!result.ok) return { ok: false, error: explained(result.error) };
       const made = result.value.metadata.resourceVersion;

@@ -33,7 +33,7 @@ describe('a status', () => {
           { op: 'test', path: '/metadata/uid', value: 'u' },
           { op: 'add', path: '/status', value: { n: 1 } },
         ],
-        call: { signal, fieldManager: 'm', subresource: 'status', metadataOnly: true },
+        call: { signal, fieldManager: 'm', subresource: 'status' },
       },
     ]);
   });

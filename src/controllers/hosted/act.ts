@@ -160,11 +160,7 @@ async function publish(
   const ref = { name: object.metadata.name, namespace: object.metadata.namespace };
   const owners = owner === undefined ? {} : { ownerReferences: [owner] };
   const whole: KubeObject = { ...object, metadata: { ...object.metadata, ...owners } };
-  const created = await a.client.create(published, whole, {
-    signal,
-    fieldManager: FIELD_MANAGER,
-    metadataOnly: true,
-  });
+  const created = await a.client.create(published, whole, { signal, fieldManager: FIELD_MANAGER });
   if (created.ok || created.error.code !== 'AlreadyExists') return created;
   const there = await a.client.get(published, ref, { signal });
   if (!there.ok) return there;
