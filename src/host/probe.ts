@@ -5,6 +5,7 @@
  */
 import { request } from 'node:https';
 import { networkInterfaces } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export type ProbeAddress = { readonly host: string; readonly port: number };
 
@@ -26,13 +27,17 @@ export function isOwnAddress(host: string): boolean {
 }
 
 type Asked = { readonly credentials?: ProbeCredentials; readonly signal: AbortSignal };
-type Told = { readonly status: number; readonly text: string };
+type Answer = { readonly status: number; readonly text: string };
+/** `Gone`: nobody listens there, or whoever did has hung up. `Silent`: no answer in time, or none that can be read. */
+type Told = Answer | 'Gone' | 'Silent';
 
 /** A list of checks is shorter. */
 const MAX_TEXT = 64 * 1024;
 
-/** The answer to a GET, or null when nobody answers in time. */
-function tell(address: ProbeAddress, path: string, options: Asked): Promise<Told | null> {
+const GONE = new Set<string | undefined>(['ECONNREFUSED', 'ECONNRESET']);
+
+/** What a GET is told. */
+function tell(address: ProbeAddress, path: string, options: Asked): Promise<Told> {
   const c = options.credentials;
   return new Promise((resolve) => {
     const req = request(
@@ -53,8 +58,12 @@ function tell(address: ProbeAddress, path: string, options: Asked): Promise<Told
         res.on('close', () => resolve({ status: res.statusCode ?? 0, text }));
       },
     );
-    req.on('timeout', () => req.destroy());
-    req.on('error', () => resolve(null));
+    req.on('timeout', () => {
+      // What `destroy` reports looks as if the other side had hung up.
+      resolve('Silent');
+      req.destroy();
+    });
+    req.on('error', (e: NodeJS.ErrnoException) => resolve(GONE.has(e.code) ? 'Gone' : 'Silent'));
     req.end();
   });
 }
@@ -65,19 +74,31 @@ export async function probeApiServer(
   options: { readonly credentials?: ProbeCredentials; readonly signal: AbortSignal },
 ): Promise<Health> {
   if (options.credentials === undefined && !isOwnAddress(address.host)) return 'Down';
-  const ready = (await tell(address, '/readyz', options))?.status;
-  if (ready === undefined) return 'Down';
-  if (ready === 200) return 'Ready';
-  return ready === 401 || ready === 403 ? 'Forbidden' : 'NotReady';
+  const answer = await tell(address, '/readyz', options);
+  if (typeof answer === 'string') return 'Down';
+  if (answer.status === 200) return 'Ready';
+  return answer.status === 401 || answer.status === 403 ? 'Forbidden' : 'NotReady';
 }
+
+/** A failing /readyz lists its checks to everybody (k8s.io/apiserver pkg/server/healthz). */
+const failedChecks = ({ status, text }: Answer): readonly string[] =>
+  status === 500 ? [...text.matchAll(/^\[-\](\S+)/gm)].map(([, name]) => name ?? '') : [];
+
+/** One that ends lets go of etcd some milliseconds before it stops listening, and its checks of etcd fail (seen with 1.36). */
+const FAIL_AT_THE_END = new Set(['shutdown', 'etcd', 'etcd-readiness']);
+const AGAIN_MS = 250;
 
 /**
  * Of one that was just seen not ready: true where /readyz fails for the one reason that the process was told to end (its
- * check `shutdown`), or where it has stopped listening meanwhile. Nothing was wrong before. A failing /readyz lists its
- * checks to everybody (k8s.io/apiserver pkg/server/healthz).
+ * check `shutdown`), or where it has stopped listening meanwhile. Nothing was wrong before. Where etcd fails too, either
+ * the process is about to be gone, or etcd was away already: the second look tells. False where the signal came first.
  */
 export async function isEnding(address: ProbeAddress, signal: AbortSignal): Promise<boolean> {
-  const answer = isOwnAddress(address.host) ? await tell(address, '/readyz', { signal }) : null;
-  const failed = [...(answer?.text ?? '').matchAll(/^\[-\](\S+)/gm)].map((m) => m[1]);
-  return answer === null || (answer.status === 500 && failed.length === 1 && failed[0] === 'shutdown');
+  const answer = isOwnAddress(address.host) ? await tell(address, '/readyz', { signal }) : 'Gone';
+  if (typeof answer === 'string') return !signal.aborted;
+  const failed = failedChecks(answer);
+  if (!failed.includes('shutdown') || !failed.every((name) => FAIL_AT_THE_END.has(name))) return false;
+  if (failed.length === 1) return true;
+  await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+  return (await tell(address, '/readyz', { signal })) === 'Gone';
 }

@@ -1,8 +1,6 @@
-/** The host room against a real disk, real processes and a real TLS server. */
+/** The host room against a real disk and real processes. */
 import { spawn } from 'node:child_process';
 import { chmod, link, lstat, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -10,9 +8,7 @@ import { giveFolder, realDisk } from '../../src/host/disk.ts';
 import { installFile, makeFolder, stagingPath } from '../../src/host/install.ts';
 import type { Disk } from '../../src/host/types.ts';
 import { readLastWords, readStarts, tellingLines } from '../../src/host/pod-logs.ts';
-import { isOwnAddress, probeApiServer } from '../../src/host/probe.ts';
 import { listApiServers, podsWithProcesses } from '../../src/host/processes.ts';
-import { Authority } from '../control-plane/pki.ts';
 import { MemoryDisk } from './memory-disk.ts';
 
 let dir: string;
@@ -249,39 +245,6 @@ describe('pods with processes', () => {
     await mkdir(join(dir, '9'));
     expect(await podsWithProcesses([gone, here, uuid], dir)).toEqual([here, uuid]);
     expect(await podsWithProcesses([], join(dir, 'none'))).toEqual([]);
-  });
-});
-
-describe('the probe', () => {
-  it.each([
-    [200, 'Ready'],
-    [500, 'NotReady'],
-    [401, 'Forbidden'],
-    [403, 'Forbidden'],
-  ])('takes %i for %s', async (status, health) => {
-    const { cert, key } = new Authority('kubernetes').issue({ commonName: 'kube-apiserver', usages: ['server'] });
-    const server = createServer({ cert, key }, (req, res) => {
-      expect(req.headers.authorization).toBeUndefined();
-      res.writeHead(status).end();
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    try {
-      expect(await probeApiServer({ host: '127.0.0.1', port }, { signal: AbortSignal.timeout(5_000) })).toBe(health);
-    } finally {
-      server.close();
-    }
-    expect(await probeApiServer({ host: '127.0.0.1', port }, { signal: AbortSignal.timeout(5_000) })).toBe('Down');
-  });
-
-  it('asks no other machine without checking its certificate', async () => {
-    expect([
-      isOwnAddress('127.0.0.1'),
-      isOwnAddress('::1'),
-      isOwnAddress('192.0.2.1'),
-      isOwnAddress('example.org'),
-    ]).toEqual([true, true, false, false]);
-    expect(await probeApiServer({ host: '192.0.2.1', port: 1 }, { signal: AbortSignal.timeout(5_000) })).toBe('Down');
   });
 });
 
