@@ -31,7 +31,7 @@ import type { Bundles, ClusterOptions } from './prestage-input.ts';
 import { findingLine } from './render.ts';
 import type { CommandResult, Io } from './types.ts';
 
-const MANIFESTS_DIR = '/etc/kubernetes/manifests';
+const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml';
 
 type Options = ClusterOptions & {
   readonly filename?: string;
@@ -78,7 +78,7 @@ function ownerOf(text: string): Owner | undefined {
 
 /** Of a manifest that is there already: an upgrade, or a join that was tried before. */
 async function knownHere(disk: Disk): Promise<{ readonly owner?: Owner; readonly version?: Minor }> {
-  const bytes = await disk.read(`${MANIFESTS_DIR}/kube-apiserver.yaml`);
+  const bytes = await disk.read(MANIFEST);
   const read = bytes === null ? null : readManifest(bytes);
   if (bytes === null || read === null || !('ok' in read)) return {};
   const version = versionOfManifest(bytes);
@@ -107,7 +107,7 @@ async function stage(name: string | undefined, o: Options, io: Io): Promise<Comm
       o,
       disk,
       version,
-      spec: { layout: DEFAULT_LAYOUT, manifestsDir: MANIFESTS_DIR, owner },
+      spec: { layout: DEFAULT_LAYOUT, manifest: MANIFEST, owner },
     });
   } catch (e) {
     if (!(e instanceof Error && 'syscall' in e)) throw e;

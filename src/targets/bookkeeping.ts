@@ -155,15 +155,26 @@ export function logPlaceFindings(to: Revision, seen: HostObserved): readonly Fin
 /** As kube-apiserver writes it: an event in JSON, or a line of the format Legacy. */
 const isAuditLine = (line: string): boolean => /"auditID"\s*:/.test(line) || /^\S+ AUDIT: /.test(line);
 
+/** What we wrote last logs there, be it a manifest, a unit, or a drop-in, whose flags have no dashes. */
+function isNamedByUs(log: HostPath, seen: HostObserved, books: Books): boolean {
+  const words = (recordOf(seen, books)?.after ?? '').split(/[\s"',[\]]+/);
+  return ['--', ''].some((dashes) => words.includes(`${dashes}audit-log-path=${log}`));
+}
+
 /**
  * A file at the log's path with whole lines, and none of an API server among the last: it is another program's log (auditd's
- * is /var/log/audit/audit.log), which rotation would rename and, in time, delete. `logsTo`: where on
- * the host this API server logs now; that is its own, whatever is in it.
+ * is /var/log/audit/audit.log), which rotation would rename and, in time, delete. Where this API server logs now
+ * (`logsTo`, on the host) is its own, whatever is in it; so is where we last made it log, or else whoever takes our flags out
+ * and writes rubbish into the log would thereby keep them out.
  */
-export function logTakenFindings(to: Revision, seen: HostObserved, logsTo: HostPath | null): readonly Finding[] {
+export function logTakenFindings(
+  to: Revision,
+  seen: HostObserved,
+  { logsTo, books }: { readonly logsTo: HostPath | null; readonly books: Books },
+): readonly Finding[] {
   const log = logFileOf(to);
   const end = log === null ? null : (seen.ends.get(log.path) ?? null);
-  if (log === null || end === null || logsTo === log.path) return [];
+  if (log === null || end === null || logsTo === log.path || isNamedByUs(log.path, seen, books)) return [];
   // What stands behind the last line end is half a line, and so is what stands before the first one where there is more of it:
   // an event with large bodies begins far in front.
   const from = end.byteLength < END_BYTES ? 0 : 1;

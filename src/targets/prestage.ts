@@ -8,17 +8,22 @@ import type { Finding } from '../api/findings.ts';
 import { hasErrors } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
 import { logChanges, logFileOf, logPlaceFindings, logTakenFindings, refusal } from './bookkeeping.ts';
-import { filesOf, foldersTo, revisionChanges, revisionDir, sha256 } from './host-layout.ts';
+import type { Books } from './bookkeeping.ts';
+import { filesOf, foldersTo, parentOf, revisionChanges, revisionDir, sha256 } from './host-layout.ts';
 import type { HostLayout, RevisionFile } from './host-layout.ts';
+import { recordPath } from './record.ts';
 import { missingMounts } from './static-pod/mounts.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, FilesTarget, Owner, Plan } from './types.ts';
 
 export type PrestageSpec = {
   readonly layout: HostLayout;
-  readonly manifestsDir: HostPath;
+  /** The one that kubeadm will write, or has written. */
+  readonly manifest: HostPath;
   /** The user that the API server will run as. */
   readonly owner: Owner;
 };
+
+const booksOf = ({ manifest, layout }: PrestageSpec): Books => ({ of: manifest, layout });
 
 function observe(to: Revision | null, _seen: HostObserved, spec: PrestageSpec): readonly HostRead[] {
   if (to === null) return [];
@@ -28,17 +33,18 @@ function observe(to: Revision | null, _seen: HostObserved, spec: PrestageSpec): 
     ...filesOf(to, spec.layout).map(({ path }): HostRead => ({ read: 'File', path })),
     ...[...folders, ...(log === null ? [] : [log.path])].map((path): HostRead => ({ read: 'Stat', path })),
     ...(log === null ? [] : [{ read: 'End', path: log.path } as const]),
+    { read: 'File', path: recordPath(spec.manifest, spec.layout) },
   ];
 }
 
 function plan(to: Revision | null, seen: HostObserved, spec: PrestageSpec): Plan<HostChange> {
   if (to === null) return { changes: [], findings: [], restarts: false };
-  const { layout, manifestsDir, owner } = spec;
+  const { layout, manifest, owner } = spec;
   const nothing = { mounts: [], names: [] };
   const findings = [
-    ...missingMounts(nothing, to, layout, manifestsDir).findings,
+    ...missingMounts(nothing, to, layout, parentOf(manifest)).findings,
     ...logPlaceFindings(to, seen),
-    ...logTakenFindings(to, seen, null),
+    ...logTakenFindings(to, seen, { logsTo: null, books: booksOf(spec) }),
   ];
   if (hasErrors(findings)) return { refused: findings };
   return {

@@ -182,7 +182,10 @@ function wantedOf(d: Distro, to: Revision, seen: HostObserved, { layout, adopts 
     ...oldRke2Findings(d, to),
     ...logFindings(to, layout),
     ...logPlaceFindings(to, seen),
-    ...logTakenFindings(to, seen, here.flags.get('--audit-log-path') ?? null),
+    ...logTakenFindings(to, seen, {
+      logsTo: here.flags.get('--audit-log-path') ?? null,
+      books: booksOf(d, layout),
+    }),
   ];
   if (refused.length > 0) return { refused };
   const findings = adoptionFindings(base.ok.flags, new Map(wanted.map((f) => [f.name, f.value])));

@@ -183,10 +183,13 @@ function install(to: Revision, seen: HostObserved, spec: StaticPodSpec): Plan<Ho
   if ('refused' in now) return now;
   const wanted = wantedText(now.ok, to, seen, spec);
   if ('refused' in wanted) return wanted;
-  const place = [...logPlaceFindings(to, seen), ...logTakenFindings(to, seen, logsTo(now.ok.current))];
+  const [reader, books] = [readerOf(now.ok.base), booksOf(spec)];
+  const place = [
+    ...logPlaceFindings(to, seen),
+    ...logTakenFindings(to, seen, { logsTo: logsTo(now.ok.current), books }),
+  ];
   if (place.length > 0) return { refused: place };
   const { flags, done } = wanted.ok;
-  const [reader, books] = [readerOf(now.ok.base), booksOf(spec)];
   const access = done ? [] : logAccessFindings(to, seen, reader, books);
   if (access.length > 0) return { refused: access };
   const text = isRendered(now.ok, to, seen, spec) ? now.ok.current.text : wanted.ok.text;

@@ -187,13 +187,11 @@ function install(to: Revision, seen: HostObserved, spec: SystemdSpec): Plan<Host
   const { base, writer, command } = now.ok;
   const wanted = wantedText(base, to, seen, spec);
   if ('refused' in wanted) return wanted;
-  const place = [
-    ...logPlaceFindings(to, seen),
-    ...logTakenFindings(to, seen, effective(command).get('--audit-log-path') ?? null),
-  ];
+  const books = booksOf(spec);
+  const logsTo = effective(command).get('--audit-log-path') ?? null;
+  const place = [...logPlaceFindings(to, seen), ...logTakenFindings(to, seen, { logsTo, books })];
   if (place.length > 0) return { refused: place };
   const { text, done } = wanted.ok;
-  const books = booksOf(spec);
   const adopted = effective(base.command);
   const record = recordFor(to, { manifest: command.file, adopted, before: base.command.text, after: text }, seen, books); // prettier-ignore
   const restart = restartOf(now.ok, text, spec);

@@ -1,7 +1,7 @@
 /** `prestage` on a folder that plays the disk of a node that is about to join. The real join: test/cluster. */
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { runCli } from '../../src/cli/index.ts';
@@ -15,6 +15,7 @@ import { renderFile } from '../../src/render/file.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { DEFAULT_LAYOUT } from '../../src/targets/host-layout.ts';
 import { KUBEADM_ANNOTATION, planKubeadmConfig } from '../../src/targets/kubeadm-config.ts';
+import { encodeRecord, recordPath } from '../../src/targets/record.ts';
 import { FakeApi, json, statusBody } from '../kube/fake-api.ts';
 
 const GOLDEN = join(import.meta.dirname, '../targets/static-pod/golden');
@@ -132,6 +133,22 @@ describe('auditconfig prestage -f', () => {
     };
     expect(await owner(`${folder(to)}/policy.yaml`)).toEqual([65534, 65534]);
     expect(await owner('/var/log/kube-audit')).toEqual([65534, 2000]);
+  });
+
+  it('is refused where the log is another program’s, unless what the agent wrote last logs there', async () => {
+    const put = async (path: string, content: string | Uint8Array): Promise<void> => {
+      await mkdir(join(root, dirname(path)), { recursive: true });
+      await writeFile(join(root, path), content);
+    };
+    await put('/var/log/kube-audit/audit.log', 'type=DAEMON_START msg=audit(1763766000.123:1): op=start\n');
+    const refused = await fromFile(yaml(bundle()));
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('[LogTaken]')]);
+    const manifest = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+    const after = '    - --audit-log-path=/var/log/kube-audit/audit.log\n';
+    const { digest } = OTHER;
+    const record = encodeRecord({ version: 1, manifest, digest, adopted: [], made: [], before: '', after });
+    await put(recordPath(manifest, DEFAULT_LAYOUT), record);
+    expect((await fromFile(yaml(bundle()))).code).toBe(0);
   });
 
   it('where a manifest is there already, its user is the owner', async () => {

@@ -264,6 +264,33 @@ export function contract<Spec>(fixture: Fixture<Spec>): void {
     });
   });
 
+  describe(`${fixture.name}: a log with another program's lines`, () => {
+    const LOG = '/var/log/kube-audit/audit.log';
+    const OTHER_LOG = revision({ logDir: '/var/log/kube-audit/audit.log.d' });
+    const LINES = 'type=DAEMON_START msg=audit(1763766000.123:1): op=start\n';
+
+    it('is not taken where nothing says that it is ours', async () => {
+      const h = host();
+      h.disk.put(LOG, LINES);
+      expect(await h.refusals(A)).toEqual(['LogTaken']);
+    });
+
+    it('keeps nobody’s removal of our flags from being put right, where we logged before', async () => {
+      const h = host();
+      const edited = await h.edited();
+      const bare = h.disk.text(edited);
+      await h.bring(A);
+      if (bare === null) h.disk.live.delete(edited);
+      else h.disk.put(edited, bare);
+      h.disk.put(LOG, LINES);
+      expect(await h.flags()).toEqual(new Map());
+      await h.bring(A);
+      expect(await h.flags()).toEqual(wanted(A));
+      h.disk.put('/var/log/kube-audit/audit.log.d/audit.log', LINES);
+      expect(await h.refusals(OTHER_LOG)).toEqual(['LogTaken']);
+    });
+  });
+
   describe(`${fixture.name}: as people lay hosts out`, () => {
     it('applies what it does not refuse, and removal gives back every byte', async () => {
       let applied = 0;
