@@ -13,6 +13,7 @@ import { KNOWN_FLAGS } from '../render/flags.ts';
 import type { Revision } from '../render/types.ts';
 import { UNKNOWN_PORT } from '../targets/server.ts';
 import type { ServerView } from '../targets/server.ts';
+import { isOpen } from '../targets/variables.ts';
 
 export type CheckFacts = {
   readonly to: Revision;
@@ -74,7 +75,7 @@ const policyLoads: RevisionCheck = ({ to, version }) =>
 
 /** An address that holds a variable of the kubelet's is asked in vain, and each change of a healthy API server taken back. */
 const knowsAddress: Check = ({ server: { address } }) =>
-  address.port !== UNKNOWN_PORT && !address.host.includes('$(')
+  address.port !== UNKNOWN_PORT && !isOpen(address.host)
     ? []
     : refuse(
         'AddressUnknown',

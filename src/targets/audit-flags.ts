@@ -4,6 +4,7 @@
  * Every kind of place uses it, whatever its words are written in.
  */
 import type { ResolvedFlag } from './host-layout.ts';
+import { mayBe } from './variables.ts';
 
 /** pflag gives these a value of their own (`true`) when none is attached, and then never eats the next word. */
 export const isBooleanFlag = (name: string): boolean =>
@@ -64,11 +65,6 @@ export const runsWith = (runs: ReadonlyMap<string, string>, said: ReadonlyMap<st
     const is = runs.get(n);
     return is !== undefined && (sameValue(n, is, v) || mayBe(is, v));
   });
-
-function mayBe(value: string, said: string): boolean {
-  const parts = said.split(/\$\([^)]*\)/).map((p) => p.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  return parts.length > 1 && new RegExp(`^${parts.join('.*')}$`, 's').test(value);
-}
 
 /** The last value of a flag among words, as pflag reads them; null where it is not set. */
 export function flagValue(words: readonly string[], name: string): string | null {

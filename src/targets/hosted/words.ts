@@ -6,6 +6,7 @@
 import { refusal } from '../bookkeeping.ts';
 import { scanFlags } from '../audit-flags.ts';
 import type { FoundFlag } from '../audit-flags.ts';
+import { expand, isOpen } from '../variables.ts';
 import { no } from './workload.ts';
 import type { ListName, Lists, Read, Workload } from './workload.ts';
 
@@ -19,19 +20,14 @@ const basename = (path: string): string => path.slice(path.lastIndexOf('/') + 1)
 const placeOf = (w: Pick<Word, 'list' | 'index'>, { container }: Workload): string =>
   `spec.template.spec.containers[${container}].${w.list}[${w.index}]`;
 
-/**
- * As the kubelet expands (k8s.io/kubernetes third_party/forked/golang/expansion): `$$` is a dollar, a variable that is not
- * there stays as it is written. Undefined where a value is not known here.
- */
-function expand(raw: string, w: Pick<Workload, 'variables' | 'hasMoreVariables'>): string | undefined {
-  if (!raw.includes('$')) return raw;
+/** As the container gets it; undefined where a value is not known here. */
+function expanded(raw: string, w: Pick<Workload, 'variables' | 'hasMoreVariables'>): string | undefined {
   let known = true;
-  const text = raw.replace(/\$\$|\$\(([^()]*)\)/g, (all: string, name: string | undefined) => {
-    if (all === '$$') return '$';
-    const value = w.variables.get(name ?? '');
+  const text = expand(raw, (name) => {
+    const value = w.variables.get(name);
     if (typeof value === 'string') return value;
     if (value === null || w.hasMoreVariables) known = false;
-    return all;
+    return undefined;
   });
   return known ? text : undefined;
 }
@@ -39,7 +35,7 @@ function expand(raw: string, w: Pick<Workload, 'variables' | 'hasMoreVariables'>
 /** A flag whose name stands in a variable may be any flag, audit flags too. */
 const hidesName = (raw: string, before: string | undefined): boolean => {
   const name = raw.split('=')[0] ?? '';
-  if (!/\$\(/.test(name)) return false;
+  if (!isOpen(name)) return false;
   const isValue = before !== undefined && /^--?[^=]+$/.test(before) && !raw.startsWith('-');
   return !isValue;
 };
@@ -79,7 +75,7 @@ export function readFlags(w: Workload): Read<FlagWords> {
   const all: Word[] = [];
   for (const list of LISTS)
     for (const [index, raw] of (w.lists[list] ?? []).entries()) {
-      const text = expand(raw, w);
+      const text = expanded(raw, w);
       if (text === undefined && hidesName(raw, all.at(-1)?.text))
         return no(
           'VariableInFlags',
