@@ -9,10 +9,13 @@ import type { ServerView } from './server.ts';
 /** Absolute, as the host sees it. A `--root` is put in front of it by whoever reads or writes. */
 export type HostPath = string;
 
-/** `File`: bytes and owner. `Dir`: the names in a folder. `Stat`: what is there, not followed if it is a link. */
-/** `End`: the last bytes of a file that may be large. */
 /** How many bytes an `End` has at most: a few events, commonly. */
 export const END_BYTES = 64 * 1024;
+
+/**
+ * `File`: bytes and owner. `Dir`: the names in a folder. `Stat`: what is there, not followed if it is a link. `End`: the
+ * last bytes of a file that may be large.
+ */
 export type HostRead = { readonly read: 'File' | 'Dir' | 'Stat' | 'End'; readonly path: HostPath };
 
 export type Owner = { readonly uid: number; readonly gid: number };
