@@ -29,7 +29,11 @@ const has = (root: string, path: string): string =>
     .map((_, i, keys) => `has(${root}.${keys.slice(0, i + 1).join('.')})`)
     .join(' && ');
 
-type Validation = { readonly expression: string; readonly messageExpression: string; readonly reason: 'Invalid' };
+type Validation = {
+  readonly expression: string;
+  readonly messageExpression: string;
+  readonly reason: 'Invalid' | 'Forbidden';
+};
 
 const OWN = 'object.spec';
 const ENFORCED = 'params.spec.enforced';
@@ -105,45 +109,60 @@ const VARIABLES: readonly object[] = [
   { name: 'governed', expression: `${SELECTED} && !(${EXEMPT})` },
 ];
 
-function policy(action: 'Warn' | 'Deny'): readonly object[] {
-  const name = `auditconfig-datacenter-${action.toLowerCase()}`;
-  const denies = "has(params.spec.admission) && params.spec.admission == 'Deny'";
-  return [
-    {
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'ValidatingAdmissionPolicy',
-      metadata: { name },
-      spec: {
-        failurePolicy: 'Ignore',
-        paramKind: { apiVersion: API_VERSION, kind: 'DatacenterAuditConfig' },
-        matchConstraints: {
-          resourceRules: [
-            { apiGroups: [GROUP], apiVersions: ['*'], operations: ['CREATE', 'UPDATE'], resources: ['auditconfigs'] },
-          ],
-        },
-        matchConditions: [
-          {
-            name: 'spec-changes',
-            // A finalizer that the controller adds is nothing to be warned of.
-            expression: "request.operation == 'CREATE' || object.spec != oldObject.spec",
-          },
-          { name: 'as-the-datacenter-wants', expression: action === 'Deny' ? denies : `!(${denies})` },
+type Rule = { readonly name: string; readonly expression: string };
+type Judge = {
+  readonly name: string;
+  readonly action: 'Warn' | 'Deny';
+  readonly matchConditions: readonly Rule[];
+  readonly validations: readonly Validation[];
+};
+
+/** A policy on every AuditConfig that is written, and its binding to every datacenter. */
+const judging = ({ name, action, matchConditions, validations }: Judge): readonly object[] => [
+  {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'ValidatingAdmissionPolicy',
+    metadata: { name },
+    spec: {
+      failurePolicy: 'Ignore',
+      paramKind: { apiVersion: API_VERSION, kind: 'DatacenterAuditConfig' },
+      matchConstraints: {
+        resourceRules: [
+          { apiGroups: [GROUP], apiVersions: ['*'], operations: ['CREATE', 'UPDATE'], resources: ['auditconfigs'] },
         ],
-        variables: VARIABLES,
-        validations: [...enforcedFields, ...wholes, ...forbidden].map((idle) => validationOf(idle, action)),
       },
+      matchConditions,
+      variables: VARIABLES,
+      validations,
     },
-    {
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'ValidatingAdmissionPolicyBinding',
-      metadata: { name },
-      spec: {
-        policyName: name,
-        paramRef: { selector: {}, parameterNotFoundAction: 'Allow' },
-        validationActions: [action],
+  },
+  {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'ValidatingAdmissionPolicyBinding',
+    metadata: { name },
+    spec: {
+      policyName: name,
+      paramRef: { selector: {}, parameterNotFoundAction: 'Allow' },
+      validationActions: [action],
+    },
+  },
+];
+
+function policy(action: 'Warn' | 'Deny'): readonly object[] {
+  const denies = "has(params.spec.admission) && params.spec.admission == 'Deny'";
+  return judging({
+    name: `auditconfig-datacenter-${action.toLowerCase()}`,
+    action,
+    matchConditions: [
+      {
+        name: 'spec-changes',
+        // A finalizer that the controller adds is nothing to be warned of.
+        expression: "request.operation == 'CREATE' || object.spec != oldObject.spec",
       },
-    },
-  ];
+      { name: 'as-the-datacenter-wants', expression: action === 'Deny' ? denies : `!(${denies})` },
+    ],
+    validations: [...enforcedFields, ...wholes, ...forbidden].map((idle) => validationOf(idle, action)),
+  });
 }
 
 /** What is neither the controller's own word (what it discovers goes with its workload) nor the garbage collector's. */
@@ -163,51 +182,26 @@ const BINDS = ['enforced', 'mandatoryRules', 'limits', 'forbid'].map((f) => `has
  * The garbage collector deletes what has an owner that is not there, whoever named that: an AuditConfig that its owner may not
  * delete is not to go that way either. It fails open, as all with parameters: without their CRD nobody is to be stuck.
  */
-const owners = (): readonly object[] => {
-  const name = 'auditconfig-datacenter-owners';
-  return [
-    {
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'ValidatingAdmissionPolicy',
-      metadata: { name },
-      spec: {
-        failurePolicy: 'Ignore',
-        paramKind: { apiVersion: API_VERSION, kind: 'DatacenterAuditConfig' },
-        matchConstraints: {
-          resourceRules: [
-            { apiGroups: [GROUP], apiVersions: ['*'], operations: ['CREATE', 'UPDATE'], resources: ['auditconfigs'] },
-          ],
-        },
-        matchConditions: [
-          { name: 'names-an-owner', expression: NEW_OWNER },
-          {
-            name: 'somebody-else',
-            expression: `!(request.userInfo.username in [${WRITERS.map((w) => `'${w}'`).join(', ')}])`,
-          },
-        ],
-        variables: VARIABLES,
-        validations: [
-          {
-            expression:
-              `!variables.governed || !(${BINDS}) || ` +
-              `authorizer.group('${GROUP}').resource('datacenterauditconfigs').check('delete').allowed()`,
-            messageExpression: `'DatacenterAuditConfig "' + params.metadata.name + '" binds this AuditConfig: an owner that is not there would delete it, so only who may delete that names owners'`,
-            reason: 'Forbidden',
-          },
-        ],
+const owners = (): readonly object[] =>
+  judging({
+    name: 'auditconfig-datacenter-owners',
+    action: 'Deny',
+    matchConditions: [
+      { name: 'names-an-owner', expression: NEW_OWNER },
+      {
+        name: 'somebody-else',
+        expression: `!(request.userInfo.username in [${WRITERS.map((w) => `'${w}'`).join(', ')}])`,
       },
-    },
-    {
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'ValidatingAdmissionPolicyBinding',
-      metadata: { name },
-      spec: {
-        policyName: name,
-        paramRef: { selector: {}, parameterNotFoundAction: 'Allow' },
-        validationActions: ['Deny'],
+    ],
+    validations: [
+      {
+        expression:
+          `!variables.governed || !(${BINDS}) || ` +
+          `authorizer.group('${GROUP}').resource('datacenterauditconfigs').check('delete').allowed()`,
+        messageExpression: `'DatacenterAuditConfig "' + params.metadata.name + '" binds this AuditConfig: an owner that is not there would delete it, so only who may delete that names owners'`,
+        reason: 'Forbidden',
       },
-    },
-  ];
-};
+    ],
+  });
 
 export const datacenterAdmission = (): readonly object[] => [...policy('Warn'), ...policy('Deny'), ...owners()];
