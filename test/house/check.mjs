@@ -1,10 +1,11 @@
-// `npm run check`: types and lint in one native program (.oxlintrc.json), and the rule of imports beside it. What passes
-// says one word; what fails says it all. Format is a check of its own, `npm run format:check`.
+// `npm run check`: types and lint in one native program (.oxlintrc.json); beside it the rule of imports, and whether
+// generated files are what the sources make. What passes says one word; what fails says it all. Format is a check of its
+// own, `npm run format:check`.
 import { spawn } from 'node:child_process';
 
 const JOBS = [
   ['types and lint', ['node_modules/oxlint/bin/oxlint', '--report-unused-disable-directives']],
-  ['imports', ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit', 'test/house/imports.test.ts', '--reporter=dot']], // prettier-ignore
+  ['imports and generated files', ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit', 'test/house/imports.test.ts', 'test/house/committed.test.ts', '--reporter=dot']], // prettier-ignore
 ];
 
 function job(root, [name, args]) {

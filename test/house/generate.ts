@@ -1,4 +1,4 @@
-/** `npm run generate`: what is made from sources and committed. test/api/crds.test.ts fails where it drifts. */
+/** `npm run generate`: what is made from sources and committed. committed.test.ts fails where it drifts. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
