@@ -3,10 +3,10 @@
  * and says what is to be done about them (rules: src/rollout/drift.ts). It changes nothing but its own memory; the worker
  * acts. No API server is asked for anything but its health, by its own node, when something differs.
  */
+import { diskCode } from '../host/disk-error.ts';
 import { firstTimeFrom } from '../host/log-files.ts';
 import { FolderWatch } from '../host/watch-folders.ts';
 import { delay, scope } from '../kube/wait.ts';
-import { diskCode } from '../host/disk-error.ts';
 import { lookForDrift } from '../node/drift.ts';
 import type { DriftLook } from '../node/drift.ts';
 import { forgetDrift, readDrift, writeDrift } from '../node/drift-file.ts';
@@ -19,8 +19,7 @@ import { readState } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
 import { beforeInstall, driftStep } from '../rollout/drift.ts';
 import type { DriftRules, DriftStep, Edited } from '../rollout/drift.ts';
-import { baseOf, parentOf } from '../targets/host-layout.ts';
-import { logFileOf } from '../targets/bookkeeping.ts';
+import { baseOf, parentOf, logFileOf } from '../targets/host-layout.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { timeIn } from './retention.ts';
 

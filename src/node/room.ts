@@ -6,8 +6,7 @@
 import { rotatedName } from '../analysis/retention.ts';
 import type { Disk } from '../host/types.ts';
 import type { Revision } from '../render/types.ts';
-import { logFileOf } from '../targets/bookkeeping.ts';
-import { baseOf } from '../targets/host-layout.ts';
+import { baseOf, logFileOf } from '../targets/host-layout.ts';
 
 type RoomDisk = Pick<Disk, 'freeBytes' | 'list' | 'stat'>;
 

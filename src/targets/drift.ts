@@ -2,9 +2,9 @@
 import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
 import { sameValue } from './audit-flags.ts';
-import { refusal } from './bookkeeping.ts';
 import { filesOf, resolveFlags, sha256 } from './host-layout.ts';
 import type { HostLayout } from './host-layout.ts';
+import { refusal } from './refusal.ts';
 import type { HostObserved } from './types.ts';
 
 export function flagDrift(now: ReadonlyMap<string, string>, to: Revision, layout: HostLayout): readonly Finding[] {

@@ -51,6 +51,16 @@ function valueOf(value: FlagValue, revision: Revision, layout: HostLayout): stri
   return `${tidyPath(revision.logDir)}/${value.name}`;
 }
 
+export type LogPlace = { readonly dir: HostPath; readonly path: HostPath };
+
+/** Where a revision's log is; null where it has no file. */
+export function logFileOf(revision: Revision): LogPlace | null {
+  const flag = revision.flags.find((f) => f.name === '--audit-log-path')?.value;
+  if (revision.logDir === undefined || typeof flag !== 'object' || !('dir' in flag)) return null;
+  const dir = tidyPath(revision.logDir);
+  return { dir, path: `${dir}/${flag.name}` };
+}
+
 export type ResolvedFlag = { readonly name: string; readonly value: string };
 
 /** The flags of a revision as this host spells them, in the revision's order. */

@@ -9,8 +9,8 @@ import { hasErrors } from '../api/findings.ts';
 import type { Finding } from '../api/findings.ts';
 import { canonicalJson, sha256 } from '../config/canonical.ts';
 import type { Revision } from '../render/types.ts';
+import { adoptionFindings, RECORD_MISSING } from './adoption.ts';
 import { inEffect } from './audit-flags.ts';
-import { adoptionFindings, RECORD_MISSING, refusal } from './bookkeeping.ts';
 import { flagDrift } from './drift.ts';
 import { isWithin, resolveFlags } from './host-layout.ts';
 import { entryOps, listOps } from './hosted/patch.ts';
@@ -30,6 +30,7 @@ import { adoptedFrom, append, giveBack, readFlags, withoutFlags } from './hosted
 import type { Adopted, FlagWords } from './hosted/words.ts';
 import { at, isJsonRecord, no, readWorkload } from './hosted/workload.ts';
 import type { HostedSpec, Json, Lists, Read, Workload } from './hosted/workload.ts';
+import { refusal } from './refusal.ts';
 import type { Plan, Target } from './types.ts';
 
 export type HostedRead = { readonly read: 'Workload' };

@@ -5,15 +5,15 @@
  * stands in an annotation of the same ConfigMap. Pure; called by the controller.
  */
 import { z } from 'zod';
-import type { Finding } from '../api/findings.ts';
 import { hasErrors } from '../api/findings.ts';
+import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
+import { sameValue } from './audit-flags.ts';
 import { isWithin, resolveFlags, sha256, tidyPath } from './host-layout.ts';
 import type { HostLayout } from './host-layout.ts';
 import { editClusterConfiguration, readClusterConfiguration } from './kubeadm-config/document.ts';
 import type { ClusterConfiguration, ExtraArg, ExtraVolume, Wanted } from './kubeadm-config/document.ts';
-import { sameValue } from './audit-flags.ts';
-import { refusal } from './bookkeeping.ts';
+import { refusal } from './refusal.ts';
 import { at, textOf } from './static-pod/manifest.ts';
 import type { Read } from './static-pod/manifest.ts';
 import { missingMounts, OWN_VOLUMES, REVISIONS_VOLUME } from './static-pod/mounts.ts';

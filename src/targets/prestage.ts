@@ -4,14 +4,15 @@
  * files and the log's folder, nothing else: kubeadm writes the manifest, and the agent the record of it. Used by
  * `auditconfig prestage`.
  */
-import type { Finding } from '../api/findings.ts';
 import { hasErrors } from '../api/findings.ts';
+import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
-import { logChanges, logFileOf, logPlaceFindings, logTakenFindings, refusal } from './bookkeeping.ts';
-import type { Books } from './bookkeeping.ts';
-import { filesOf, foldersTo, parentOf, revisionChanges, revisionDir, sha256 } from './host-layout.ts';
+import { logFileOf, filesOf, foldersTo, parentOf, revisionChanges, revisionDir, sha256 } from './host-layout.ts';
 import type { HostLayout, RevisionFile } from './host-layout.ts';
+import { logChanges, logPlaceFindings, logTakenFindings } from './log-place.ts';
 import { recordPath } from './record.ts';
+import type { Books } from './record.ts';
+import { refusal } from './refusal.ts';
 import { missingMounts } from './static-pod/mounts.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, FilesTarget, Owner, Plan } from './types.ts';
 

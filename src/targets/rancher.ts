@@ -8,31 +8,21 @@ import type { Finding } from '../api/findings.ts';
 import { minorNumber } from '../api/versions.ts';
 import { checkLogPath } from '../render/log-path.ts';
 import type { Revision } from '../render/types.ts';
+import { adoptionFindings } from './adoption.ts';
 import { auditFlagsOf, flagValue, outvote, portOf, sameValue, withoutIdle, withoutOff } from './audit-flags.ts';
-import {
-  adoptionFindings,
-  bookReads,
-  cleanup,
-  fileChange,
-  logChanges,
-  logFileOf,
-  logPlaceFindings,
-  logTakenFindings,
-  recordChanges,
-  recordFor,
-  recordOf,
-  refusal,
-  withText,
-} from './bookkeeping.ts';
-import type { Books } from './bookkeeping.ts';
+import { bookReads, cleanup, fileChange, recordChanges, recordFor, withText } from './bookkeeping.ts';
 import { fileDrift, flagDrift } from './drift.ts';
-import { isWithin, resolveFlags, revisionChanges, ROOT_OWNER } from './host-layout.ts';
+import { isWithin, logFileOf, resolveFlags, revisionChanges, ROOT_OWNER } from './host-layout.ts';
 import type { HostLayout, ResolvedFlag } from './host-layout.ts';
 import { isInPlace, namedFiles } from './in-place.ts';
 import type { SetUp } from './in-place.ts';
+import { logChanges, logPlaceFindings, logTakenFindings } from './log-place.ts';
 import { ARG, commandFlags, fileFlags, lastOption, rke2Defaults } from './rancher/args.ts';
 import { configReads, readConfigs } from './rancher/config.ts';
 import type { ConfigFile } from './rancher/config.ts';
+import { recordOf } from './record.ts';
+import type { Books } from './record.ts';
+import { refusal } from './refusal.ts';
 import { specific } from './server.ts';
 import type { ServerView } from './server.ts';
 import type { Argument } from './systemd/environment.ts';

@@ -4,9 +4,9 @@
  * before that file is changed.
  */
 import { z } from 'zod';
-import type { HostLayout } from './host-layout.ts';
 import { baseOf, sha256 } from './host-layout.ts';
-import type { HostPath } from './types.ts';
+import type { HostLayout } from './host-layout.ts';
+import type { HostObserved, HostPath } from './types.ts';
 
 const schema = z.object({
   version: z.literal(1),
@@ -60,4 +60,12 @@ export function parseRecord(bytes: Uint8Array): AdoptionRecord | null {
   } catch {
     return null;
   }
+}
+
+/** Whose books: `of` names the place for as long as it exists, also where the edited file becomes another one. */
+export type Books = { readonly of: HostPath; readonly layout: HostLayout };
+
+export function recordOf(seen: HostObserved, { of, layout }: Books): AdoptionRecord | null {
+  const file = seen.files.get(recordPath(of, layout)) ?? null;
+  return file === null ? null : parseRecord(file.bytes);
 }

@@ -4,40 +4,29 @@
  * of which only audit flags, two mounts and two volumes are edited. The text edit is checked against the pod that was
  * wanted, and refused where they differ. `patch`, `diff`, the node room and the agent use it.
  */
-import type { Finding } from '../api/findings.ts';
 import { hasErrors } from '../api/findings.ts';
+import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
+import { adoptionFindings, RECORD_MISSING } from './adoption.ts';
 import { inEffect } from './audit-flags.ts';
-import {
-  adoptionFindings,
-  bookReads,
-  cleanup,
-  fileChange,
-  logAccessFindings,
-  logChanges,
-  logPlaceFindings,
-  logTakenFindings,
-  RECORD_MISSING,
-  recordChanges,
-  recordFor,
-  recordOf,
-  refusal,
-} from './bookkeeping.ts';
-import type { Books } from './bookkeeping.ts';
+import { bookReads, cleanup, fileChange, recordChanges, recordFor } from './bookkeeping.ts';
 import { baseOf, parentOf, resolveFlags, revisionChanges } from './host-layout.ts';
 import type { HostLayout } from './host-layout.ts';
 import { isInPlace, namedFiles } from './in-place.ts';
+import { logAccessFindings, logChanges, logPlaceFindings, logTakenFindings } from './log-place.ts';
+import { recordOf, textsOf } from './record.ts';
+import type { Books } from './record.ts';
+import { refusal } from './refusal.ts';
 import { editText } from './static-pod/exact.ts';
 import { flagOps, readFlags } from './static-pod/flags.ts';
 import type { FlagWords } from './static-pod/flags.ts';
 import { podIdentity, readManifest, readManifestText } from './static-pod/manifest.ts';
 import type { Manifest, Read } from './static-pod/manifest.ts';
 import { hostPathOf, mountOps, readerOf } from './static-pod/mounts.ts';
-import { setUpOf } from './static-pod/set-up.ts';
 import { samePod } from './static-pod/ops.ts';
-import { textsOf } from './record.ts';
 import { changeOf } from './static-pod/rewrite.ts';
 import { serverView } from './static-pod/server.ts';
+import { setUpOf } from './static-pod/set-up.ts';
 import { isOurs, revertEdit, undo } from './static-pod/undo.ts';
 import { drift } from './static-pod/verify.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, HostTarget, Plan } from './types.ts';

@@ -6,39 +6,27 @@
  */
 import type { Finding } from '../api/findings.ts';
 import type { Revision } from '../render/types.ts';
+import { adoptionFindings, RECORD_MISSING } from './adoption.ts';
 import { flagValue, hostOf, portOf, withoutIdle, withoutOff } from './audit-flags.ts';
-import {
-  adoptionFindings,
-  bookReads,
-  cleanup,
-  fileChange,
-  logChanges,
-  logFileOf,
-  logPlaceFindings,
-  logTakenFindings,
-  RECORD_MISSING,
-  recordChanges,
-  recordFor,
-  recordOf,
-  refusal,
-  withText,
-} from './bookkeeping.ts';
-import type { Books } from './bookkeeping.ts';
+import { bookReads, cleanup, fileChange, recordChanges, recordFor, withText } from './bookkeeping.ts';
 import { fileDrift, flagDrift } from './drift.ts';
-import { isWithin, resolveFlags, revisionChanges } from './host-layout.ts';
+import { logFileOf, isWithin, resolveFlags, revisionChanges } from './host-layout.ts';
 import type { HostLayout } from './host-layout.ts';
 import { isInPlace, namedFiles } from './in-place.ts';
 import type { SetUp } from './in-place.ts';
-import { textsOf } from './record.ts';
+import { logChanges, logPlaceFindings, logTakenFindings } from './log-place.ts';
+import { recordOf, textsOf } from './record.ts';
+import type { Books } from './record.ts';
+import { refusal } from './refusal.ts';
 import { specific } from './server.ts';
 import type { ServerView } from './server.ts';
 import { editCommand } from './systemd/edit.ts';
 import { effective, flagOps, flagsOf, isOurs, otherWords, outsideFlags } from './systemd/flags.ts';
 import { ownerOf, PASSWD, sandboxFindings } from './systemd/sandbox.ts';
-import { commandOf, loadUnit, lostArguments, UNIT_DIRS, unitReads } from './systemd/unit.ts';
-import type { Command, Unit } from './systemd/unit.ts';
 import { revertEdit, undo } from './systemd/undo.ts';
 import type { ReadAs } from './systemd/undo.ts';
+import { commandOf, loadUnit, lostArguments, UNIT_DIRS, unitReads } from './systemd/unit.ts';
+import type { Command, Unit } from './systemd/unit.ts';
 import type { HostChange, HostObserved, HostPath, HostRead, HostTarget, Owner, Plan } from './types.ts';
 
 export type SystemdSpec = {

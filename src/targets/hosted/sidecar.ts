@@ -6,8 +6,8 @@
 import type { Finding } from '../../api/findings.ts';
 import { BUFFER_VOLUME, SHIPPER, shipperContainer } from '../../render/shipping/container.ts';
 import type { Revision } from '../../render/types.ts';
-import { logFileOf, refusal } from '../bookkeeping.ts';
-import { tidyPath } from '../host-layout.ts';
+import { logFileOf, tidyPath } from '../host-layout.ts';
+import { refusal } from '../refusal.ts';
 import type { PatchOp } from './patch.ts';
 import { unlessSame } from './volumes.ts';
 import { at } from './workload.ts';

@@ -7,13 +7,13 @@ import type { Finding } from '../../api/findings.ts';
 import { isSameJson } from '../../config/canonical.ts';
 import { bundleName, hostedCredentialsName, webhookName } from '../../render/bundle/names.ts';
 import type { Hosting } from '../../render/bundle/names.ts';
-import type { Revision } from '../../render/types.ts';
 import { CONFIG_FILE } from '../../render/shipping/config.ts';
 import { BUFFER_VOLUME, CONFIG_VOLUME, FILES_VOLUME, filesVolumes } from '../../render/shipping/container.ts';
+import type { Revision } from '../../render/types.ts';
 import { CREDENTIAL_FILES } from '../../render/webhook/credentials.ts';
-import { logFileOf, refusal } from '../bookkeeping.ts';
-import { isWithin, revisionDir, tidyPath } from '../host-layout.ts';
+import { logFileOf, isWithin, revisionDir, tidyPath } from '../host-layout.ts';
 import type { HostLayout } from '../host-layout.ts';
+import { refusal } from '../refusal.ts';
 import { at, isJsonRecord } from './workload.ts';
 import type { Json, Workload } from './workload.ts';
 

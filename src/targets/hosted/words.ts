@@ -3,9 +3,9 @@
  * (`$(NAME)`), read as its flag library reads them. Ours go to the end of the last list as one block, so that an owner's own
  * words keep their order, and so that the admission policy that puts them back (deploy/hosted) arrives at the same list.
  */
-import { refusal } from '../bookkeeping.ts';
 import { scanFlags } from '../audit-flags.ts';
 import type { FoundFlag } from '../audit-flags.ts';
+import { refusal } from '../refusal.ts';
 import { expand, isOpen } from '../variables.ts';
 import { no } from './workload.ts';
 import type { ListName, Lists, Read, Workload } from './workload.ts';

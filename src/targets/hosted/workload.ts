@@ -4,7 +4,7 @@
  * template by Kubernetes itself. Changes nothing. Called by the hosted target and by whoever follows its rollout.
  */
 import type { Finding } from '../../api/findings.ts';
-import { refusal } from '../bookkeeping.ts';
+import { refusal } from '../refusal.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type WorkloadKind = 'Deployment' | 'StatefulSet';

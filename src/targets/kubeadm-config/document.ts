@@ -7,8 +7,8 @@
 import { isMap, isScalar, isSeq, parseAllDocuments, Scalar, YAMLMap, YAMLSeq } from 'yaml';
 import type { Document, Pair } from 'yaml';
 import { mayNestTooDeep } from '../../yaml/nesting.ts';
-import { refusal } from '../bookkeeping.ts';
 import { merge3 } from '../merge.ts';
+import { refusal } from '../refusal.ts';
 import { eolOf } from '../static-pod/edit.ts';
 import { at, isRecord, listOf, textOf } from '../static-pod/manifest.ts';
 import type { Json, Read } from '../static-pod/manifest.ts';

@@ -9,7 +9,7 @@ import { composePolicy } from '../../policy/compose.ts';
 import { emitPolicy } from '../../policy/emit.ts';
 import { presetPolicy } from '../../policy/presets.ts';
 import type { Revision } from '../../render/types.ts';
-import { refusal } from '../bookkeeping.ts';
+import { refusal } from '../refusal.ts';
 import type { OwnPresets } from './types.ts';
 
 const rendered = new Map<PresetName, string>();

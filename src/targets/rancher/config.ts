@@ -6,7 +6,7 @@
 import { LineCounter, parseDocument } from 'yaml';
 import type { Finding } from '../../api/findings.ts';
 import { mayNestTooDeep } from '../../yaml/nesting.ts';
-import { refusal } from '../bookkeeping.ts';
+import { refusal } from '../refusal.ts';
 import type { HostObserved, HostPath, HostRead } from '../types.ts';
 
 export type ConfigFile = {

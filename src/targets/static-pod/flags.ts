@@ -3,10 +3,10 @@
  * in effect.
  */
 import type { Finding } from '../../api/findings.ts';
-import { refusal } from '../bookkeeping.ts';
 import { sameValue, scanFlags } from '../audit-flags.ts';
 import type { FoundFlag as Found } from '../audit-flags.ts';
 import type { ResolvedFlag } from '../host-layout.ts';
+import { refusal } from '../refusal.ts';
 import { basename, wordTexts } from './manifest.ts';
 import type { Manifest, Read } from './manifest.ts';
 import type { ListOp } from './ops.ts';

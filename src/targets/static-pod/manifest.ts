@@ -7,7 +7,7 @@ import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments
 import type { Document, ParsedNode, Scalar, YAMLMap, YAMLSeq } from 'yaml';
 import type { Finding } from '../../api/findings.ts';
 import { mayNestTooDeep } from '../../yaml/nesting.ts';
-import { refusal } from '../bookkeeping.ts';
+import { refusal } from '../refusal.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 

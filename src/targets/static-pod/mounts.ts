@@ -4,11 +4,11 @@
  * refused where it would make the log fail: a mounted log file cannot be rotated, a read-only folder not written.
  */
 import type { Finding } from '../../api/findings.ts';
-import { logFileOf, refusal } from '../bookkeeping.ts';
 import { checkLogPath } from '../../render/log-path.ts';
 import type { Revision } from '../../render/types.ts';
-import { isWithin, parentOf, tidyPath } from '../host-layout.ts';
+import { logFileOf, isWithin, parentOf, tidyPath } from '../host-layout.ts';
 import type { HostLayout } from '../host-layout.ts';
+import { refusal } from '../refusal.ts';
 import { at, isRecord, listOf, textOf } from './manifest.ts';
 import type { Json, Manifest } from './manifest.ts';
 import type { ListOp } from './ops.ts';

@@ -5,11 +5,11 @@
 import type { Finding } from '../../api/findings.ts';
 import type { Revision } from '../../render/types.ts';
 import { inEffect } from '../audit-flags.ts';
-import { refusal } from '../bookkeeping.ts';
 import { fileDrift, flagDrift } from '../drift.ts';
 import { parentOf } from '../host-layout.ts';
 import type { HostLayout } from '../host-layout.ts';
 import { isInPlace } from '../in-place.ts';
+import { refusal } from '../refusal.ts';
 import type { HostObserved, HostPath } from '../types.ts';
 import { readFlags } from './flags.ts';
 import { readManifest } from './manifest.ts';

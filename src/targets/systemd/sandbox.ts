@@ -3,8 +3,8 @@
  * and read the revisions. A log that cannot be written stops a kube-apiserver, or is lost: a finding says so beforehand.
  */
 import type { Finding } from '../../api/findings.ts';
-import { refusal } from '../bookkeeping.ts';
 import { isWithin, ROOT_OWNER, tidyPath } from '../host-layout.ts';
+import { refusal } from '../refusal.ts';
 import type { HostObserved, HostPath, Owner } from '../types.ts';
 import { isTrue, listSetting, setting } from './unit.ts';
 import type { Unit } from './unit.ts';

@@ -4,8 +4,8 @@
  * in which it stands. Called by ../systemd.ts and ../rancher.ts.
  */
 import type { Finding } from '../../api/findings.ts';
-import { refusal } from '../bookkeeping.ts';
 import { baseOf } from '../host-layout.ts';
+import { refusal } from '../refusal.ts';
 import type { HostObserved, HostPath, HostRead } from '../types.ts';
 import { expandSpecifiers, expandWords, readEnvironment, readEnvironmentFile } from './environment.ts';
 import type { Argument, Variables } from './environment.ts';

@@ -11,11 +11,11 @@
 import { bundleName, hostedCredentialsName, webhookName } from '../../../render/bundle/names.ts';
 import type { Revision } from '../../../render/types.ts';
 import { CREDENTIAL_FILES, credentialsDigest } from '../../../render/webhook/credentials.ts';
-import { logFileOf, refusal } from '../../bookkeeping.ts';
-import { DEFAULT_LAYOUT, isWithin, resolveFlags, revisionDir, tidyPath } from '../../host-layout.ts';
+import { logFileOf, DEFAULT_LAYOUT, isWithin, resolveFlags, revisionDir, tidyPath } from '../../host-layout.ts';
 import { LOG_VOLUME, REVISION_VOLUME } from '../../hosted/volumes.ts';
 import { at, isJsonRecord } from '../../hosted/workload.ts';
 import type { Json } from '../../hosted/workload.ts';
+import { refusal } from '../../refusal.ts';
 import type { FlagText, Owner, RolloutState, Slots, Values, Wanted } from '../types.ts';
 
 const CONFIG = ['spec', 'kubeadmConfigSpec'];

@@ -7,8 +7,8 @@
  */
 import { bundleName } from '../../../render/bundle/names.ts';
 import type { Revision } from '../../../render/types.ts';
-import { refusal } from '../../bookkeeping.ts';
 import { at } from '../../hosted/workload.ts';
+import { refusal } from '../../refusal.ts';
 import { writtenAt } from '../made.ts';
 import type { Inexpressible, Owner, OwnerObject, RolloutState, Slots } from '../types.ts';
 

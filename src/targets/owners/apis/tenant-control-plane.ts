@@ -8,7 +8,6 @@
 import type { Finding } from '../../../api/findings.ts';
 import type { Revision } from '../../../render/types.ts';
 import { inEffect, sameFlags } from '../../audit-flags.ts';
-import { refusal } from '../../bookkeeping.ts';
 import { isWithin, resolveFlags } from '../../host-layout.ts';
 import { listOps } from '../../hosted/patch.ts';
 import type { PatchOp } from '../../hosted/patch.ts';
@@ -18,6 +17,7 @@ import { HOSTED_LAYOUT, isOwn, volumesFor } from '../../hosted/volumes.ts';
 import { readFlags, withoutFlags } from '../../hosted/words.ts';
 import { at, DEFAULT_CONTAINER, readWorkload, userOf } from '../../hosted/workload.ts';
 import type { Json, Workload } from '../../hosted/workload.ts';
+import { refusal } from '../../refusal.ts';
 import { deployment } from '../made.ts';
 import { flagsIn, valuesOf } from '../slots.ts';
 import type { FlagText, Made, Owner, RolloutState, Slots, Values, Wanted } from '../types.ts';
