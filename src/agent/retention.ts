@@ -1,10 +1,11 @@
 /** Reads what src/analysis/retention.ts needs: names and sizes in the log's folder, and when its oldest event was. */
 import { shareDisk } from '../analysis/disks.ts';
 import { parseAuditEvent } from '../analysis/events.ts';
-import { measureRetention, rotatedName } from '../analysis/retention.ts';
+import { measureRetention } from '../analysis/retention.ts';
 import type { Measured, RotatedFile } from '../analysis/retention.ts';
 import { firstLines, listFiles, mountTable } from '../host/log-files.ts';
 import type { Disk } from '../host/types.ts';
+import { rotatedName } from '../render/rotated-name.ts';
 import { baseOf, parentOf } from '../targets/host-layout.ts';
 
 type Named = RotatedFile & { readonly name: string };

@@ -14,23 +14,6 @@ export type RotatedFile = {
   readonly bytes: number;
 };
 
-/** The moment in a rotated file's name (`audit-2006-01-02T15-04-05.000.log`, perhaps with `.gz`); UTC, in ms. */
-export function rotatedName(
-  name: string,
-  log: string,
-): { readonly rotatedAt: number; readonly gzip: boolean } | undefined {
-  const dot = log.lastIndexOf('.');
-  const [stem, extension] = dot < 0 ? [log, ''] : [log.slice(0, dot), log.slice(dot)];
-  const gzip = name.endsWith('.gz');
-  const plain = gzip ? name.slice(0, -3) : name;
-  if (!plain.startsWith(`${stem}-`) || !plain.endsWith(extension)) return undefined;
-  const stamp = plain.slice(stem.length + 1, plain.length - extension.length);
-  const m = /^(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d\.\d{3})$/.exec(stamp);
-  if (m === null) return undefined;
-  const rotatedAt = Date.parse(`${m[1]}T${m[2]}:${m[3]}:${m[4]}Z`);
-  return Number.isNaN(rotatedAt) ? undefined : { rotatedAt, gzip };
-}
-
 /** As in the API server's flags. 0 for age or number: no such limit. */
 export type RetentionLimits = { readonly maxAgeDays: number; readonly maxBackups: number; readonly maxSizeMiB: number };
 

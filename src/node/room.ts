@@ -3,8 +3,8 @@
  * rotated files, has there already. A log that has grown to its limit needs no more room for the next revision or for a
  * repair of this one. Called before a revision is judged (checks.ts), by apply-revision.ts and by `prestage`.
  */
-import { rotatedName } from '../analysis/retention.ts';
 import type { Disk } from '../host/types.ts';
+import { isOfLog } from '../render/rotated-name.ts';
 import type { Revision } from '../render/types.ts';
 import { baseOf, logFileOf } from '../targets/host-layout.ts';
 
@@ -25,7 +25,7 @@ async function takenBy(
   const log = baseOf(path);
   let bytes = 0;
   for (const name of (await disk.list(dir)) ?? []) {
-    if (name !== log && rotatedName(name, log) === undefined) continue;
+    if (!isOfLog(name, log)) continue;
     const is = await disk.stat(`${dir}/${name}`);
     if (is?.kind === 'file') bytes += is.size ?? 0;
   }

@@ -3,6 +3,7 @@
  * called by the host targets, which refuse for these findings and carry these changes out.
  */
 import type { Finding } from '../api/findings.ts';
+import { isOfLog } from '../render/rotated-name.ts';
 import type { Revision } from '../render/types.ts';
 import { baseOf, givenTo, logFileOf, ROOT_OWNER } from './host-layout.ts';
 import type { LogPlace } from './host-layout.ts';
@@ -80,10 +81,9 @@ export function logTakenFindings(
  */
 function isTheirs({ dir, path }: LogPlace, seen: HostObserved, books: Books): boolean {
   if (recordOf(seen, books)?.made.includes(dir) === true) return false;
-  const [stem] = baseOf(path).split('.');
-  const isOfLog = (name: string): boolean => name === baseOf(path) || name.startsWith(`${stem ?? ''}-`);
   const names = seen.dirs.get(dir) ?? null;
-  return seen.stats.get(dir)?.owner.uid !== ROOT_OWNER.uid || names === null || !names.every(isOfLog);
+  const hasOthers = names === null || !names.every((name) => isOfLog(name, baseOf(path)));
+  return seen.stats.get(dir)?.owner.uid !== ROOT_OWNER.uid || hasOthers;
 }
 
 /** By its mode; whoever is in a group that may write is believed. */

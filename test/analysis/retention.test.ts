@@ -1,28 +1,11 @@
 /** How long a log is really kept, from names and sizes of its files. */
 import { describe, expect, it } from 'vitest';
-import { measureRetention, rotatedName } from '../../src/analysis/retention.ts';
+import { measureRetention } from '../../src/analysis/retention.ts';
 import type { LogFiles, RetentionLimits } from '../../src/analysis/retention.ts';
 
 const DAY = 86_400_000;
 const MIB = 2 ** 20;
 const NOW = Date.parse('2026-11-21T00:00:00Z');
-
-describe('the name of a rotated file', () => {
-  it.each([
-    ['audit-2026-01-02T15-04-05.123.log', { rotatedAt: Date.parse('2026-01-02T15:04:05.123Z'), gzip: false }],
-    ['audit-2026-01-02T15-04-05.000.log.gz', { rotatedAt: Date.parse('2026-01-02T15:04:05Z'), gzip: true }],
-    ['audit.log', undefined],
-    ['audit-2026-01-02.log', undefined],
-    ['audit-2026-13-02T15-04-05.000.log', undefined],
-    ['other-2026-01-02T15-04-05.000.log', undefined],
-    ['audit-2026-01-02T15-04-05.000.log.bak', undefined],
-  ])('%s', (name, want) => {
-    expect(rotatedName(name, 'audit.log')).toEqual(want);
-  });
-  it('is understood where the log has no extension', () => {
-    expect(rotatedName('audit-2026-01-02T15-04-05.000', 'audit')).toMatchObject({ gzip: false });
-  });
-});
 
 describe('measured retention', () => {
   const limits: RetentionLimits = { maxAgeDays: 30, maxBackups: 10, maxSizeMiB: 100 };

@@ -115,6 +115,16 @@ describe('a static-pod manifest is refused', () => {
     own.put(`${folder}/audit-2026-11-21T10-00-00.000.log`, '{}', 0o600);
     await bring(own, revision());
     expect([folder, log].map((path) => own.live.get(path)?.owner.uid)).toEqual([996, 996]);
+    const besides = (name: string): MemoryDisk => {
+      const disk = made(0o755, 0);
+      disk.live.delete(`${folder}/of-another-program.txt`);
+      disk.put(`${folder}/${name}`, '{}', 0o600);
+      return disk;
+    };
+    // The last dot is the extension's.
+    const rotated = besides('kube.audit-2026-11-21T10-00-00.000.log');
+    expect(await refused(rotated, { logName: 'kube.audit.log' })).toEqual([]);
+    expect(await refused(besides('audit-of-last-year.txt'))).toEqual(['LogNotWritable']);
   });
 
   it.each<[string, string, readonly string[]]>([
