@@ -4,6 +4,7 @@
  */
 import { auditConfigStatus } from '../api/auditconfig.ts';
 import type { AuditConfig } from '../api/auditconfig.ts';
+import { datacenterAuditConfigStatus } from '../api/datacenterauditconfig.ts';
 import type { DatacenterAuditConfig } from '../api/datacenterauditconfig.ts';
 import { hasErrors } from '../api/findings.ts';
 import type { Labels } from '../api/label-selector.ts';
@@ -16,6 +17,7 @@ import { kubeConfigCredentials } from '../kube/credentials.ts';
 import type { Resource } from '../kube/types.ts';
 import { isRecord } from '../kube/types.ts';
 import { readDocuments } from '../render/documents.ts';
+import { referredIn } from '../render/pins.ts';
 import { clusterError } from './cluster-error.ts';
 import { readInput } from './policy-input.ts';
 import { findingLine } from './render.ts';
@@ -26,6 +28,8 @@ export type Concerned = {
   readonly counts: boolean;
   readonly why: string;
   readonly content: Datacenter['content'];
+  /** Of what it published; undefined where that is something else by now. */
+  readonly published?: string;
 };
 export type ConfigInput = {
   readonly config: AuditConfig;
@@ -42,9 +46,17 @@ type Found = {
   readonly namespaceLabels?: Labels;
 };
 
+function publishedIn(status: unknown, generation: unknown): Pick<Concerned, 'published'> {
+  const parsed = datacenterAuditConfigStatus.safeParse(status ?? {});
+  if (!parsed.success || parsed.data.observedGeneration !== generation) return {};
+  const { content, conditions = [] } = parsed.data;
+  const isAccepted = conditions.some((c) => c.type === 'Accepted' && c.status === 'True');
+  return content === undefined || !isAccepted ? {} : { published: content.digest };
+}
+
 /** Does it count, as things are at `now`? Where the namespace is not known, its labels are no hindrance. */
 function concerned(
-  { metadata, spec }: DatacenterAuditConfig,
+  { metadata, spec, status }: DatacenterAuditConfig,
   config: AuditConfig,
   labels: Labels | undefined,
   now: number,
@@ -59,6 +71,7 @@ function concerned(
     counts,
     why,
     content: contentOf(spec),
+    ...publishedIn(status, metadata['generation']),
   });
   if (!selects(asked, subject)) return of(false, 'does not select it');
   const exemption = exemptionOf(spec, subject, now);
@@ -173,9 +186,12 @@ export async function fromCluster(o: Cluster, io: Io, now: number): Promise<Conf
 function notYet({ datacenters }: ConfigInput, status: unknown): readonly string[] {
   const parsed = auditConfigStatus.safeParse(status ?? {});
   const has = parsed.success ? (parsed.data.datacenters ?? []) : [];
-  return datacenters.flatMap(({ name, counts, content }) => {
+  return datacenters.flatMap(({ name, counts, content, published }) => {
     const now = has.find((d) => d.name === name)?.digest;
-    const wanted = counts ? contentDigest(content) : undefined;
-    return now === wanted ? [] : [`DatacenterAuditConfig ${name}: what is shown has not reached this AuditConfig yet`];
+    // Of what it refers to only the controller knows.
+    const wanted = !counts ? undefined : referredIn(content).length === 0 ? contentDigest(content) : published;
+    return now === wanted && (!counts || wanted !== undefined)
+      ? []
+      : [`DatacenterAuditConfig ${name}: what is shown has not reached this AuditConfig yet`];
   });
 }

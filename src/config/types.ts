@@ -141,7 +141,10 @@ export type EffectiveConfig = {
 export type DatacenterContent = Pick<
   DatacenterAuditConfigSpec,
   'defaults' | 'enforced' | 'mandatoryRules' | 'limits' | 'forbid' | 'priority'
->;
+> & {
+  /** Digests of the objects that it refers to, as they were when it was published (render/pins.ts). */
+  readonly references?: Readonly<Record<string, string>>;
+};
 export type Datacenter = { readonly name: string; readonly content: DatacenterContent };
 
 /** A field of the AuditConfig that does not count, and who says so. */

@@ -33,6 +33,7 @@ import { discoveredName } from './hosted/discovery.ts';
 import type { Candidate, Discovery } from './hosted/discovery.ts';
 import { placeKey } from './hosted/workloads.ts';
 import { stateOf } from './member-state.ts';
+import { CONTENT_LABELS } from './pinned.ts';
 import { CONFIG_MAPS, CRDS, DATACENTERS } from './resources.ts';
 
 export const DATACENTER_FINALIZER = 'auditconfig.dev/datacenter';
@@ -47,10 +48,6 @@ export const datacenterPause = (controlPlanes: number): number => Math.max(500, 
 /** Whose turn came for nothing lets others go first: nobody else tells them. */
 const OTHERS_MS = 1_000;
 const CONTENT_MIN_AGE_MS = 10 * 60_000;
-const CONTENT_LABELS = {
-  'app.kubernetes.io/managed-by': 'auditconfig',
-  'auditconfig.dev/content': 'datacenter',
-} as const;
 
 export type DatacentersOptions = {
   readonly caches: Caches;
@@ -82,7 +79,7 @@ export function createDatacenters(o: DatacentersOptions): (name: string, signal:
     }
     const facts = await gather(o, object, signal);
     const decision = decideDatacenter(facts);
-    const done = await act(o, object, decision, signal);
+    const done = await act(o, { object, references: facts.references }, decision, signal);
     if (!done.ok) return failed(o, name, done.error);
     for (const note of datacenterNotes(facts.status, decision.status)) {
       o.events.record({ regarding: object, ...note });
@@ -194,7 +191,10 @@ async function pruneContents(o: DatacentersOptions, signal: AbortSignal): Promis
   for (const { metadata } of list.ok ? list.value : []) {
     const age = o.now() - Date.parse(metadata.creationTimestamp ?? '');
     if (named.has(metadata.name) || !(age > CONTENT_MIN_AGE_MS)) continue;
-    const gone = await o.client.delete(CONFIG_MAPS, { namespace, name: metadata.name }, { signal });
+    const forgotten = await o.governed.pinned.forget(metadata.name, signal);
+    const gone = forgotten.ok
+      ? await o.client.delete(CONFIG_MAPS, { namespace, name: metadata.name }, { signal })
+      : forgotten;
     if (!gone.ok) o.log.warn({ code: gone.error.code }, `${metadata.name} stays: ${gone.error.message}`);
   }
 }
@@ -271,12 +271,16 @@ async function definitionOf(
 
 async function act(
   o: DatacentersOptions,
-  object: KubeObject,
+  { object, references }: { readonly object: KubeObject } & Pick<DatacenterFacts, 'references'>,
   decision: DatacenterDecision,
   signal: AbortSignal,
 ): Promise<Result<unknown>> {
-  const { publish, status, finalizer } = decision;
+  const { keep, publish, status, finalizer } = decision;
   if (finalizer === 'Add') return setFinalizer(o, object, true, signal);
+  if (keep !== undefined) {
+    const kept = await o.governed.pinned.keep({ ...keep, references }, signal);
+    if (!kept.ok) return kept;
+  }
   if (publish !== undefined) {
     const published = await publishContent(o, publish, signal);
     if (!published.ok) return published;

@@ -8,13 +8,14 @@ import type { LayerSpec } from '../api/auditconfig.ts';
 import { rolloutSpec } from '../api/auditconfig.ts';
 import { datacenterAuditConfigSpec, datacenterAuditConfigStatus } from '../api/datacenterauditconfig.ts';
 import type { DatacenterAuditConfigSpec } from '../api/datacenterauditconfig.ts';
-import { contentDigest, contentOf, mergeDatacenters } from '../config/datacenter.ts';
+import { byStrength, contentDigest, contentOf, mergeDatacenters } from '../config/datacenter.ts';
 import { governs } from '../config/selection.ts';
 import type { Subject } from '../config/selection.ts';
 import type { Datacenter, DatacenterContent } from '../config/types.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isRecord, keyOf } from '../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../kube/types.ts';
+import { changedSince, referredIn } from '../render/pins.ts';
 import type { Reference } from '../render/references.ts';
 import { referenceKey } from '../rollout/facts.ts';
 import type { Governed } from '../rollout/facts.ts';
@@ -22,6 +23,7 @@ import { contentName } from '../rollout/datacenter.ts';
 import type { Caches } from './caches.ts';
 import { hadBy } from './datacenters-had.ts';
 import { isHosted } from './hosted/workloads.ts';
+import { PinnedReferences } from './pinned.ts';
 import { CONFIG_MAPS } from './resources.ts';
 
 export const CONTENT_KEY = 'content.json';
@@ -53,8 +55,12 @@ export class GovernedView {
   /** As they were when it was last decided about an AuditConfig whose target is nodes. */
   readonly #last = new Map<ObjectKey, readonly Datacenter[]>();
 
+  /** Objects that datacenters refer to, as they were published. */
+  readonly pinned: PinnedReferences;
+
   constructor(options: GovernedOptions) {
     this.#o = options;
+    this.pinned = new PinnedReferences(options.client, options.bundlesNamespace);
   }
 
   /** Who may take what of a datacenter (null: nothing any more). Gives the keys for which that is new. */
@@ -99,7 +105,8 @@ export class GovernedView {
       else counting.push({ name, content });
     }
     if (!isHosted(config)) this.#remember(config, counting);
-    return { datacenters: counting, unreadable, references: await this.references(counting, read, signal) };
+    const { references, lost } = await this.#asPublished(counting, read, signal);
+    return { datacenters: counting, unreadable: [...unreadable, ...lost], references };
   }
 
   /** API servers that are hosted restart without a Lease of ours. */
@@ -175,14 +182,39 @@ export class GovernedView {
     return content;
   }
 
-  /** All objects that these refer to. */
+  /**
+   * What those that count refer to: as it is, or as it was published where something else is there by now. What was not kept
+   * either changes nothing, as a content that is lost. Of an object that two refer to the stronger one's counts.
+   */
+  async #asPublished(
+    counting: readonly Datacenter[],
+    read: ReadReference,
+    signal: AbortSignal,
+  ): Promise<{ readonly references: ReadonlyMap<string, Reference>; readonly lost: readonly string[] }> {
+    const references = new Map<string, Reference>();
+    const lost: string[] = [];
+    for (const { name, content } of byStrength(counting)) {
+      for (const [key, now] of await this.references([{ name, content }], read, signal)) references.set(key, now);
+      const changed = changedSince(content, references);
+      if (changed.length === 0) continue;
+      const before = await this.pinned.of(contentDigest(content), content, signal);
+      for (const key of changed) {
+        const kept = before.get(key);
+        if (kept !== undefined) references.set(key, kept);
+        else if (!lost.includes(name)) lost.push(name);
+      }
+    }
+    return { references, lost };
+  }
+
+  /** All objects that these refer to, as they are. */
   async references(
     datacenters: readonly Datacenter[],
     read: ReadReference,
     signal: AbortSignal,
   ): Promise<ReadonlyMap<string, Reference>> {
     const found = new Map<string, Reference>();
-    for (const { kind, namespace, name } of datacenters.flatMap((d) => referencesIn(d.content))) {
+    for (const { kind, namespace, name } of datacenters.flatMap((d) => referredIn(d.content))) {
       const key = referenceKey(kind, namespace, name);
       if (!found.has(key)) found.set(key, await read({ kind, namespace, name }, signal));
     }
@@ -207,18 +239,4 @@ function contentIn(text: unknown): DatacenterContent | undefined {
   } catch {
     return undefined;
   }
-}
-
-type Ref = { readonly kind: 'ConfigMap' | 'Secret'; readonly namespace: string; readonly name: string };
-
-export function referencesIn(content: DatacenterContent): readonly Ref[] {
-  return [content.defaults, content.enforced].flatMap((layer): Ref[] => {
-    const of = (kind: Ref['kind'], ref: { readonly namespace: string; readonly name: string } | undefined): Ref[] =>
-      ref === undefined ? [] : [{ kind, namespace: ref.namespace, name: ref.name }];
-    return [
-      ...of('ConfigMap', layer?.policy?.configMapRef),
-      ...of('Secret', layer?.policy?.secretRef),
-      ...of('Secret', layer?.webhook?.secretRef),
-    ];
-  });
 }

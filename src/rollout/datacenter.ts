@@ -10,6 +10,7 @@ import type { Minor } from '../api/versions.ts';
 import { conflictsOf, contentDigest, contentOf } from '../config/datacenter.ts';
 import { exemptionChangesIn, exemptionPhase } from '../config/selection.ts';
 import type { Datacenter, DatacenterContent } from '../config/types.ts';
+import { pinned } from '../render/pins.ts';
 import type { RenderPolicy } from '../render/policy-memo.ts';
 import type { Reference } from '../render/references.ts';
 import { acceptDatacenter } from './accept-datacenter.ts';
@@ -52,6 +53,8 @@ export type DatacenterFacts = {
 export type DatacenterDecision = {
   readonly finalizer: 'Keep' | 'Add' | 'Remove';
   readonly publish?: { readonly name: string; readonly content: DatacenterContent };
+  /** Its content refers to objects: they are kept beside it as they are now, before it is published. */
+  readonly keep?: { readonly digest: string; readonly content: DatacenterContent };
   readonly status?: DatacenterAuditConfigStatus;
   /** AuditConfigs that may take what it says now; all others keep what they have of it. */
   readonly admit: readonly string[];
@@ -75,7 +78,9 @@ export function decideDatacenter(facts: DatacenterFacts): DatacenterDecision {
     return { finalizer: 'Keep', admit: [], requeueAfterMs: DEFINITION_RETRY_MS };
   const accepted = acceptDatacenter({ ...facts, name: meta.name });
   const content =
-    accepted.verdict.status === 'True' && accepted.spec !== undefined ? contentOf(accepted.spec) : undefined;
+    accepted.verdict.status === 'True' && accepted.spec !== undefined
+      ? pinned(contentOf(accepted.spec), facts.references)
+      : undefined;
   const digest = content === undefined ? facts.status.content?.digest : contentDigest(content);
   // Where nothing that it said was ever valid (it was made anew, or came back without its status) nobody leaves for that.
   const members = facts.members.map((m): Member => ({
@@ -94,6 +99,7 @@ export function decideDatacenter(facts: DatacenterFacts): DatacenterDecision {
   return {
     finalizer: 'Keep',
     ...(isNew ? { publish: { name: contentName(digest), content } } : {}),
+    ...(content?.references === undefined || digest === undefined ? {} : { keep: { digest, content } }),
     status,
     admit: plan.admit,
     takes,

@@ -109,7 +109,7 @@ export type Governed = {
   readonly lastValid?: Own | 'Lost';
 };
 
-export const referenceKey = (kind: string, namespace: string, name: string): string => `${kind}/${namespace}/${name}`;
+export { referenceKey } from '../render/pins.ts';
 
 export type Facts = {
   readonly meta: ConfigMeta;

@@ -8,6 +8,9 @@ import { GovernedView, isFresh } from '../../src/controllers/governed.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { fail, ok } from '../../src/kube/errors.ts';
 import type { KubeObject } from '../../src/kube/types.ts';
+import { pinned, referenceKey, textOfPinned } from '../../src/render/pins.ts';
+import type { Reference } from '../../src/render/references.ts';
+import { Secret } from '../../src/render/types.ts';
 import { contentName } from '../../src/rollout/datacenter.ts';
 
 const OLD: DatacenterContent = { enforced: { state: 'Enabled' } };
@@ -44,9 +47,12 @@ type World = {
   readonly published?: Readonly<Record<string, string>>;
   readonly namespaces?: readonly string[];
   readonly synced?: boolean;
+  /** What was kept of what it refers to, and what is there now. */
+  readonly kept?: Readonly<Record<string, string>>;
+  readonly now?: Reference;
 };
 
-function viewOf({ datacenters = [], published = {}, namespaces = ['a'], synced = true }: World) {
+function viewOf({ datacenters = [], published = {}, namespaces = ['a'], synced = true, kept, now }: World) {
   const told = { rollouts: 0, reads: 0 };
   const caches = {
     datacenters: {
@@ -65,9 +71,11 @@ function viewOf({ datacenters = [], published = {}, namespaces = ['a'], synced =
     },
   } as unknown as Caches;
   const client = {
-    get: (_resource: unknown, { name }: { name: string }) => {
+    get: (resource: { readonly kind: string }, { name }: { name: string }) => {
       told.reads += 1;
       const text = published[name];
+      if (resource.kind === 'Secret')
+        return Promise.resolve(kept === undefined ? fail('NotFound', name) : ok({ data: kept }));
       return Promise.resolve(text === undefined ? fail('NotFound', name) : ok({ data: { 'content.json': text } }));
     },
   } as unknown as KubeClient;
@@ -84,7 +92,8 @@ function viewOf({ datacenters = [], published = {}, namespaces = ['a'], synced =
       ? undefined
       : [governed.datacenters.map((d) => contentDigest(d.content)), governed.unreadable];
   };
-  return { view, countsFor, told };
+  const refers = (c: KubeObject) => view.of(c, () => Promise.resolve(now ?? { found: false, why: 'NotFound' }), signal);
+  return { view, countsFor, refers, told };
 }
 const published = (content: DatacenterContent) => ({ [contentName(contentDigest(content))]: canonicalJson(content) });
 
@@ -149,6 +158,46 @@ describe('what counts for an AuditConfig', () => {
     const spec = { target: { type: 'Hosted' }, rollout: { paused: true } };
     expect(await countsFor({ ...having(OLD_DIGEST), spec })).toEqual([[OLD_DIGEST], []]);
     expect(told.rollouts).toBe(0);
+  });
+});
+
+describe('what a datacenter refers to', () => {
+  const KEY = referenceKey('ConfigMap', 'op', 'policy');
+  const there = (text: string): Reference => ({
+    found: true,
+    data: new Secret({ 'policy.yaml': new TextEncoder().encode(text) }),
+  });
+  const at = (text: string) => new Map([[KEY, there(text)]]);
+  const REFERRING: DatacenterContent = { enforced: { policy: { configMapRef: { name: 'policy', namespace: 'op' } } } };
+  const before = pinned(REFERRING, at('old'));
+  const after = pinned(REFERRING, at('new'));
+  const kept = { 'references.json': Buffer.from(textOfPinned(before, at('old'))).toString('base64') };
+  const both = { ...published(before), ...published(after) };
+  const textOf = async ({ refers }: ReturnType<typeof viewOf>, c: KubeObject) => {
+    const governed = await refers(c);
+    const found = governed?.references.get(KEY);
+    const text = found?.found === true ? new TextDecoder().decode(found.data.reveal()['policy.yaml']) : undefined;
+    return [text, governed?.unreadable];
+  };
+
+  it('is what it was when its content was published, until the turn of a control plane comes', async () => {
+    const w = viewOf({ datacenters: [eu(after)], published: both, kept, now: there('new') });
+    expect(await textOf(w, having(contentDigest(before)))).toEqual(['old', []]);
+    w.view.plan('eu', new Map([['a/main', contentDigest(after)]]));
+    expect(await textOf(w, having(contentDigest(before)))).toEqual(['new', []]);
+  });
+
+  it('stays when it is deleted, and when it and what was kept of it are, nothing may change', async () => {
+    const [world, c] = [{ datacenters: [eu(before)], published: both }, having(contentDigest(before))];
+    expect(await textOf(viewOf({ ...world, kept }), c)).toEqual(['old', []]);
+    expect(await textOf(viewOf(world), c)).toEqual([undefined, ['eu']]);
+    const forged = { 'references.json': Buffer.from(textOfPinned(before, at('new'))).toString('base64') };
+    expect(await textOf(viewOf({ ...world, kept: forged }), c)).toEqual([undefined, ['eu']]);
+  });
+
+  it('is read as it is where a release before this one published it', async () => {
+    const w = viewOf({ datacenters: [eu(REFERRING)], published: published(REFERRING), now: there('new') });
+    expect(await textOf(w, having(contentDigest(REFERRING)))).toEqual(['new', []]);
   });
 });
 

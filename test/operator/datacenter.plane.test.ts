@@ -44,10 +44,10 @@ const enforcing = (maxAgeDays: number, more: object = {}): Manifest =>
     mandatoryRules: [MANDATORY],
     ...more,
   });
-const policyMap = (level: string): Manifest => ({
+const policyMap = (level: string, name = 'policy'): Manifest => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
-  metadata: { name: 'policy', namespace: NAMESPACE },
+  metadata: { name, namespace: NAMESPACE },
   data: { 'policy.yaml': `apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: ${level}\n` },
 });
 
@@ -290,6 +290,41 @@ describe('a datacenter and an owner', () => {
         });
     for (let i = 0; i < 50 && (await seen()).length < 2; i++) await sleep(100);
     expect(await seen()).toEqual(['RequestReceived secrets', 'ResponseComplete secrets']);
+  });
+
+  it('an edit of what it refers to waits for its turn, as every change of it does', async () => {
+    const referring = (rollout: object): Manifest =>
+      enforcing(96, {
+        enforced: {
+          log: { retention: { maxAgeDays: 96 } },
+          policy: { configMapRef: { name: 'theirs', namespace: NAMESPACE } },
+        },
+        rollout,
+      });
+    await must(operator.apply(policyMap('Metadata', 'theirs')));
+    await must(operator.apply(referring({ paused: false })));
+    await untilFlag('--audit-log-maxage=96');
+    await must(operator.apply(referring({ paused: true })));
+    await operator.until(datacenter({}), { type: 'Ready', status: 'True' });
+    const before = await manifest();
+    await must(operator.apply(policyMap('Request', 'theirs')));
+    await operator.until(datacenter({}), { type: 'RolledOut', status: 'False', reason: 'Paused' });
+    // Nor for a controller that has just started, nor where it is deleted.
+    await operator.controller.end(10_000);
+    operator.startController();
+    await must(operator.delete(policyMap('', 'theirs')));
+    await operator.until(datacenter({}), { type: 'Accepted', status: 'False', reason: 'ReferenceNotFound' });
+    await sleep(2_000);
+    expect(await manifest()).toBe(before);
+    expect(conditionOf((await operator.get(main)) as AuditConfigView, 'Accepted')).toMatchObject({ status: 'True' });
+    await must(operator.apply(policyMap('Request', 'theirs')));
+    await must(operator.apply(referring({ paused: false })));
+    for (let i = 0; i < 300 && (await manifest()) === before; i++) await sleep(200);
+    expect(digestIn(await manifest())).not.toBe(digestIn(before));
+    await operator.until(datacenter({}), { type: 'Ready', status: 'True' });
+    const shown = await cli('explain-config', 'main', '-n', NAMESPACE, '--kubeconfig', plane.kubeconfigPath);
+    expect(shown.stderr).toBe('');
+    await must(operator.apply(enforcing(96)));
   });
 
   it('a deleted CRD of datacenters changes nothing', async () => {

@@ -2,6 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import type { DatacenterAuditConfigStatus } from '../../src/api/datacenterauditconfig.ts';
 import { contentDigest } from '../../src/config/datacenter.ts';
+import { referenceKey } from '../../src/render/pins.ts';
+import type { Reference } from '../../src/render/references.ts';
+import { Secret } from '../../src/render/types.ts';
 import { decideDatacenter } from '../../src/rollout/datacenter.ts';
 import type { DatacenterFacts, MemberFact } from '../../src/rollout/datacenter.ts';
 import { datacenterNotes } from '../../src/controllers/datacenter-notes.ts';
@@ -87,6 +90,29 @@ describe('a datacenter', () => {
     // Who is exempt, or selected no longer, leaves all the same.
     const left = [member('a/main', { has: DIGEST, governed: false })];
     expect(decideDatacenter(facts({ selector: {}, ...spec }, { members: left })).admit).toEqual(['a/main']);
+  });
+
+  it('gives another policy in the ConfigMap that it refers to in waves, and what is no policy to nobody', () => {
+    const KEY = referenceKey('ConfigMap', 'op', 'policy');
+    const spec = {
+      selector: {},
+      enforced: { policy: { configMapRef: { name: 'policy', namespace: 'op' } } },
+      rollout: { maxUnavailable: '1' },
+    };
+    const holding = (level: string): ReadonlyMap<string, Reference> => {
+      const text = `apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: ${level}}]\n`;
+      return new Map([[KEY, { found: true, data: new Secret({ 'policy.yaml': new TextEncoder().encode(text) }) }]]);
+    };
+    const first = decideDatacenter(facts(spec, { references: holding('Metadata') }));
+    const status = first.status ?? {};
+    const has = status.content?.digest ?? '';
+    const members = ['a', 'b', 'c'].map((n) => member(`${n}/main`, { has }));
+    const at = (level: string) => decideDatacenter(facts(spec, { references: holding(level), status, members }));
+    expect([at('Metadata').publish, at('Metadata').admit]).toEqual([undefined, []]);
+    const next = at('Request');
+    expect(next.publish?.name).not.toBe(first.publish?.name);
+    expect([next.admit, next.keep?.digest]).toEqual([['a/main'], next.status?.content?.digest]);
+    expect([at('Nonsense').publish, at('Nonsense').admit]).toEqual([undefined, []]);
   });
 
   it('counts whom it selects, who has what it says, who runs it, who failed and who is exempt', () => {
