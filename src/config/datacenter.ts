@@ -6,7 +6,7 @@
  *
  * 1. Of two datacenters the one with the higher priority counts, of equal ones the first by name; `conflicts` names both.
  * 2. Mandatory rules of all of them add up. They keep auditing on, since they could not be recorded otherwise: state is
- *    Enabled, and there is a log where there is no webhook, unless a datacenter enforces something else.
+ *    Enabled, and there is a log where there is no webhook of a datacenter's, unless a datacenter enforces something else.
  * 3. Where a datacenter has more to say than defaults, an AuditConfig's `rollout.paused` does not count.
  */
 import type { LayerSpec } from '../api/auditconfig.ts';
@@ -148,10 +148,12 @@ function withoutPause(own: LayerSpec, strongestFirst: readonly Datacenter[]): Na
 /** Mandatory rules that nothing records would be none. Weaker than what a datacenter enforces in so many words. */
 function keptOn(layers: readonly LayerInput[], layer: Layer | undefined): readonly LayerInput[] {
   if (layer === undefined) return [];
-  const { spec } = mergeLayers(layers);
+  const { spec, provenance } = mergeLayers(layers);
   const on: LayerInput[] = [];
   if (spec.state === 'Disabled') on.push({ layer, spec: { state: 'Enabled' } });
-  if (spec.log.type === 'None' && spec.webhook === undefined) on.push({ layer, spec: { log: { type: 'File' } } });
+  // An owner's webhook may send to where nobody listens.
+  const isTheirs = provenance['webhook.secretRef']?.set.from === 'Datacenter';
+  if (spec.log.type === 'None' && !isTheirs) on.push({ layer, spec: { log: { type: 'File' } } });
   return on;
 }
 

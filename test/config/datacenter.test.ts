@@ -106,6 +106,17 @@ describe('mandatory rules', () => {
     const hook = dc('eu', { ...must.content, enforced: { webhook: { secretRef: { name: 'a', namespace: 'b' } } } });
     expect(mergeDatacenters(off, [hook]).spec.log.type).toBe('None');
   });
+
+  it('are in a log where an owner has a webhook of his own instead: nobody knows who listens there', () => {
+    const rules = { mandatoryRules: [{ level: 'Metadata' as const }] };
+    const own: LayerSpec = { log: { type: 'None' }, webhook: { secretRef: { name: 'mine' } } };
+    const typeOf = (d: Datacenter) => mergeDatacenters(own, [d]).spec.log.type;
+    expect([typeOf(dc('eu', rules)), typeOf(dc('eu', { defaults: {} }))]).toEqual(['File', 'None']);
+    expect(typeOf(dc('eu', { ...rules, enforced: { log: { type: 'None' } } }))).toBe('None');
+    const theirs = { webhook: { secretRef: { name: 'theirs', namespace: 'op' } } };
+    expect(mergeDatacenters({ log: { type: 'None' } }, [dc('eu', { ...rules, defaults: theirs })]).spec.log.type).toBe('None');
+    expect(typeOf(dc('eu', { ...rules, defaults: theirs }))).toBe('File');
+  }); // prettier-ignore
 });
 
 describe('enforced fields', () => {
