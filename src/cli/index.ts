@@ -48,6 +48,11 @@ export const COMMANDS: readonly Entry[] = [
     summary: "a kube-apiserver's decision for each request on standard input",
     load: () => import('./evaluate.ts'),
   },
+  {
+    name: 'simulate',
+    summary: 'what another policy would have written of a log that was recorded',
+    load: () => import('./simulate.ts'),
+  },
   { name: 'presets', summary: 'list the policies that ship here, or print one', load: () => import('./presets.ts') },
   {
     name: 'logs',

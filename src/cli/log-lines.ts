@@ -1,6 +1,6 @@
 /**
  * Lines of a log of any size in constant memory: plain or gzipped (told by its first bytes, not by its name), a file or
- * standard input. A line that is longer than any event can be is skipped and said to be. Used by `logs`.
+ * standard input. A line that is longer than any event can be is skipped and said to be. Used by log-events.ts.
  */
 import { closeSync, openSync, read } from 'node:fs';
 import { Readable, pipeline } from 'node:stream';

@@ -6,15 +6,13 @@
 import { InvalidArgumentError } from 'commander';
 import { LEVELS, STAGES } from '../api/audit.ts';
 import { answersOf } from '../analysis/answers.ts';
-import { parseAuditEvent } from '../analysis/events.ts';
 import type { AuditEvent } from '../analysis/events.ts';
 import { didYouMean } from '../policy/suggest.ts';
 import { answersText } from './answers-text.ts';
 import { writeAll } from './fd-writer.ts';
-import { LineCutter, openLog } from './log-lines.ts';
-import type { LogLine } from './log-lines.ts';
+import { Complaints, fileName, logEvents, unreadLog } from './log-events.ts';
+import type { LoggedEvent } from './log-events.ts';
 import { choice, command, runCommand } from './parse.ts';
-import { whyNotRead } from './policy-input.ts';
 import type { CommandModule, CommandResult, Io } from './types.ts';
 
 const OUTPUTS = ['text', 'json', 'wide'] as const;
@@ -33,47 +31,6 @@ Examples:
 A log at level Request or above holds what was sent to the cluster: -o json and -o text show no bodies.
 `;
 
-/** Broken lines are counted in full; so many are told one by one. */
-const TOLD = 100;
-
-class Complaints {
-  readonly #told: string[] = [];
-  #count = 0;
-
-  add(file: string, line: number, problem: { readonly code: string; readonly message: string }): void {
-    this.#count += 1;
-    if (this.#count <= TOLD) this.#told.push(`${file}:${line}: error: ${problem.message} [${problem.code}]`);
-  }
-
-  result(): CommandResult {
-    if (this.#count === 0) return { code: 0 };
-    const more = this.#count > TOLD ? [`${this.#count - TOLD} more lines could not be read`] : [];
-    return { code: 1, stderr: `${[...this.#told, ...more].join('\n')}\n` };
-  }
-}
-
-type Problem = { readonly code: string; readonly message: string };
-
-function parseJson(
-  line: LogLine & { readonly text: string },
-): { readonly value: unknown } | { readonly problem: Problem } {
-  try {
-    return { value: JSON.parse(line.text) };
-  } catch {
-    if (!line.ended)
-      return { problem: { code: 'LogLineTorn', message: 'the last line is torn: its writer stopped or still writes' } };
-    return { problem: { code: 'LogLineNotJson', message: 'not JSON: no event, or one that was torn' } };
-  }
-}
-
-/** Undefined for a blank line. */
-function eventOf(line: LogLine): { readonly event: AuditEvent } | { readonly problem: Problem } | undefined {
-  if ('tooLong' in line) return { problem: { code: 'LogLineTooLong', message: 'longer than any event can be' } };
-  if (line.text.trim() === '') return undefined;
-  const parsed = parseJson(line);
-  return 'problem' in parsed ? parsed : parseAuditEvent(parsed.value);
-}
-
 const isWanted = (e: AuditEvent, o: Options): boolean =>
   (o.stage?.includes(e.stage) ?? true) && (o.level?.includes(e.level) ?? true);
 
@@ -82,37 +39,21 @@ function show(event: AuditEvent, place: { readonly file: string; readonly line: 
   return output === 'json' ? `${JSON.stringify(answers)}\n` : answersText(answers, output === 'wide');
 }
 
-/** What the lines say; their problems go to `complaints`. */
-function render(lines: readonly LogLine[], file: string, options: Options, complaints: Complaints): string {
-  let out = '';
-  for (const line of lines) {
-    const read = eventOf(line);
-    if (read === undefined) continue;
-    if ('problem' in read) complaints.add(file, line.number, read.problem);
-    else if (isWanted(read.event, options)) out += show(read.event, { file, line: line.number }, options.output);
-  }
-  return out;
-}
-
-async function stream(path: string, options: Options, io: Io, complaints: Complaints): Promise<void> {
-  const file = path === '-' ? '<stdin>' : path;
-  const cutter = new LineCutter();
-  const put = (lines: readonly LogLine[]): Promise<'Written' | 'ReaderGone'> =>
-    writeAll(io.fds.stdout, render(lines, file, options, complaints), io.signal);
-  for await (const chunk of openLog({ path, stdin: io.fds.stdin, signal: io.signal }))
-    if ((await put(cutter.push(chunk))) === 'ReaderGone') return;
-  await put(cutter.end());
-}
+const render = (events: readonly LoggedEvent[], file: string, options: Options): string =>
+  events
+    .filter(({ event }) => isWanted(event, options))
+    .map(({ event, line }) => show(event, { file, line }, options.output))
+    .join('');
 
 async function logs(path: string, options: Options, io: Io): Promise<CommandResult> {
   const complaints = new Complaints();
   try {
-    await stream(path, options, io, complaints);
+    for await (const events of logEvents(path, io, complaints)) {
+      const written = await writeAll(io.fds.stdout, render(events, fileName(path), options), io.signal);
+      if (written === 'ReaderGone') break;
+    }
   } catch (e) {
-    if (!(e instanceof Error) || !('code' in e)) throw e;
-    if (io.signal.aborted) return { ...complaints.result(), code: 1 };
-    const before = complaints.result().stderr ?? '';
-    return { code: 1, stderr: `${before}error: ${whyNotRead(path, e)}\n` };
+    return unreadLog(path, e, { complaints, io });
   }
   return complaints.result();
 }

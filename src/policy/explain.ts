@@ -32,7 +32,8 @@ const isLasting = (r: RequestAttributes): boolean =>
 /** Requests without a body. */
 const READS = ['get', 'list', 'watch'];
 
-function eventsOf(d: Decision, r: RequestAttributes): ExpectedEvent[] {
+/** What a request that is decided so leaves in the log; a panic is not foreseen. */
+export function expectedEvents(d: Decision, r: RequestAttributes): ExpectedEvent[] {
   if (d.level === 'None') return [];
   const made = STAGES.filter((s) => s !== 'Panic' && (s !== 'ResponseStarted' || isLasting(r)));
   const request = r.kind === 'Resource' && d.level !== 'Metadata' && !READS.includes(r.verb);
@@ -53,7 +54,7 @@ export function explain(policy: Policy, request: RequestAttributes): Explanation
     const why = mismatch(rule, request);
     return why === undefined ? [] : [{ rule: i, mismatch: why }];
   });
-  return { decision, earlier, events: eventsOf(decision, request) };
+  return { decision, earlier, events: expectedEvents(decision, request) };
 }
 
 const quote = (s: string): string => JSON.stringify(s);

@@ -37,6 +37,10 @@ export function recordedEvents(): readonly Recorded[] {
   });
 }
 
+/** As Go writes it. */
+export const goJson = (value: unknown): string =>
+  JSON.stringify(value).replaceAll(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
 function withoutManagedFields(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const { metadata, items, ...rest } = value as { metadata?: { managedFields?: unknown }; items?: unknown };
@@ -66,7 +70,7 @@ export function writtenBy(
       ...(d.level === 'Metadata' ? {} : { requestObject: body(requestObject) }),
       ...(d.level === 'RequestResponse' ? { responseObject: body(responseObject) } : {}),
     };
-    bytes += Buffer.byteLength(JSON.stringify(kept)) + 1;
+    bytes += Buffer.byteLength(goJson(kept)) + 1;
     lines += 1;
   }
   return { bytes, lines };
