@@ -1,5 +1,5 @@
 /**
- * How a datacenter counts an AuditConfig, from its status alone: fresh, ready, on its way, failed, or stuck. What is stuck acts
+ * How a datacenter counts an AuditConfig, from its status alone: fresh, ready, on its way, failed, stuck or halted. What is stuck acts
  * on nothing for a reason of its own, and takes nobody's turn: an owner's mistake, such as a workload that is not there, must
  * not hold back what is enforced on all others. Pure; called by datacenters.ts.
  */
@@ -12,13 +12,9 @@ import { DISCOVERED_LABEL } from './hosted/discovery.ts';
 
 /** What counts as failed, and what acts on nothing. */
 const FAILED: ReadonlySet<string> = new Set(['NodeHeld', 'DriftFight', 'FieldFight', 'Inconclusive']);
-const STUCK: ReadonlySet<string> = new Set([
-  'NotAccepted',
-  'NoNodes',
-  'Blocked',
-  'WorkloadNotFound',
-  'WorkloadRefused',
-]);
+const STUCK: ReadonlySet<string> = new Set(['NoNodes', 'WorkloadNotFound', 'WorkloadRefused']);
+/** Nor do these, but what a datacenter says anew may be what they waited for: a webhook that works, or a right. */
+const HALTED: ReadonlySet<string> = new Set(['NotAccepted', 'Blocked']);
 
 type State = Pick<MemberFact, 'state' | 'readySince' | 'failure'>;
 /** Objects of a store are replaced, never changed; and a datacenter looks at all of them again and again. */
@@ -40,6 +36,7 @@ function stateIn(config: KubeObject): State {
   const bad = [rolled, degraded].find((c) => c !== undefined && FAILED.has(c.reason));
   if (bad !== undefined) return { state: 'Failed', failure: { reason: bad.reason, message: bad.message } };
   if (rolled !== undefined && STUCK.has(rolled.reason)) return { state: 'Stuck' };
+  if (rolled !== undefined && HALTED.has(rolled.reason)) return { state: 'Halted' };
   const current = status.observedGeneration === config.metadata.generation;
   if (rolled?.status !== 'True' || !current) return { state: 'Busy' };
   return { state: 'Ready', readySince: Date.parse(rolled.lastTransitionTime) };

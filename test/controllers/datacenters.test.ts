@@ -228,7 +228,10 @@ describe('a control plane that acts on nothing', () => {
     ['Waiting', 'Busy'],
     ['NodeHeld', 'Failed'],
     ['FieldFight', 'Failed'],
-  ])('is none that is %s', (reason, state) => {
+    ['NotAccepted', 'Halted'],
+    ['Blocked', 'Halted'],
+    ['WorkloadRefused', 'Stuck'],
+  ])('is told by its reason: %s', (reason, state) => {
     const object = { apiVersion: API, kind: 'AuditConfig', metadata: { name: 'x', generation: 1 }, status: status(rolledOut('False', reason)) };
     expect(stateOf(object as KubeObject).state).toBe(state);
   }); // prettier-ignore

@@ -54,6 +54,35 @@ describe('a fleet', () => {
     expect(planFleet(stuck, RULES, NOW)).toMatchObject({ phase: 'Progressing', admit: ['b', 'c'] });
   });
 
+  it('an outage is no wave: what is newer goes first to as many as could have been on their way', () => {
+    const rules = { ...RULES, maxUnavailable: '2' };
+    const down = Array.from({ length: 9 }, (_, i) => member(`m${i}`, { has: 'older', state: 'Busy' }));
+    expect(planFleet(down, rules, NOW).admit).toEqual(['m0', 'm1', 'm2']);
+    const taken = down.map((m, i) => (i < 3 ? { ...m, has: 'new' } : m));
+    expect(planFleet(taken, rules, NOW).admit).toEqual([]);
+    const back = taken.map((m, i): Member => (i === 0 ? { ...m, state: 'Ready', readySince: 0 } : m));
+    expect(planFleet(back, rules, NOW).admit).toEqual(['m3']);
+  });
+
+  it('those that are halted take turns too, however many they are, and hold up nobody else', () => {
+    const halted = Array.from({ length: 5 }, (_, i) => member(`h${i}`, { state: 'Halted' }));
+    const rules = { ...RULES, maxUnavailable: '2' };
+    const at = (members: readonly Member[], more: Partial<FleetRules> = {}, now = 0) =>
+      planFleet(members, { ...rules, ...more }, now);
+    expect(at(halted)).toMatchObject({ phase: 'Progressing', admit: ['h0', 'h1'], afterMs: 60_000 });
+    expect(at([...halted, member('r')]).admit).toEqual(['h0', 'h1', 'r']);
+    expect(at([...halted, member('r', { ...there, state: 'Busy' })]).admit).toHaveLength(1);
+    const onTheirWay = ['x', 'y'].map((key) => member(key, { ...there, state: 'Busy' }));
+    expect(at([...halted, ...onTheirWay])).toMatchObject({ phase: 'Progressing', admit: [] });
+    expect(at(halted, { paused: true })).toMatchObject({ phase: 'Paused', admit: [] });
+    expect(at([...halted, member('f', { ...there, state: 'Failed' })])).toMatchObject({ phase: 'Stopped', admit: [] });
+    expect(at([...halted, member('z', { canary: true })])).toMatchObject({ phase: 'Canary', admit: ['z'] });
+    // One that never takes it keeps nobody from it.
+    const asked = new Set([0, 1, 2].flatMap((minute) => at(halted, {}, minute * 60_000 + 30_000).admit));
+    expect([...asked].sort()).toEqual(['h0', 'h1', 'h2', 'h3', 'h4']);
+    expect(at(halted, {}, 30_000).afterMs).toBe(30_000);
+  });
+
   it('a datacenter that goes leaves in the same waves', () => {
     const all = ['a', 'b', 'c'].map((key) => member(key, { wants: null }));
     expect(planFleet(all, RULES, NOW).admit).toEqual(['a']);
