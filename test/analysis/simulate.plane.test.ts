@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseAuditEvent } from '../../src/analysis/events.ts';
+import type { AuditEvent } from '../../src/analysis/events.ts';
 import { Requests, Simulator } from '../../src/analysis/simulate.ts';
 import type { RecordedEvent } from '../../src/analysis/simulate.ts';
 import { emitPolicyText } from '../../src/policy/emit.ts';
@@ -82,8 +83,9 @@ function recordedOf(line: string): RecordedEvent {
   };
 }
 
-const told = (stage: string, verb: string, uri: string, level: string, bytes: number): string =>
-  `${stage} ${verb} ${uri} ${level} ${bytes}`;
+type Told = { readonly event: AuditEvent; readonly level: string; readonly bytes: number };
+const told = ({ event: { stage, verb, requestURI }, level, bytes }: Told): string =>
+  `${stage} ${verb} ${requestURI} ${level} ${bytes}`;
 
 describe('a simulation', () => {
   let everything: readonly string[] = [];
@@ -107,12 +109,12 @@ describe('a simulation', () => {
       simulator.see(recorded, requests.stagesAt(recorded.event));
       const { written: sum, rules, unknown } = simulator.result();
       expect(unknown).toEqual({ bodies: 0, managedFields: 0, stages: {} });
-      const { stage, verb, requestURI } = recorded.event;
-      return sum.events === 0 ? [] : [told(stage, verb, requestURI, rules[0]?.level ?? '', sum.bytes)];
+      const { event } = recorded;
+      return sum.events === 0 ? [] : [told({ event, level: rules[0]?.level ?? '', bytes: sum.bytes })];
     });
     const real = written.map((line) => {
       const { event, bytes } = recordedOf(line);
-      return told(event.stage, event.verb, event.requestURI, event.level, bytes);
+      return told({ event, level: event.level, bytes });
     });
     expect(simulated).toEqual(real);
   });
