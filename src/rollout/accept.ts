@@ -25,6 +25,7 @@ import { refusedBlocking } from './blocking-mode.ts';
 import { saltedFor } from './carried.ts';
 import { referenceKey } from './facts.ts';
 import type { Facts, WorkloadFact } from './facts.ts';
+import { planFor } from './hosted/plan.ts';
 import type { Own } from '../render/last-valid.ts';
 
 export type Accepted = {
@@ -289,6 +290,22 @@ const lastValidOf = ({ governed }: Facts): Own | undefined =>
 const isUnread = ({ governed, status }: Facts): boolean =>
   governed?.lastValid === undefined && status.lastValid !== undefined;
 
+/** Why the workload takes nothing of a revision that would render; nothing where it is no workload to begin with. */
+function untaken({ revision }: Accepted, facts: Facts): readonly Finding[] {
+  const { workload } = facts;
+  if (revision === undefined || workload === undefined || hostedViewOf(facts) === undefined) return [];
+  const plan = planFor(revision, workload);
+  return 'refused' in plan ? plan.refused : [];
+}
+
+/** Settings that load, and that the workload does not take, hold a datacenter's back no more than others: unless it takes none. */
+function takenBy(judged: Accepted, facts: Facts): Accepted {
+  const why = untaken(judged, facts);
+  if (why.length === 0) return judged;
+  const instead = kept(refuse('InvalidSettings', sentence(why), why), facts);
+  return instead.keeps === undefined || untaken(instead, facts).length > 0 ? judged : instead;
+}
+
 /** Refusals that are about whose nodes these are, not about what is set for them. */
 const NOT_SETTINGS: ReadonlySet<string> = new Set<Reasons['Accepted']>(['TargetConflict', 'NamespaceNotAllowed']);
 
@@ -299,7 +316,8 @@ const NOT_SETTINGS: ReadonlySet<string> = new Set<Reasons['Accepted']>(['TargetC
 function kept(refused: Accepted, facts: Facts): Accepted {
   const lastValid = lastValidOf(facts);
   const again = lastValid === undefined ? undefined : rendered(lastValid, facts);
-  const usable = again?.verdict.status === 'True' ? again : rendered(NOTHING, facts);
+  const isUsable = again?.verdict.status === 'True' && untaken(again, facts).length === 0;
+  const usable = again !== undefined && isUsable ? again : rendered(NOTHING, facts);
   if (usable.verdict.status !== 'True') return refused;
   const keeps = usable === again ? 'LastValid' : 'Nothing';
   return { ...usable, verdict: refused.verdict, findings: refused.findings, keeps, needsLastValid: isUnread(facts) };
@@ -315,5 +333,6 @@ export function accept(facts: Facts): Accepted {
   const { config, findings } = parseAuditConfig(facts.object);
   const judged = config === undefined ? refuse('InvalidSpec', sentence(findings), findings) : judge(config, facts);
   const { status, reason } = judged.verdict;
-  return status === 'True' || NOT_SETTINGS.has(reason) || !isBound(facts) ? judged : kept(judged, facts);
+  if (NOT_SETTINGS.has(reason) || !isBound(facts)) return judged;
+  return status === 'True' ? takenBy(judged, facts) : kept(judged, facts);
 }

@@ -9,6 +9,7 @@ import { accept } from '../../src/rollout/accept.ts';
 import { decide } from '../../src/rollout/decide.ts';
 import { referenceKey } from '../../src/rollout/facts.ts';
 import type { Facts, Governed } from '../../src/rollout/facts.ts';
+import { HostedWorld } from './hosted-world.ts';
 import { World } from './world.ts';
 
 const holding = (text: string): Reference => ({
@@ -86,6 +87,63 @@ describe('an owner whose settings are not valid', () => {
     const elsewhere: Facts = { ...facts, meta: { ...facts.meta, namespace: 'elsewhere' } };
     expect(accept(elsewhere).verdict.reason).toBe('NamespaceNotAllowed');
     expect(accept(elsewhere).revision).toBeUndefined();
+  });
+});
+
+describe('an owner of a hosted control plane whose settings load, and that its workload cannot take', () => {
+  const within = '/var/log/theirs/audit.log';
+  /** With a volume that has no limit, and a container that has the shipper's name. */
+  const hostedWorld = (): HostedWorld => {
+    const w = new HostedWorld();
+    const pod = w.object?.spec.template.spec as unknown as Record<string, Record<string, unknown>[]>;
+    pod['volumes']?.push({ name: 'theirs', emptyDir: {} });
+    (pod['containers']?.at(-1)?.['volumeMounts'] as object[]).push({ name: 'theirs', mountPath: '/var/log/theirs' });
+    pod['containers']?.unshift({ name: 'audit-logs', image: 'theirs' });
+    return w;
+  };
+  const SHIPPING = { type: 'FluentBit', fluentBit: { outputs: [{ Name: 'stdout' }] } };
+  const args = (w: HostedWorld): string => JSON.stringify(w.object?.spec);
+
+  it.each([
+    [
+      'a log on a volume without a limit',
+      'LogVolumeUnlimited',
+      { log: { file: { path: within }, retention: { maxBackups: 8 } } },
+    ],
+    [
+      'a shipper beside a container of its name',
+      'ContainerNameTaken',
+      { shipping: SHIPPING, log: { retention: { maxBackups: 8 } } },
+    ],
+  ])('holds back nothing that is enforced: %s', (_name, code, spec) => {
+    for (const lastValid of [OWN, 'Lost'] as const) {
+      const w = hostedWorld();
+      w.governed = governedBy([EU], { lastValid });
+      w.spec = { log: { retention: { maxBackups: 6 } } };
+      w.run();
+      expect(args(w)).toContain('"--audit-log-maxage=90"');
+      w.change(spec);
+      w.governed = governedBy([dc({ enforced: { log: { retention: { maxAgeDays: 91 } } } })], { lastValid });
+      w.run();
+      expect(args(w)).toContain('"--audit-log-maxage=91"');
+      expect(args(w)).toContain(`"--audit-log-maxbackup=${lastValid === 'Lost' ? 10 : 6}"`);
+      expect([w.reason('Accepted'), w.reason('Degraded')]).toEqual(['InvalidSettings', 'LastValidKept']);
+      expect(w.status.conditions?.find((c) => c.type === 'Accepted')?.message).toContain(`(${code})`);
+    }
+  });
+
+  it('is told by its workload where no datacenter binds, and where that takes nothing at all', () => {
+    const w = hostedWorld();
+    w.governed = governedBy([dc({ defaults: {} })]);
+    w.spec = { log: { file: { path: within } } };
+    w.run();
+    expect([w.reason('Accepted'), w.reason('RolledOut'), w.flags]).toEqual(['Valid', 'WorkloadRefused', 0]);
+    const shell = new HostedWorld();
+    shell.governed = governedBy([EU]);
+    const container = shell.object?.spec.template.spec.containers.at(-1);
+    if (container !== undefined) container.command = ['/bin/sh', '-c'];
+    shell.run();
+    expect([shell.reason('Accepted'), shell.reason('RolledOut')]).toEqual(['Valid', 'WorkloadRefused']);
   });
 });
 

@@ -5,7 +5,6 @@ import type { Own } from '../../render/last-valid.ts';
 import type { Revision } from '../../render/types.ts';
 import type { HostedView } from '../../targets/hosted.ts';
 import type { PatchOp } from '../../targets/hosted/patch.ts';
-import { managed } from '../../targets/managed.ts';
 import type { RolloutState } from '../../targets/owners/types.ts';
 import type { Accepted } from '../accept.ts';
 import type { Facts, WorkloadFact } from '../facts.ts';
@@ -110,17 +109,6 @@ export const progressing = (what: string, { workload }: HostedFacts): RolledOut 
 export const short = (digest: string): string => digest.slice(0, 16);
 export const nameOf = ({ spec, name }: WorkloadFact): string => `${spec.kind} ${name}`;
 export const memoryOf = ({ status }: Facts): Memory => status.workload ?? {};
-type Planned = ReturnType<typeof managed.plan>;
-/** A decision asks twice, and a plan compares all of a workload's words and volumes. Facts are never changed. */
-const PLANS = new WeakMap<WorkloadFact, { readonly to: Revision | null; readonly plan: Planned }>();
-
-export function planFor(to: Revision | null, workload: WorkloadFact): Planned {
-  const known = PLANS.get(workload);
-  if (known !== undefined && known.to === to) return known.plan;
-  const plan = managed.plan(to, { workload: workload.object }, workload.spec);
-  PLANS.set(workload, { to, plan });
-  return plan;
-}
 export const opsOf = (plan: {
   readonly changes: readonly { readonly patch: readonly PatchOp[] }[];
 }): readonly PatchOp[] => plan.changes.flatMap((c) => c.patch);

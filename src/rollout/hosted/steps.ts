@@ -9,7 +9,8 @@ import { sentence } from '../accept.ts';
 import { DEFAULT_ROLLOUT, opensAt } from '../decide.ts';
 import { timestamp } from '../turn.ts';
 import { managerOf } from './field-managers.ts';
-import { LOOK_AGAIN_MS, degraded, nameOf, opsOf, planFor, progressing, rolled, short } from './scene.ts';
+import { planFor } from './plan.ts';
+import { LOOK_AGAIN_MS, degraded, nameOf, opsOf, progressing, rolled, short } from './scene.ts';
 import type { Memory, Scene, Step } from './scene.ts';
 
 const FIGHT_MS = 10 * 60_000;
