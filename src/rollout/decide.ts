@@ -11,38 +11,24 @@
  *    nothing taken away, when the CRD itself is being deleted.
  */
 import type { AuditConfigStatus } from '../api/auditconfig.ts';
-import type { AuditNodeSpec } from '../api/auditnode.ts';
-import type { Condition, Moment, Verdict } from '../api/conditions.ts';
-import { removeCondition, setCondition, withSummary } from '../api/conditions.ts';
-import { BUILT_IN } from '../config/defaults.ts';
-import { bundleName } from '../render/bundle/names.ts';
+import type { Own } from '../render/last-valid.ts';
 import type { Digest, Revision } from '../render/types.ts';
-import { credentialsDigest } from '../render/webhook/credentials.ts';
 import { accept } from './accept.ts';
 import type { Accepted } from './accept.ts';
-import { acceptedStatus, keptVerdict } from './accepted-status.ts';
-import { carriedStep } from './carried.ts';
-import type { CarriedStep, Rotation } from './carried.ts';
-import { nodeTargetOf } from './claims.ts';
-import { saidIn } from './credentials-waiting.ts';
-import { deliveryVerdict } from './delivery.ts';
-import type { Facts, NodeFact } from './facts.ts';
-import type { Own } from '../render/last-valid.ts';
-import { placeOf, viewOf } from './facts.ts';
-import { kubeadmStep, namedByKubeadm } from './kubeadm.ts';
-import type { KubeadmPatch, KubeadmStep } from './kubeadm.ts';
-import { isAt, nextNode } from './next-node.ts';
-import type { Desired, NextNode, NodeView } from './next-node.ts';
-import { proofEndsIn, proofsOf, retentionVerdict, verifiedVerdict } from './proof.ts';
-import type { ProofOf } from './proof.ts';
-import { isDead } from './restart-plan.ts';
-import { shipperStep } from './shipping.ts';
+import { assignmentOf, carriedAssignment } from './assignment.ts';
+import type { Assignment } from './assignment.ts';
+import type { Rotation } from './carried.ts';
+import { viewOf } from './facts.ts';
+import type { Facts } from './facts.ts';
+import type { KubeadmPatch } from './kubeadm.ts';
+import { isAt } from './next-node.ts';
+import type { NextNode } from './next-node.ts';
+import { laterIn, UNKNOWN_RETRY_MS } from './pace.ts';
+import { proofEndsIn } from './proof.ts';
 import type { ShipperStep } from './shipping.ts';
-import { timestamp } from './turn.ts';
-import { windowed } from './windows.ts';
-import { countNodes, degradedVerdict, rolledOutVerdict } from './progress.ts';
-
-export type Assignment = { readonly node: string; readonly nodeUid?: string; readonly spec: AuditNodeSpec };
+import { proofs, statusOf, waitsFor } from './status.ts';
+import { workOf } from './work.ts';
+import type { Work } from './work.ts';
 
 export type Decision = {
   readonly finalizer: 'Keep' | 'Add' | 'Remove';
@@ -68,89 +54,7 @@ export type Decision = {
   readonly settled: boolean;
 };
 
-export const UNKNOWN_RETRY_MS = 10_000;
 const DEAD_LOOK_MS = 60_000;
-export const DEFAULT_ROLLOUT = BUILT_IN.rollout;
-
-type Work = {
-  readonly want: Desired | undefined;
-  readonly nodes: readonly NodeFact[];
-  readonly next: NextNode | undefined;
-  readonly kubeadm: KubeadmStep;
-  readonly shipper: ShipperStep;
-  readonly carried: CarriedStep;
-};
-
-type Nodes = Omit<Work, 'kubeadm' | 'shipper' | 'carried'>;
-
-function kubeadmOf(facts: Facts, accepted: Accepted, { want, next }: Nodes): KubeadmStep {
-  const { namespace, name, uid } = facts.meta;
-  const sync = accepted.effective?.spec.kubeadmConfig === 'Sync';
-  const isKnown = facts.meta.deleting || accepted.effective !== undefined;
-  const revision = want?.type === 'Revision' && sync ? (accepted.revision ?? null) : null;
-  const step = kubeadmStep({
-    owner: { namespace, name, uid },
-    fact: facts.kubeadm,
-    want: isKnown ? revision : 'Keep',
-    done: next?.kind === 'Done',
-    saidBefore: facts.status.conditions?.some((c) => c.type === 'KubeadmConfigSynced') ?? false,
-    writes: facts.kubeadmWrites,
-    now: facts.now,
-  });
-  // Only a removal takes files away that kubeadm-config may name.
-  const { holds: _harmless, ...rest } = step;
-  return want?.type === 'Removed' ? step : rest;
-}
-
-/** Nodes that the question is about: those that match, and those that have ours already. */
-function nodesFor(facts: Facts, want: Desired | undefined): readonly NodeFact[] {
-  const ours = (n: NodeFact): boolean => n.auditNode?.spec.auditConfigRef.uid === facts.meta.uid;
-  // An AuditNode that somebody deleted is no proof that nothing of ours is on its node.
-  const wasOurs = (n: NodeFact): boolean =>
-    facts.status.revision !== undefined && n.matches && n.claimant.uid === facts.meta.uid;
-  if (want?.type === 'Removed') return facts.nodes.filter((n) => n.nodeUid !== undefined && (ours(n) || wasOurs(n)));
-  return facts.nodes.filter(
-    (n) => n.nodeUid !== undefined && n.claimant.uid === facts.meta.uid && (n.matches || ours(n)),
-  );
-}
-
-function workOf(facts: Facts, accepted: Accepted): Work {
-  const removing = facts.meta.deleting || accepted.effective?.spec.state === 'Disabled';
-  const want: Desired | undefined = removing
-    ? { type: 'Removed' }
-    : accepted.revision === undefined
-      ? undefined
-      : wantedOf(namedBy(facts, accepted.revision));
-  const nodes = nodesFor(facts, want);
-  const shipper = shipperStep(facts, accepted);
-  const withRest = (work: Nodes): Work => ({
-    ...work,
-    shipper,
-    kubeadm: kubeadmOf(facts, accepted, work),
-    carried: carriedStep(facts, nodes, want?.type === 'Revision' ? accepted.revision : undefined),
-  });
-  if (want === undefined) return withRest({ want, nodes, next: undefined });
-  const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
-  const rules = {
-    // Whoever deletes wants it gone; a pause of the spec that is being deleted does not hold that back.
-    paused: rollout.paused && !facts.meta.deleting,
-    minReadyMs: rollout.minReadySeconds * 1000,
-    maxFailures: rollout.maxFailures,
-    ...opensAt(rollout.windows, facts.now),
-    ...(facts.busyNode === undefined ? {} : { busy: facts.busyNode }),
-  };
-  const views = nodes.map((n) => ({ ...viewOf(n, facts.meta.uid), isDead: isLongDead(n, facts.now) }));
-  const next = nextNode(views, want, rules, facts.now);
-  return withRest({ want, nodes, next });
-}
-
-export function opensAt(windows: Parameters<typeof windowed>[0], now: number): { opensAt?: number } {
-  const w = windowed(windows, now);
-  return w.open ? {} : { opensAt: w.opensAt };
-}
-
-const isLongDead = ({ readiness, auditNode }: NodeFact, now: number): boolean =>
-  readiness !== undefined && auditNode !== undefined && isDead(readiness, auditNode.spec.timeoutSeconds, now);
 
 /** kubeadm-config is set back in the same step, before the first node is told; where that is impossible, nobody is. */
 const kubeadmPatch = ({ kubeadm }: Work): { kubeadm?: KubeadmPatch } =>
@@ -232,11 +136,6 @@ function decideDeletion(facts: Facts, accepted: Accepted, work: Work): Decision 
   };
 }
 
-/** A timer holds no more than 24 days, and a clock may be set. */
-const MAX_LATER_MS = 24 * 3_600_000;
-export const laterIn = ({ changesAt }: Accepted, now: number): number | undefined =>
-  changesAt === undefined ? undefined : Math.min(MAX_LATER_MS, Math.max(1_000, changesAt - now));
-
 /** `others`: when a proof is too old to count, and the like: nobody else tells. */
 function requeueOf({ next, nodes }: Work, ...others: readonly (number | undefined)[]): { requeueAfterMs?: number } {
   const waits = next?.kind === 'Wait' && 'afterMs' in next ? next.afterMs : undefined;
@@ -245,160 +144,3 @@ function requeueOf({ next, nodes }: Work, ...others: readonly (number | undefine
   const all = [waits, look, ...others].filter((ms) => ms !== undefined);
   return all.length === 0 ? {} : { requeueAfterMs: Math.min(...all) };
 }
-
-const wantedOf = (named: NonNullable<AuditNodeSpec['desired']['revision']>): Desired => ({
-  type: 'Revision',
-  digest: named.digest,
-  at: placeOf(named),
-  ...(named.credentials === undefined ? {} : { credentials: named.credentials }),
-});
-
-/** How an AuditNode names a revision. */
-const namedBy = (facts: Facts, revision: Revision): NonNullable<AuditNodeSpec['desired']['revision']> => ({
-  kind: revision.confidential ? 'Secret' : 'ConfigMap',
-  namespace: facts.settings.bundlesNamespace,
-  name: bundleName(revision.digest),
-  digest: revision.digest,
-  ...(revision.credentials === undefined ? {} : { credentials: credentialsDigest(revision.credentials.reveal()) }),
-});
-
-function assignmentOf(facts: Facts, accepted: Accepted, work: Work): Assignment | undefined {
-  if (work.next?.kind !== 'Assign' || work.want === undefined || work.kubeadm.holds !== undefined) return undefined;
-  const name = work.next.node;
-  const node = work.nodes.find((n) => n.name === name);
-  if (node === undefined) throw new Error(`next node ${name} is none of the nodes`);
-  const { revision } = accepted;
-  const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
-  const { namespace, name: config, uid } = facts.meta;
-  const target = nodeTargetOf(facts.object);
-  const desired: AuditNodeSpec['desired'] =
-    work.want.type === 'Removed' || revision === undefined
-      ? { type: 'Removed' }
-      : {
-          type: 'Revision',
-          revision: namedBy(facts, revision),
-        };
-  const kept = desired.type === 'Revision' ? namedByKubeadm(facts.kubeadm) : undefined;
-  return {
-    node: name,
-    ...(node.nodeUid === undefined ? {} : { nodeUid: node.nodeUid }),
-    spec: {
-      nodeName: name,
-      auditConfigRef: { namespace, name: config, uid },
-      ...(target === undefined ? {} : { target }),
-      desired,
-      ...(kept === undefined || kept === desired.revision?.digest ? {} : { keep: [kept] }),
-      timeoutSeconds: rollout.timeoutSeconds,
-    },
-  };
-}
-
-/** It changes nothing but a Secret's name, and that only while there is nothing more to do. */
-function carriedAssignment({ next, carried }: Work): Assignment | undefined {
-  if (next?.kind === 'Assign' || carried.next === undefined) return undefined;
-  const { node, spec } = carried.next;
-  return { node: node.name, ...(node.nodeUid === undefined ? {} : { nodeUid: node.nodeUid }), spec };
-}
-
-const held = (why: string): Verdict<'RolledOut'> => ({
-  type: 'RolledOut',
-  status: 'False',
-  reason: 'Blocked',
-  message: `nothing is removed from any node: ${why}`,
-});
-
-const notAccepted = (facts: Facts): Verdict<'RolledOut'> => ({
-  type: 'RolledOut',
-  status: 'False',
-  reason: 'NotAccepted',
-  message:
-    facts.status.revision === undefined
-      ? 'no node was touched'
-      : `no node was touched; revision ${facts.status.revision.digest.slice(0, 16)} stays where it is`,
-});
-
-/** What the nodes that are to be audited prove; those of which nothing new is wanted are where they should be. */
-const proofs = (facts: Facts, { want, nodes }: Work): readonly ProofOf[] =>
-  want?.type === 'Removed'
-    ? []
-    : proofsOf(nodes, facts.meta.uid, (n) => want === undefined || isAt(viewOf(n, facts.meta.uid), want));
-
-/** How long the log is kept, of what was asked; nothing is said of a spec that is not accepted. */
-function retentionOf(facts: Facts, accepted: Accepted, work: Work) {
-  if (accepted.effective === undefined) return undefined;
-  const { log } = accepted.effective.spec;
-  const requestedDays = log.retention.maxAgeDays;
-  const noLog = log.type !== 'File' || work.want?.type !== 'Revision';
-  return { requestedDays, ...retentionVerdict(proofs(facts, work), { requestedDays, noLog }) };
-}
-
-/** Only where there is a webhook; of a spec that is not accepted, as it was before. */
-function deliveryOf(facts: Facts, accepted: Accepted, work: Work): Verdict | undefined {
-  const has =
-    accepted.effective === undefined
-      ? facts.status.conditions?.some((c) => c.type === 'WebhookDelivering')
-      : accepted.effective.spec.webhook !== undefined && work.want?.type === 'Revision';
-  return has === true ? deliveryVerdict(proofs(facts, work), facts.now) : undefined;
-}
-
-/** What is known to be wrong comes before what is not known. */
-function degradedOf(facts: Facts, work: Work, rolled: Verdict<'RolledOut'>): Verdict<'Degraded'> {
-  const degraded = degradedVerdict(work.nodes, viewsOf(facts, work));
-  const { verdict } = work.carried;
-  return verdict === undefined || degraded.status === 'True' || saidIn(rolled, facts.status, facts.now) > 0
-    ? degraded
-    : verdict;
-}
-
-const viewsOf = (facts: Facts, { nodes }: Work): readonly NodeView[] => nodes.map((n) => viewOf(n, facts.meta.uid));
-
-function rolledOf(facts: Facts, work: Work): Verdict<'RolledOut'> {
-  if (work.next === undefined || work.want === undefined) return notAccepted(facts);
-  if (work.kubeadm.holds !== undefined) return held(work.kubeadm.holds);
-  const count = countNodes(viewsOf(facts, work), work.nodes, work.want);
-  return rolledOutVerdict(work.next, work.want, count, facts.now);
-}
-
-/** Of credentials that wait, when that is to be said. */
-function waitsFor(facts: Facts, work: Work): number | undefined {
-  if (work.carried.verdict === undefined) return undefined;
-  return saidIn(rolledOf(facts, work), facts.status, facts.now) || undefined;
-}
-
-function statusOf(facts: Facts, accepted: Accepted, work: Work): AuditConfigStatus {
-  const nodes = countNodes(viewsOf(facts, work), work.nodes, work.want);
-  const moment: Moment = { now: timestamp(facts.now), generation: facts.meta.generation };
-  const rolled = rolledOf(facts, work);
-  const kept = retentionOf(facts, accepted, work);
-  const delivery = deliveryOf(facts, accepted, work);
-  const verdicts: readonly Verdict[] = [
-    accepted.verdict,
-    rolled,
-    keptVerdict(accepted) ?? degradedOf(facts, work, rolled),
-    verifiedVerdict(proofs(facts, work), facts.now),
-    ...(delivery === undefined ? [] : [delivery]),
-    ...(kept === undefined ? [] : [kept.verdict]),
-    ...(typeof work.kubeadm.verdict === 'string' ? [] : [work.kubeadm.verdict]),
-    ...(work.shipper.verdict === 'None' ? [] : [work.shipper.verdict]),
-  ];
-  const old: readonly Condition[] = facts.status.conditions ?? [];
-  const hooked = delivery === undefined ? removeCondition(old, 'WebhookDelivering') : old;
-  const synced = work.kubeadm.verdict === 'None' ? removeCondition(hooked, 'KubeadmConfigSynced') : hooked;
-  const before = work.shipper.verdict === 'None' ? removeCondition(synced, 'Shipping') : synced;
-  const set = verdicts.reduce((list, verdict) => setCondition(list, verdict, moment), before);
-  const { revision } = accepted;
-  return {
-    ...acceptedStatus(facts, accepted),
-    nodes,
-    ...(kept === undefined || revision === undefined ? {} : { retention: storedRetention(kept) }),
-    conditions: [...withSummary(set, moment)],
-  };
-}
-
-const storedRetention = (kept: {
-  requestedDays: number;
-  measuredDays?: number;
-}): NonNullable<AuditConfigStatus['retention']> => ({
-  requestedDays: kept.requestedDays,
-  ...(kept.measuredDays === undefined ? {} : { measuredDays: kept.measuredDays }),
-});

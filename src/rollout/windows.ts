@@ -68,3 +68,9 @@ export function windowed(windows: readonly RolloutWindow[] | undefined, now: num
   if (spans.some((s) => s.from <= now && now < s.to)) return { open: true };
   return { open: false, opensAt: Math.min(...spans.map((s) => s.from).filter((from) => from > now)) };
 }
+
+/** The next opening, where none is open. */
+export function opensAt(windows: readonly RolloutWindow[] | undefined, now: number): number | undefined {
+  const w = windowed(windows, now);
+  return w.open ? undefined : w.opensAt;
+}

@@ -6,8 +6,9 @@ import type { Revision } from '../../render/types.ts';
 import { credentialsDigest } from '../../render/webhook/credentials.ts';
 import { isOwnerSpec, managed, ownerFor } from '../../targets/managed.ts';
 import { sentence } from '../accept.ts';
-import { DEFAULT_ROLLOUT, opensAt } from '../decide.ts';
+import { paceOf } from '../pace.ts';
 import { timestamp } from '../turn.ts';
+import { opensAt } from '../windows.ts';
 import { managerOf } from './field-managers.ts';
 import { planFor } from './plan.ts';
 import { LOOK_AGAIN_MS, degraded, nameOf, opsOf, progressing, rolled, short } from './scene.ts';
@@ -29,11 +30,11 @@ function holdBack({
   memory,
   view,
 }: Scene): Pick<Step, 'rolled' | 'requeueAfterMs'> | undefined {
-  const rollout = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
+  const rollout = paceOf(accepted);
   const what = nameOf(facts.workload);
   if (rollout.paused && !facts.meta.deleting)
     return { rolled: rolled('False', 'Paused', `rollout.paused holds back ${what}`) };
-  const { opensAt: opens } = opensAt(rollout.windows, facts.now);
+  const opens = opensAt(rollout.windows, facts.now);
   if (opens !== undefined)
     return {
       rolled: rolled('False', 'OutsideWindow', `${what} follows when the next window opens at ${timestamp(opens)}`),
@@ -79,7 +80,7 @@ export function patchTo(scene: Scene, to: Revision | null, memory: Memory, isUnd
 
 /** Machines take longer than pods: an owner's own patience counts where nobody set one. */
 function timeoutOf({ accepted, facts: { workload } }: Pick<Scene, 'accepted' | 'facts'>): number {
-  const { timeoutSeconds } = accepted.effective?.spec.rollout ?? DEFAULT_ROLLOUT;
+  const { timeoutSeconds } = paceOf(accepted);
   const origin = accepted.effective?.provenance['rollout.timeoutSeconds'];
   const set = origin === undefined || origin.set.from === 'BuiltIn' ? undefined : timeoutSeconds;
   return (ownerFor(workload.spec.kind)?.timeoutSeconds(workload.object, set) ?? timeoutSeconds) * 1000;
