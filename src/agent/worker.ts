@@ -18,13 +18,10 @@ import { carryCredentials } from '../node/carry.ts';
 import { forgetFallback, prepareFallback } from '../node/fallback.ts';
 import type { GuardPod } from '../node/guard-pod.ts';
 import type { NodeHost } from '../node/host.ts';
-import { ProbationWatch } from '../node/probation.ts';
-import { isDown, isHealthy } from '../node/healthy.ts';
+import type { ApplyOutcome } from '../node/outcome.ts';
 import { readState } from '../node/state-file.ts';
-import type { StateFile } from '../node/state-file.ts';
 import type { Revision } from '../render/types.ts';
 import { DEFAULT_RULES } from '../rollout/node-state.ts';
-import type { Turn } from '../rollout/turn.ts';
 import type { Place } from '../node/place.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { fetchRevision } from './bundle.ts';
@@ -33,10 +30,12 @@ import { againOf, keepOf, taskOf } from './task.ts';
 import type { Task } from './task.ts';
 import { ownServer, ownVersion, reachedAt } from './own-server.ts';
 import type { AskVersion } from './own-server.ts';
-import type { DriftWork } from './drift-work.ts';
+import type { Before, DriftWork } from './drift-work.ts';
 import { FallbackWork } from './fallback-work.ts';
+import { ProbationWork } from './probation-work.ts';
 import type { Reporter } from './reporter.ts';
 import { Telling } from './telling.ts';
+import { TurnWork } from './turn-work.ts';
 import type { RestartTurn } from './turn.ts';
 
 export type WorkerOptions = {
@@ -65,29 +64,19 @@ export type WorkerOptions = {
 /** The controller publishes again what it hears is missing or changed. */
 const BUNDLE_RETRY_MS = 15_000;
 const REPAIR_RETRY_MS = 5_000;
-/** Between two looks at our own API server, while the Lease is ours. */
-const HEALTH_MS = 5_000;
-/** Between two looks at what is on probation. */
-const PROBATION_MS = 5_000;
-const AGAIN_MS = 1_000;
-/** An API server that restarts by itself answers sooner. */
-const LOST_MS = 10_000;
-const LOST: Turn = { granted: true };
 
 export class Worker {
   readonly #o: WorkerOptions;
   readonly #telling: Telling;
   readonly #fallback: FallbackWork;
+  readonly #turns: TurnWork;
+  readonly #probation: ProbationWork;
   #version: string | undefined;
   #apiServer: AuditNodeStatus['apiServer'];
   /** What was fetched last: drift is put right with it, without the API. */
   #fetched: Revision | undefined;
   #asked: Scope | undefined;
-  readonly #probation = new ProbationWatch();
-  #wantsTurn = false;
   #tried: { readonly digest: string | undefined; readonly credentials: string | undefined } | undefined;
-  /** Since when neither the API nor the node's own API server answers, as far as turns were asked for; in ticks. */
-  #lostSince: number | undefined;
   /** The last revision was refused for what stands on this node: a file that changes may be the cure. */
   #wasRefused = false;
 
@@ -100,17 +89,25 @@ export class Worker {
         ...(this.#apiServer === undefined ? {} : { apiServer: this.#apiServer }),
       }),
     });
-    this.#fallback = new FallbackWork({ ...options, telling: this.#telling });
+    const [telling, task] = [this.#telling, () => this.#task()];
+    this.#turns = new TurnWork(options);
+    this.#fallback = new FallbackWork({ ...options, telling });
+    this.#probation = new ProbationWork({ ...options, task, telling, turns: this.#turns, fallback: this.#fallback });
   }
 
   /** The last work was not done because it was not this node's turn, or may just be finding that out. */
   get wantsTurn(): boolean {
-    return this.#wantsTurn;
+    return this.#turns.isWanted;
+  }
+
+  /** What is asked of this node, as of now. */
+  #task(): Task | undefined {
+    return taskOf(this.#o.read());
   }
 
   async work(signal: AbortSignal): Promise<Outcome> {
-    this.#wantsTurn = false;
-    const task = taskOf(this.#o.read());
+    this.#turns.begin();
+    const task = this.#task();
     const stopped = (await this.#resume(task, signal)) ?? (await this.#fallback.end(task, signal));
     if (stopped !== undefined) return stopped;
     if (task === undefined) return { kind: 'Done' };
@@ -157,7 +154,7 @@ export class Worker {
 
   /** A file of this node was changed, or it is time to look: without a request, unless something has to be done. */
   async watchDrift(signal: AbortSignal): Promise<Outcome> {
-    const task = taskOf(this.#o.read());
+    const task = this.#task();
     const to = this.#fetched;
     const { drift } = this.#o;
     if (drift === undefined || task === undefined || to?.digest !== task.spec.desired.revision?.digest)
@@ -176,7 +173,7 @@ export class Worker {
     const found = await readState(host.disk, spec.layout.stateDir);
     if (found?.journal === undefined || found.journal === null) return undefined;
     // The Lease may have been taken from a node that was dead; what is in flight goes on, and nobody else should begin.
-    void this.#o.turn.announce(signal);
+    this.#turns.announce(signal);
     const outcome = await resume({ host, spec, keep: await this.#fallback.keep(task), signal });
     log.info({ outcome: outcome.kind }, 'a change was in flight');
     switch (outcome.kind) {
@@ -200,73 +197,14 @@ export class Worker {
     }
   }
 
-  /**
-   * Called while the Lease is this node's: it is given back as soon as nothing is in flight and the API server is proven
-   * healthy. After an inconclusive rollback, too, that is only when it is ready again.
-   */
-  async giveBackTurn(signal: AbortSignal): Promise<Outcome> {
-    const { host, spec, turn, log } = this.#o;
-    const file = await readState(host.disk, spec.layout.stateDir);
-    const rests = file !== null && file.journal === null && (await isHealthy(host, spec, signal));
-    if (signal.aborted) return { kind: 'Done' };
-    if (!rests) return { kind: 'Again', afterMs: HEALTH_MS };
-    const given = await this.#asking((s) => turn.giveBack(s), signal);
-    if (given) log.info({}, 'the turn is over: the API server is healthy');
-    return given ? { kind: 'Done' } : { kind: 'Retry', afterMs: AWAY_RETRY_MS };
+  /** Called while the Lease is this node's. */
+  giveBackTurn(signal: AbortSignal): Promise<Outcome> {
+    return this.#turns.giveBack((ask, s) => this.#asking(ask, s), signal);
   }
 
-  get #guard(): { readonly guard?: GuardPod } {
-    return this.#o.guard === undefined ? {} : { guard: this.#o.guard };
-  }
-
-  /** A look at what was committed a while ago; back to the last known good where it does not hold. */
-  async watchProbation(signal: AbortSignal): Promise<Outcome> {
-    const { host, spec, log } = this.#o;
-    // Undoing waits for nobody; but nobody else should begin meanwhile.
-    const onState = (next: StateFile): void => {
-      if (next.state.phase === 'RollingBack') void this.#o.turn.announce(signal);
-    };
-    const looked = await this.#probation.look({
-      host,
-      spec,
-      keep: await this.#fallback.keep(taskOf(this.#o.read())),
-      signal,
-      onState,
-      ...this.#guard,
-    });
-    switch (looked.kind) {
-      case 'Watching':
-        return { kind: 'Again', afterMs: PROBATION_MS };
-      case 'None':
-      case 'Interrupted':
-        return { kind: 'Done' };
-      case 'Passed':
-        log.info({}, 'the probation is over');
-        return { kind: 'Done' };
-      case 'OnHold':
-      case 'NotItsTurn':
-      case 'Overtaken':
-      case 'StateUnreadable':
-      case 'DiskFailed':
-        // A rollback may be in flight; what is asked of this node is looked at after it, and so is the probation.
-        log.warn({ outcome: looked.kind }, 'the watch over the probation was stopped');
-        this.#o.again(AGAIN_MS);
-        return { kind: 'Done' };
-      case 'Settled':
-      case 'Refused':
-      case 'RolledBack':
-      case 'Held': {
-        log.warn({ outcome: looked.kind }, 'the API server did not hold on its probation');
-        const task = taskOf(this.#o.read());
-        if (task === undefined) return { kind: 'Done' };
-        await this.#telling.say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome: looked });
-        this.#telling.tell(task, looked);
-        // Of what nobody is blamed for, there is another try.
-        const next = outcomeOf(looked);
-        if (next.kind === 'Retry') this.#o.again(next.afterMs ?? AGAIN_MS);
-        return { kind: 'Done' };
-      }
-    }
+  /** A look at what was committed a while ago. */
+  watchProbation(signal: AbortSignal): Promise<Outcome> {
+    return this.#probation.look(signal);
   }
 
   /** Requests to our own API server have waited for its webhook for a minute (fallback.ts): it goes on with the Batch twin. */
@@ -274,7 +212,7 @@ export class Worker {
     const { host, spec } = this.#o;
     const found = await ownServer(host, spec);
     const minor = parseMinor(this.#version ?? (await ownVersion(found, async () => undefined, signal)) ?? '');
-    return minor === undefined ? { kind: 'Done' } : this.#fallback.go(taskOf(this.#o.read()), minor, signal);
+    return minor === undefined ? { kind: 'Done' } : this.#fallback.go(this.#task(), minor, signal);
   }
 
   /** Only where the node itself does not tell, that of whichever API server answers. */
@@ -313,11 +251,10 @@ export class Worker {
   }
 
   async #run(task: Task, to: Revision | null, signal: AbortSignal): Promise<Outcome> {
-    const { host, spec, log, drift } = this.#o;
-    const { timeoutSeconds } = task.spec;
+    const { host, spec, drift } = this.#o;
     const before = await drift?.before(to, againOf(task), {
-      timeoutMs: timeoutSeconds * 1000,
-      turn: (s) => this.#turn(to, s),
+      timeoutMs: task.spec.timeoutSeconds * 1000,
+      turn: (s) => this.#turns.take(to, s),
       signal,
     });
     if (before?.kind === 'Leave') {
@@ -332,26 +269,7 @@ export class Worker {
         await this.#telling.say(task, { file: await readState(host.disk, spec.layout.stateDir), outcome: unprepared });
       return outcomeOf(unprepared);
     }
-    const outcome = await applyRevision({
-      host,
-      spec,
-      to,
-      version: parseMinor(this.#version ?? '') ?? null,
-      keep: to === null ? keepOf(task) : await this.#fallback.keep(task),
-      ...this.#guard,
-      rules: { ...DEFAULT_RULES, timeoutMs: timeoutSeconds * 1000 },
-      turn: async (s) => {
-        const turn = await this.#turn(to, s);
-        if (turn.granted && before?.kind === 'Repair') await drift?.correcting();
-        return turn;
-      },
-      ...((before?.kind === 'Go' && before.again) || this.#isRotated(task, to) ? { again: true } : {}),
-      onState: (next) => {
-        log.info({ phase: next.state.phase, digest: to?.digest ?? 'none' }, 'node state');
-        if (next.journal !== null) void this.#telling.say(task, { file: next });
-      },
-      signal,
-    });
+    const outcome = await this.#install(task, to, before, signal);
     this.#wasRefused = outcome.kind === 'Refused';
     if (outcome.kind === 'Settled') {
       await drift?.after(to, outcome.restarted, signal);
@@ -369,29 +287,33 @@ export class Worker {
     return outcomeOf(outcome);
   }
 
-  async #turn(to: Revision | null, signal: AbortSignal): Promise<Turn> {
-    // Before it is asked: what changes from now on is worth another try.
-    this.#wantsTurn = true;
-    const asked = await this.#o.turn.take(signal);
-    const turn = (await this.#isLost(asked, to, signal)) ? LOST : asked;
-    this.#wantsTurn = !turn.granted;
-    return turn;
-  }
-
-  /**
-   * The API is away, and has been for a while, and so is this node's own API server: nobody can be asked, and a restart
-   * takes nothing away. On a control plane of one, an edit that stops the API server could be put right by nobody else.
-   * Only for what this node ran already.
-   */
-  async #isLost(turn: Turn, to: Revision | null, signal: AbortSignal): Promise<boolean> {
-    const { host, spec, log } = this.#o;
-    const state = (await readState(host.disk, spec.layout.stateDir))?.state;
-    const ran = to !== null && state?.phase === 'Settled' && state.current === to.digest;
-    const away = !turn.granted && turn.reason === 'LeaseUnreadable' && ran && (await isDown(host, spec, signal));
-    const now = host.ticks();
-    this.#lostSince = away ? (this.#lostSince ?? now) : undefined;
-    const lost = this.#lostSince !== undefined && now - this.#lostSince >= LOST_MS;
-    if (lost) log.warn({}, 'neither the API nor this node’s own API server answers: it goes on without the Lease');
-    return lost;
+  /** The node room does it, when it is this node's turn. */
+  async #install(
+    task: Task,
+    to: Revision | null,
+    before: Before | undefined,
+    signal: AbortSignal,
+  ): Promise<ApplyOutcome> {
+    const { host, spec, log, drift, guard } = this.#o;
+    return applyRevision({
+      host,
+      spec,
+      to,
+      version: parseMinor(this.#version ?? '') ?? null,
+      keep: to === null ? keepOf(task) : await this.#fallback.keep(task),
+      ...(guard === undefined ? {} : { guard }),
+      rules: { ...DEFAULT_RULES, timeoutMs: task.spec.timeoutSeconds * 1000 },
+      turn: async (s) => {
+        const turn = await this.#turns.take(to, s);
+        if (turn.granted && before?.kind === 'Repair') await drift?.correcting();
+        return turn;
+      },
+      ...((before?.kind === 'Go' && before.again) || this.#isRotated(task, to) ? { again: true } : {}),
+      onState: (next) => {
+        log.info({ phase: next.state.phase, digest: to?.digest ?? 'none' }, 'node state');
+        if (next.journal !== null) void this.#telling.say(task, { file: next });
+      },
+      signal,
+    });
   }
 }
