@@ -26,6 +26,7 @@ import { saltedFor } from './carried.ts';
 import { referenceKey } from './facts.ts';
 import type { Facts, WorkloadFact } from './facts.ts';
 import { planFor } from './hosted/plan.ts';
+import { isKeepable } from '../render/last-valid.ts';
 import type { Own } from '../render/last-valid.ts';
 
 export type Accepted = {
@@ -279,7 +280,7 @@ function judge(config: AuditConfig, facts: Facts): Accepted {
   const held = spec.rollout?.paused === true && isBound(facts);
   if (held) return { ...rendered(lastValidOf(facts) ?? own, facts), needsLastValid: isUnread(facts) };
   const judged = rendered(own, facts);
-  return judged.verdict.status === 'True' && governed !== undefined ? { ...judged, own } : judged;
+  return judged.verdict.status === 'True' && governed !== undefined && isKeepable(own) ? { ...judged, own } : judged;
 }
 
 const isBound = ({ governed }: Facts): boolean => governed?.datacenters.some((d) => binds(d.content)) ?? false;

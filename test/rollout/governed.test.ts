@@ -250,6 +250,24 @@ describe('valid settings', () => {
     expect(policy?.found === true ? new TextDecoder().decode(policy.data.reveal()['policy.yaml']) : '').toBe(POLICY);
   });
 
+  it('are no more than a Secret holds, and hold up nothing where they are', () => {
+    const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+    const of = (data: Readonly<Record<string, Uint8Array>>) => {
+      const references = { policy: { found: true, data: new Secret(data) } as const };
+      const spec = { policy: { configMapRef: { name: 'p' } } };
+      return decide(factsOf(spec, governedBy([EU]), { references, status: { lastValid: { name: 'before' } } }));
+    };
+    const sizeOf = (own: Own): number => Buffer.from(keptSecret('u', own, 'b').data['own.json'], 'base64').length;
+    const beside = of({ 'policy.yaml': encode(POLICY), unused: new Uint8Array(900_000) });
+    expect(beside.keep === undefined ? Infinity : sizeOf(beside.keep)).toBeLessThan(2_000);
+    const long = of({ 'policy.yaml': encode(`${POLICY}# ${'x'.repeat(900_000)}\n`) });
+    expect([long.keep, long.status?.lastValid, long.assign?.spec.desired.type]).toEqual([
+      undefined,
+      { name: 'before' },
+      'Revision',
+    ]);
+  });
+
   it('are not taken from a Secret that holds something else, or of another AuditConfig', () => {
     const secret = keptSecret('uid-1', OWN, 'bundles');
     expect(parseKept('uid-2', secret)).toBeUndefined();
