@@ -6,7 +6,9 @@
 import { hasErrors } from '../api/findings.ts';
 import type { Minor } from '../api/versions.ts';
 import type { EffectiveConfig, ResolvedWebhook } from '../config/types.ts';
+import { MAX_BUNDLE_BYTES } from './bundle/names.ts';
 import { digestOf } from './digest.ts';
+import { error } from './findings.ts';
 import type { RenderFinding } from './findings.ts';
 import { renderFlags } from './flags.ts';
 import { splitLogPath } from './log-path.ts';
@@ -75,6 +77,8 @@ export function buildRevision(input: RenderInput): Rendered {
       : {}),
     ...(shipping === undefined || input.shipper !== 'InPod' ? {} : { shipping }),
   };
+  const crowded = content.shipping === undefined ? [] : tooLargeTogether(policy.bytes, content.shipping);
+  if (crowded.length > 0) return { findings: [...findings, ...crowded], ...later };
   const confidential = spec.policy.reference?.kind === 'Secret';
   const { credentials } = webhook;
   const revision: Revision = {
@@ -85,6 +89,14 @@ export function buildRevision(input: RenderInput): Rendered {
     confidential,
   };
   return { revision, findings, ...(shipping === undefined ? {} : { shipping }), ...later };
+}
+
+/** They are one object, and what an API server does not take would be published again and again. */
+function tooLargeTogether(policy: Uint8Array, { config, env, files }: Shipping): readonly RenderFinding[] {
+  const bytes = policy.length + config.length + JSON.stringify([env, files]).length;
+  const path = 'spec.shipping.fluentBit';
+  const message = `${path}: policy and shipping together have ${bytes} bytes; a ConfigMap holds ${MAX_BUNDLE_BYTES}`;
+  return bytes <= MAX_BUNDLE_BYTES ? [] : [error('ShippingTooLarge', path, message)];
 }
 
 function webhookOf(webhook: ResolvedWebhook | undefined, input: RenderInput): RenderedWebhook {

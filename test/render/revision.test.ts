@@ -5,6 +5,8 @@ import type { LayerSpec } from '../../src/api/auditconfig.ts';
 import { compilePolicy } from '../../src/policy/evaluate.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 import { PRESET_NAMES } from '../../src/policy/presets.ts';
+import { effectiveOf } from '../../src/config/merge.ts';
+import { buildRevision } from '../../src/render/revision.ts';
 import type { Revision } from '../../src/render/types.ts';
 import { BOTH, holding, render, revisionOf, text, WEBHOOK } from './inputs.ts';
 
@@ -50,6 +52,20 @@ describe('a revision', () => {
 
   it('is nothing, without findings, when the state is Disabled', () => {
     expect(render({ state: 'Disabled', policy: { configMapRef: { name: 'gone' } } })).toEqual({ findings: [] });
+  });
+
+  it('is refused where policy and shipper are more together than one object holds, and only where they are one', () => {
+    const users = Array.from({ length: 880 }, (_, i) => `u${i}-${'x'.repeat(1000)}`);
+    const Record = [`a ${'x'.repeat(150_000)}`];
+    const spec: LayerSpec = {
+      policy: { rules: [{ level: 'Metadata', users }] },
+      shipping: { type: 'FluentBit', fluentBit: { filters: [{ Name: 'record_modifier', Match: '*', Record }] } },
+    };
+    const effective = effectiveOf(spec);
+    const input = { effective, references: {}, versions: ['1.36' as const] };
+    expect(codes(buildRevision(input))).not.toContain('ShippingTooLarge');
+    const inPod = buildRevision({ ...input, shipper: 'InPod' });
+    expect([inPod.revision, codes(inPod).at(-1)]).toEqual([undefined, 'ShippingTooLarge']);
   });
 
   it('combines preset, own rules and a reference; own rules stand where they are told', () => {
