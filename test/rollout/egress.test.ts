@@ -9,16 +9,17 @@ import type { LabelSelector, Labels } from '../../src/api/label-selector.ts';
 import { egressName } from '../../src/render/egress/policy.ts';
 import type { EgressPolicy, OtherPolicy } from '../../src/render/egress/policy.ts';
 import { rangesOf } from '../../src/render/egress/refused.ts';
-import { DNS_SERVICE, decideEgress, lookups } from '../../src/rollout/hosted/egress.ts';
+import { decideEgress } from '../../src/rollout/hosted/egress.ts';
+import { DNS_SERVICE, lookups } from '../../src/rollout/hosted/egress-rules.ts';
+import type { EgressDecision } from '../../src/rollout/hosted/egress.ts';
 import type {
   DestinationRights,
-  EgressDecision,
   EgressFacts,
   EgressWish,
   OwnPolicy,
   PodsFact,
   ServiceFact,
-} from '../../src/rollout/hosted/egress.ts';
+} from '../../src/rollout/hosted/egress-facts.ts';
 
 type Reach = Extract<EgressWish, { want: 'Reach' }>;
 type More = Partial<Reach> & Partial<DestinationRights>;

@@ -8,7 +8,7 @@ import { isRecord } from '../../kube/types.ts';
 import type { KubeObject } from '../../kube/types.ts';
 import { EGRESS_LABELS, EGRESS_PREFIX } from '../../render/egress/policy.ts';
 import type { OtherPolicy } from '../../render/egress/policy.ts';
-import type { OwnPolicy, ServiceFact, ServicePort } from '../../rollout/hosted/egress.ts';
+import type { OwnPolicy, ServiceFact, ServicePort } from '../../rollout/hosted/egress-facts.ts';
 
 const listOf = (v: unknown): readonly unknown[] => (Array.isArray(v) ? (v as unknown[]) : []);
 const textOf = (v: unknown): string => (typeof v === 'string' ? v : '');

@@ -12,7 +12,7 @@ import { onAbort, scope } from '../../kube/wait.ts';
 import type { Scope } from '../../kube/wait.ts';
 import { EGRESS_LABELS } from '../../render/egress/policy.ts';
 import type { OtherPolicy } from '../../render/egress/policy.ts';
-import type { OwnPolicy, ServiceFact } from '../../rollout/hosted/egress.ts';
+import type { OwnPolicy, ServiceFact } from '../../rollout/hosted/egress-facts.ts';
 import { ENDPOINT_SLICES, NETWORK_POLICIES, SERVICES } from '../resources.ts';
 import { hasEndpointsOfItsOwn, keepOther, keepOwnPolicy, keepService, keepSlice, serviceFact } from './egress-views.ts';
 import type { OwnView, ServiceView, SliceView } from './egress-views.ts';

@@ -8,7 +8,7 @@ import type { Datacenter, Provenance } from '../../config/types.ts';
 import { destinationsOf } from '../../render/egress/destination.ts';
 import type { HostedView } from '../../targets/hosted.ts';
 import type { Accepted } from '../accept.ts';
-import type { DestinationRights, EgressWish } from './egress.ts';
+import type { DestinationRights, EgressWish } from './egress-facts.ts';
 import type { WorkloadFact } from '../facts.ts';
 
 export type WishInput = {

@@ -23,7 +23,7 @@ import type { WorkloadFact } from '../facts.ts';
 import { laterIn, UNKNOWN_RETRY_MS } from '../pace.ts';
 import { withCarried } from './carried.ts';
 import { egressWishOf } from './egress-wish.ts';
-import type { EgressWish } from './egress.ts';
+import type { EgressWish } from './egress-facts.ts';
 import { askFor, blindness, heldBack, unasked, withWayBack } from './fallback.ts';
 import { nextLook, withFound } from './proof.ts';
 import { planFor } from './plan.ts';

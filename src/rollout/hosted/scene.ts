@@ -8,7 +8,7 @@ import type { PatchOp } from '../../targets/hosted/patch.ts';
 import type { RolloutState } from '../../targets/owners/types.ts';
 import type { Accepted } from '../accept.ts';
 import type { Facts, WorkloadFact } from '../facts.ts';
-import type { EgressWish } from './egress.ts';
+import type { EgressWish } from './egress-facts.ts';
 import type { Look } from './proof.ts';
 
 export type HostedFacts = Facts & { readonly workload: WorkloadFact };
