@@ -2,8 +2,6 @@
  * One AuditConfig with a hosted target: gather, decide (src/rollout/hosted/hosted.ts), act. A queue of its own with several
  * workers: hosted control planes have nothing to do with each other, and there are thousands of them.
  */
-import { auditConfigStatus } from '../../api/auditconfig.ts';
-import type { KubeClient } from '../../kube/client.ts';
 import { handlingOf, ok } from '../../kube/errors.ts';
 import type { KubeError, Result } from '../../kube/errors.ts';
 import type { Outcome } from '../../kube/queue.ts';
@@ -11,8 +9,6 @@ import { isRecord, keyOf } from '../../kube/types.ts';
 import type { KubeObject, ObjectKey } from '../../kube/types.ts';
 import type { Digest, Revision } from '../../render/types.ts';
 import { ownerFor } from '../../targets/managed.ts';
-import type { Made, MadeObject } from '../../targets/owners/types.ts';
-import { HOSTED_LABEL } from '../../targets/hosted/record.ts';
 import { hostedViewOf } from '../../rollout/accept.ts';
 import { blocked } from '../../rollout/accepted-status.ts';
 import { decideHosted } from '../../rollout/hosted/hosted.ts';
@@ -20,38 +16,23 @@ import { isFollowed } from '../../rollout/hosted/scene.ts';
 import { withEgress } from '../../rollout/hosted/status.ts';
 import type { HostedDecision, HostedFacts } from '../../rollout/hosted/scene.ts';
 import { forgetKeptSteps, keepSteps } from '../act.ts';
-import { gather, readerOf } from '../gather.ts';
+import { gather } from '../gather.ts';
 import { notesOf } from '../notes.ts';
 import { withLastValid } from '../reconcile.ts';
-import type { ReconcilerOptions } from '../reconcile.ts';
 import { Told } from '../told.ts';
 import { actHosted, readRevision } from './act.ts';
 import type { HostedActor, HostedTask } from './act.ts';
 import type { Echoes } from './echoes.ts';
 import { permitEgress } from './egress.ts';
 import type { EgressWorld } from './egress.ts';
-import type { HostedLooks } from './looks.ts';
+import { gatherHosted } from './gather.ts';
+import type { HostedGatherOptions } from './gather.ts';
 import { pruneHosted } from './prune.ts';
-import type { ServingWatch } from './serving.ts';
-import type { OwnedObjects } from './owned.ts';
-import {
-  findWorkload,
-  homeOf,
-  hostedPlaceOf,
-  isOwnerPlace,
-  placeKey,
-  readWorkloadFresh,
-  resourceOfMade,
-} from './workloads.ts';
-import type { HostedPlace, Patched, Workloads } from './workloads.ts';
+import { hostedPlaceOf, isOwnerPlace, readWorkloadFresh } from './workloads.ts';
+import type { HostedPlace } from './workloads.ts';
 
-export type HostedReconcilerOptions = ReconcilerOptions & {
-  readonly workloads: Workloads;
-  readonly owned: OwnedObjects;
-  readonly patched: Patched;
+export type HostedReconcilerOptions = HostedGatherOptions & {
   readonly egress: EgressWorld;
-  readonly looks: HostedLooks;
-  readonly serving: ServingWatch;
   readonly echoes: Echoes;
   /** Looks at it again. */
   readonly again: (key: ObjectKey) => void;
@@ -73,26 +54,9 @@ export function createHostedReconciler(
     }
     const { uid = '' } = config.metadata;
     if (released.has(uid)) return { outcome: { kind: 'Done' } };
-    const target = await targetOf(o, named, signal);
-    if (!target.ok) return { outcome: failed(o, key, target.error) };
-    const { place, object, ...seen } = target.value;
-    // What has been written must not be decided again.
-    const own = auditConfigStatus.safeParse(o.status.newer({ metadata: config.metadata }));
-    const facts: HostedFacts = {
-      ...gathered,
-      ...(own.success ? { status: own.data } : {}),
-      kubeadmWrites: [],
-      now: o.now(),
-      workload: {
-        name: place.name,
-        spec: { ...place.spec, config: config.metadata.name },
-        object,
-        ...seen,
-        claimant: claimantOf(o, place),
-        ...(await lookedAt(o, { place, uid }, signal)),
-        ...o.serving.told(key),
-      },
-    };
+    const known = await gatherHosted(o, { config, named, gathered }, signal);
+    if (!known.ok) return { outcome: failed(o, key, known.error) };
+    const { facts, place, object } = known.value;
     const decided = await decideWithAll(o, { facts, place }, signal);
     const permitted = await withNetwork(o, { facts, place, decision: decided }, signal);
     if (!permitted.ok) return { outcome: failed(o, key, permitted.error) };
@@ -149,83 +113,6 @@ function madeBy(
   if (patched === undefined || generation === workload?.metadata.generation) return [];
   const written = status.made(config.metadata.uid ?? '');
   return [`${patched.kind}/${resourceVersion}`, ...(written === undefined ? [] : [`${config.kind}/${written}`])];
-}
-
-/** Sends no request: whether its kubeconfig is another one is told by the watch of that Secret, where there is one. */
-async function lookedAt(
-  o: HostedReconcilerOptions,
-  { place, uid }: { readonly place: HostedPlace; readonly uid: string },
-  signal: AbortSignal,
-): Promise<Pick<HostedFacts['workload'], 'kubeconfig' | 'found' | 'askAgain'>> {
-  const { kubeconfig, namespace } = place;
-  // Nobody watches its Secret meanwhile: what was found before tells nothing where it is named again.
-  if (kubeconfig === undefined) o.looks.forget(uid);
-  if (kubeconfig === undefined) return {};
-  const to = { kind: 'Secret', namespace, name: kubeconfig.name } as const;
-  const isWatched = o.references.known(to) !== undefined;
-  const askAgain = isWatched && o.looks.isOther(uid, await readerOf(o)(to, signal));
-  const found = o.looks.found(uid);
-  return { kubeconfig, askAgain, ...(found === undefined ? {} : { found }) };
-}
-
-type Target = {
-  place: HostedPlace;
-  object: KubeObject | null;
-  made?: Made;
-  unserved?: string;
-  forbidden?: string;
-};
-
-/** What it targets, in the version that is served, or why that is not to be seen. */
-async function targetOf(o: HostedReconcilerOptions, named: HostedPlace, signal: AbortSignal): Promise<Result<Target>> {
-  const home = homeOf(named);
-  if (home !== undefined && home !== named.namespace) {
-    const unserved = `what configures ${named.spec.kind} ${named.name} belongs into its own namespace, ${home}`;
-    return ok({ place: named, object: null, unserved });
-  }
-  const served = await o.owned.served(named, signal);
-  if (!served.ok) return served;
-  const { place, unserved } = served.value;
-  if (unserved !== undefined) return ok({ place, object: null, unserved });
-  const found = await findWorkload(o, place, signal);
-  if (!found.ok)
-    return found.error.code === 'Forbidden' ? ok({ place, object: null, forbidden: found.error.message }) : found;
-  if (found.value?.metadata.labels?.[HOSTED_LABEL] !== undefined) o.owned.watch(place);
-  if (found.value === null) o.owned.doubt(place);
-  const makes = ownerFor(place.spec.kind)?.made;
-  if (found.value === null || makes === undefined) return ok({ place, object: found.value });
-  const seen = await madeOf(o.client, makes.objects(place), signal);
-  if (seen.ok) return ok({ place, object: found.value, made: seen.value });
-  return seen.error.code === 'Forbidden' ? ok({ place, object: null, forbidden: seen.error.message }) : seen;
-}
-
-/** What an owner makes of its object, as far as it is looked at. */
-async function madeOf(
-  client: KubeClient,
-  objects: Readonly<Record<string, MadeObject>>,
-  signal: AbortSignal,
-): Promise<Result<Made>> {
-  const there: Record<string, KubeObject | null> = {};
-  for (const [what, object] of Object.entries(objects)) {
-    const made = resourceOfMade(object);
-    const read = await client.get(made, { namespace: object.namespace, name: object.name }, { signal });
-    if (!read.ok && read.error.code !== 'NotFound') return read;
-    there[what] = read.ok ? read.value : null;
-  }
-  return ok(there);
-}
-
-/** The oldest one that targets it; of the same second, by name. */
-function claimantOf({ caches }: HostedReconcilerOptions, place: HostedPlace): { key: string; uid: string } {
-  const all = caches.configs.store
-    .by('workload', placeKey({ ...place, kind: place.spec.kind }))
-    .map(({ metadata }) => ({
-      key: keyOf(metadata),
-      uid: metadata.uid ?? '',
-      at: Date.parse(metadata.creationTimestamp ?? ''),
-    }));
-  const [first] = all.sort((a, b) => a.at - b.at || (a.key < b.key ? -1 : 1));
-  return first ?? { key: '', uid: '' };
 }
 
 /** What a decision turns out to need is read then: it hardly ever is. */
