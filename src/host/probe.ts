@@ -90,12 +90,12 @@ const AGAIN_MS = 250;
 
 /**
  * Of one that was just seen not ready: true where /readyz fails for the one reason that the process was told to end (its
- * check `shutdown`), or where it has stopped listening meanwhile. Nothing was wrong before. Where etcd fails too, either
- * the process is about to be gone, or etcd was away already: the second look tells. False where the signal came first.
+ * check `shutdown`), or where it has stopped listening. Nothing was wrong before. Where etcd fails too, either
+ * the process is about to be gone, or etcd was away already: the second look tells. False where no answer comes, in time or before the signal.
  */
 export async function isEnding(address: ProbeAddress, signal: AbortSignal): Promise<boolean> {
-  const answer = isOwnAddress(address.host) ? await tell(address, '/readyz', { signal }) : 'Gone';
-  if (typeof answer === 'string') return !signal.aborted;
+  const answer = isOwnAddress(address.host) ? await tell(address, '/readyz', { signal }) : 'Silent';
+  if (typeof answer === 'string') return answer === 'Gone';
   const failed = failedChecks(answer);
   if (!failed.includes('shutdown') || !failed.every((name) => FAIL_AT_THE_END.has(name))) return false;
   if (failed.length === 1) return true;

@@ -228,7 +228,8 @@ export class EditWitness {
     if (proven === null) return false;
     const lives = view?.bootId === proven.boot && mine.some((p) => p.startedAt === proven.start);
     if (!lives) return !this.#spent && this.#host.ticks() - proven.livedAt < JUST_NOW_MS;
-    // Not listening any more, or saying itself that nothing is wrong but that it was told to end.
-    return health !== 'NotReady' || (await this.#host.isEnding?.(server.address, signal)) === true;
+    // Not listening any more, or saying itself that nothing is wrong but that it was told to end. Not one that lets everybody
+    // wait: without etcd an API server answers nothing in time, and may run so for long.
+    return health === 'Forbidden' || (await this.#host.isEnding?.(server.address, signal)) === true;
   }
 }

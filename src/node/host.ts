@@ -26,7 +26,7 @@ export type NodeHost = {
   /** Rejects with the signal's reason when aborted. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly probe: (address: ProbeAddress, signal: AbortSignal) => Promise<Health>;
-  /** Not ready for the one reason that it was told to end. */
+  /** Of one that is not ready: for the one reason that it was told to end, or since nobody listens there any more. */
   readonly isEnding?: (address: ProbeAddress, signal: AbortSignal) => Promise<boolean>;
   /** True where the probe carries credentials, so that a server without anonymous access can be seen ready. */
   readonly hasCredentials: boolean;

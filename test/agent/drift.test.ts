@@ -147,6 +147,21 @@ describe('the keeper of drift', () => {
     expect(await node.step()).toEqual(RESCUED);
   });
 
+  it('knows a rescue where the API server lives and lets everybody wait, as without etcd', async () => {
+    const node = await settled();
+    const host: NodeHost = { ...node.host, probe: async (a, s) => (silent ? 'Down' : node.host.probe(a, s)) };
+    let silent = false;
+    const log = createLogger({ name: 'test', level: 'error' });
+    const rules = { quietMs: 120_000 };
+    const keeper = new DriftKeeper({ host, spec: SPEC, root: '/nonexistent', rules, log, onChange: () => undefined });
+    await keeper.begin(never);
+    node.world.reaction = 70_000;
+    silent = true;
+    node.world.disk.put(MANIFEST, withMaxAge(9)(node.manifest));
+    await keeper.see(never);
+    expect((await keeper.judge(A, undefined, never)).step).toEqual(RESCUED);
+  });
+
   it('a new revision ends a rescue, and so does a person’s word, once', async () => {
     const node = await settled();
     await node.edit(broken);

@@ -84,6 +84,11 @@ describe('an API server that is not ready', () => {
     expect(await isEnding(address, AbortSignal.abort())).toBe(false);
   });
 
+  it('and lets everybody wait, as without etcd, is not ending', async () => {
+    const address = await serve(() => undefined);
+    expect(await isEnding(address, inTime())).toBe(false);
+  });
+
   const LETS_GO = readyz('shutdown', 'etcd', 'etcd-readiness');
 
   it('and has let go of etcd is ending if it is gone soon after', async () => {

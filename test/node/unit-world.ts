@@ -179,6 +179,7 @@ export class UnitWorld {
         this.pass(ms);
       },
       probe: async () => (this.#running === null ? 'Down' : this.isReady ? 'Ready' : 'NotReady'),
+      isEnding: async () => this.#running === null,
       hasCredentials: true,
       processes: async () => ({
         now: this.now,

@@ -220,6 +220,7 @@ export class World {
         if (!this.anonymous) return 'Forbidden';
         return this.isReady ? 'Ready' : 'NotReady';
       },
+      isEnding: async () => this.#running === null,
       hasCredentials: false,
       processes: async () =>
         this.hidden
