@@ -16,11 +16,14 @@ export const FIXTURE_MANIFEST = join(import.meta.dirname, 'fixtures', 'kube-apis
 /** Only addresses, ports and the version change: comments and layout stay as the fixture has them. */
 export async function adaptedManifest(to: Addresses): Promise<string> {
   const text = await readFile(FIXTURE_MANIFEST, 'utf8');
+  const instead = new Map([
+    ['192.0.2.11:2379', `127.0.0.1:${to.etcdPort}`],
+    ['192.0.2.11', to.host],
+    ['6443', String(to.port)],
+  ]);
+  // All at once: a free port may be 22379.
   return text
-    .replaceAll('192.0.2.11:2379', '127.0.0.1:2379')
-    .replaceAll('192.0.2.11', to.host)
-    .replaceAll('6443', String(to.port))
-    .replaceAll('2379', String(to.etcdPort))
+    .replaceAll(/192\.0\.2\.11:2379|192\.0\.2\.11|6443/g, (found) => instead.get(found) ?? found)
     .replace(/(kube-apiserver:)v[\d.]+/, `$1${to.kubernetes}`);
 }
 
