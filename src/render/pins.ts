@@ -45,11 +45,25 @@ type Data = Readonly<Record<string, Uint8Array>>;
 const bytesIn = (data: Data, { keys }: Referred): Uint8Array | undefined =>
   keys.flatMap((key) => (Object.hasOwn(data, key) ? (data[key] ?? []) : []))[0];
 
-/** What of it takes a restart. */
-function structureOf(data: Data, referred: Referred): Uint8Array | undefined {
+/**
+ * Of webhooks' kubeconfigs, digest by digest: to read certificates takes 2 ms, and a datacenter's is asked for with each of its
+ * control planes.
+ */
+const STRUCTURES = new Map<string, string>();
+const MAX_STRUCTURES = 256;
+
+/** A digest of what of it takes a restart; empty where it has no such key. */
+function structureOf(data: Data, referred: Referred): string {
   const bytes = bytesIn(data, referred);
-  if (bytes === undefined || referred.as === 'Policy') return bytes;
-  return renderWebhook(bytes, { network: 'Pod' }).kubeconfig?.reveal() ?? bytes;
+  if (bytes === undefined) return '';
+  const digest = sha256(bytes);
+  if (referred.as === 'Policy') return digest;
+  const known = STRUCTURES.get(digest);
+  if (known !== undefined) return known;
+  const structure = sha256(renderWebhook(bytes, { network: 'Pod' }).kubeconfig?.reveal() ?? bytes);
+  if (STRUCTURES.size >= MAX_STRUCTURES) STRUCTURES.clear();
+  STRUCTURES.set(digest, structure);
+  return structure;
 }
 
 /** One object may be referred to several times: each use counts. None for what is not there. */
@@ -61,8 +75,7 @@ export function pinsOf(
   for (const referred of referredIn(content)) {
     const reference = references.get(keyOf(referred));
     if (reference?.found !== true) continue;
-    const structure = structureOf(reference.data.reveal(), referred);
-    const use = `${referred.as} ${structure === undefined ? '' : sha256(structure)}`;
+    const use = `${referred.as} ${structureOf(reference.data.reveal(), referred)}`;
     uses.set(keyOf(referred), [...(uses.get(keyOf(referred)) ?? []), use]);
   }
   return Object.fromEntries([...uses].map(([key, all]) => [key, sha256(canonicalJson(all))]));
