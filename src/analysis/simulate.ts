@@ -151,7 +151,7 @@ export class Simulator {
       return;
     }
     const less = this.#less(recorded, decision);
-    if (rank(decision.level) < rank(event.level)) this.#lose(recorded, decision.level, less);
+    if (less > 0) this.#lose(recorded, decision.level, less);
     const left = bytes - less + decision.level.length - event.level.length;
     add(this.#written, left);
     add(sum, left);

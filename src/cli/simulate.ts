@@ -5,9 +5,8 @@
 import { stringify } from 'yaml';
 import { Requests, Simulator } from '../analysis/simulate.ts';
 import type { Amount, Simulation } from '../analysis/simulate.ts';
-import { STAGES } from '../api/audit.ts';
+import { LEVELS, STAGES } from '../api/audit.ts';
 import type { Level, Policy } from '../api/audit.ts';
-import { LEVELS } from '../api/audit.ts';
 import { PRESETS, PRESET_NAMES, presetPolicy } from '../policy/presets.ts';
 import { requestOfEvent } from '../policy/request-event.ts';
 import { isRequest } from '../policy/request.ts';

@@ -136,6 +136,14 @@ describe('managed fields that are left out', () => {
     expect(less({ requestObject: object, responseObject: object })).toBe(2 * bytes);
   });
 
+  it('are lost, as all that is left out; a lower level alone takes nothing away', () => {
+    const event = recorded({ level: 'RequestResponse', requestObject: {}, responseObject: object });
+    const kept = { verb: 'create', what: 'pods', user: 'alice', kept: 'RequestResponse', events: 1, bytes };
+    expect(simulate(everything({ omitManagedFields: true }), [event]).lost).toEqual([kept]);
+    const bare = recorded({ level: 'RequestResponse', stage: 'RequestReceived' });
+    expect(simulate(everything({ level: 'Metadata' }), [bare]).lost).toEqual([]);
+  });
+
   it('stay in a patch, which is logged as it was sent', () => {
     expect(less({ request: { ...REQUEST, verb: 'patch' }, requestObject: object })).toBe(0);
     expect(less({ request: { ...REQUEST, verb: 'patch' }, responseObject: object })).toBe(bytes);
